@@ -1,7 +1,8 @@
 /*
  * A growing byte buffer with a ceiling, for what is written in pieces: replies, transcoded values.
- * A write that does not fit marks the buffer as failed and is dropped, so that a caller checks once
- * at the end. Memory that the system refuses aborts (it is bounded by the ceiling, and ours).
+ * A write that does not fit marks the buffer as failed and is dropped, as is everything after it, so
+ * that a caller checks once at the end. Memory that the system refuses aborts (it is bounded by the
+ * ceiling, and ours).
  */
 #ifndef FT_PROTOCOL_BUFFER_H
 #define FT_PROTOCOL_BUFFER_H
@@ -25,7 +26,8 @@ void ft_buffer_fini(struct ft_buffer *buffer);
 /* Empties the buffer and clears `failed`; keeps the memory. */
 void ft_buffer_clear(struct ft_buffer *buffer);
 
-/* Makes room for `n` more bytes and returns where to write them, or NULL (and `failed`). */
+/* Makes room for `n` more bytes and returns where to write them, or NULL (and `failed`). The caller
+ * adds to `len` what it then really wrote. */
 uint8_t *ft_buffer_reserve(struct ft_buffer *buffer, size_t n);
 
 void ft_buffer_add(struct ft_buffer *buffer, const void *bytes, size_t n);

@@ -9,4 +9,12 @@
 
 bool ft_utf8_is_valid(struct ft_slice text);
 
+/* Returns the size in bytes, 1 to 4, of the character that `text` begins with; 0 when it begins with
+ * none (it is empty, or the bytes are not valid). */
+size_t ft_utf8_char_size(struct ft_slice text);
+
+/* Returns the length of the longest prefix of at most `max` bytes that does not end inside a
+ * character of `text`, which is valid. */
+size_t ft_utf8_cut(struct ft_slice text, size_t max);
+
 #endif
