@@ -1,0 +1,114 @@
+/*
+ * The broker's settings: one struct, filled from the table options.def.
+ *
+ *     defaults  <  file  <  environment  <  command line
+ *
+ * Each source overrides the ones before it; within one source a setting that is given twice is an
+ * error (a list grows instead). Whatever fails says in one line where, what the offending text is,
+ * and what would be right. Filled at start by the main thread; read-only from then on.
+ */
+#ifndef FT_APP_CONFIG_H
+#define FT_APP_CONFIG_H
+
+#include "broker/app/option.h"
+#include "broker/base/log.h"
+
+/* Longest error, NUL included: a path, a quoted value and the advice. */
+#define FT_CONFIG_ERROR_MAX 512
+
+struct ft_config_error {
+    char text[FT_CONFIG_ERROR_MAX];
+};
+
+enum ft_source { FT_SOURCE_DEFAULT, FT_SOURCE_FILE, FT_SOURCE_ENVIRONMENT, FT_SOURCE_COMMAND };
+
+/* The C type of a field, by the type of its row. */
+#define FT_FIELD_ADDRESSES struct ft_strings
+#define FT_FIELD_COUNT     uint64_t
+#define FT_FIELD_BYTES     uint64_t
+#define FT_FIELD_SECONDS   uint64_t
+#define FT_FIELD_MILLIS    uint64_t
+#define FT_FIELD_LEVEL     enum ft_log_level
+#define FT_FIELD_NAME      char *
+#define FT_FIELD_PATH      char *
+
+/* Places of the rows in ft_options[]: FT_ROW_limits_queue. */
+enum ft_option_row {
+#define FT_OPTION(type, section, name, field, initial, min, max, reloadable, unit, help) \
+    FT_ROW_##field,
+#include "broker/app/options.def"
+#undef FT_OPTION
+    FT_OPTION_ROWS
+};
+
+/* One field for each row: config->listen, config->limits_queue, config->http_path, … */
+struct ft_config {
+#define FT_OPTION(type, section, name, field, initial, min, max, reloadable, unit, help) \
+    FT_FIELD_##type field;
+#include "broker/app/options.def"
+#undef FT_OPTION
+    enum ft_source source_[FT_OPTION_ROWS];
+    char *where_[FT_OPTION_ROWS]; /* NULL: the default */
+};
+
+/* Fills in the defaults. The rest of this header works on a config that was so begun. */
+void ft_config_init(struct ft_config *config);
+
+void ft_config_fini(struct ft_config *config);
+
+/* One setting from one source; `where` names the place in errors: "fantail.conf:3", "--set". */
+struct ft_setting {
+    enum ft_source source;
+    const char *where;
+    const char *name; /* "limits.message" */
+    const char *value;
+};
+
+/* Applies one setting. Returns 0; or -1 and `error`. */
+FT_MUST_USE
+int ft_config_apply(struct ft_config *config, const struct ft_setting *setting,
+                    struct ft_config_error *error);
+
+/* Applies "limits.message=1k" as from the command line's --set. Returns 0; or -1 and `error`. */
+FT_MUST_USE
+int ft_config_set(struct ft_config *config, const char *assignment, struct ft_config_error *error);
+
+/* Reads an INI file. Returns 0; or -1 and `error`, which names the line. */
+FT_MUST_USE
+int ft_config_load_file(struct ft_config *config, const char *path, struct ft_config_error *error);
+
+/*
+ * Takes FANTAIL_LISTEN, FANTAIL_LIMITS_MESSAGE and so on from `environment` (as `environ`: ends with
+ * NULL). A variable that is empty counts as not set. One that only looks like a setting is an error,
+ * except for those that container platforms make up for a service called fantail.
+ * Returns 0; or -1 and `error`.
+ */
+FT_MUST_USE
+int ft_config_load_env(struct ft_config *config, char *const *environment,
+                       struct ft_config_error *error);
+
+/*
+ * Checks the settings against each other and settles what the machine decides: `workers` = 0 becomes
+ * the number of cores that this process may use. Last, after every source.
+ * Returns 0; or -1 and `error`.
+ */
+FT_MUST_USE
+int ft_config_finish(struct ft_config *config, struct ft_config_error *error);
+
+/* Lends the field of a row. */
+const void *ft_config_field(const struct ft_config *config, const struct ft_option *option);
+
+/* Prints every setting with its value, as a file that ft_config_load_file() would read. */
+void ft_config_print(const struct ft_config *config, FILE *out);
+
+/* Prints the part of --help that lists the settings. */
+void ft_config_print_help(FILE *out);
+
+/* Prints the commented sample, deploy/fantail.conf: every setting, all commented out. */
+void ft_config_print_sample(FILE *out);
+
+/* Fills `error` and returns -1. */
+int ft_config_fail(struct ft_config_error *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * The rows of options.def as data: find one by its name, guess which one was meant, read and write
+ * values of each type. What a program does with the values is config.h.
+ */
+#ifndef FT_APP_OPTION_H
+#define FT_APP_OPTION_H
+
+#include "protocol/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Room for "section.name", for its name in the environment, and for a value that is shown. */
+#define FT_OPTION_NAME_MAX  48
+#define FT_OPTION_ENV_MAX   64
+#define FT_OPTION_VALUE_MAX 1024
+
+enum ft_option_type {
+    FT_OPTION_ADDRESSES, /* struct ft_strings */
+    FT_OPTION_COUNT,     /* uint64_t, as are the next three */
+    FT_OPTION_BYTES,
+    FT_OPTION_SECONDS,
+    FT_OPTION_MILLIS,
+    FT_OPTION_LEVEL, /* enum ft_log_level */
+    FT_OPTION_NAME,  /* char *, as is the next */
+    FT_OPTION_PATH
+};
+
+struct ft_option {
+    enum ft_option_type type;
+    const char *section; /* "": a name at the top, before any section */
+    const char *name;
+    const char *initial; /* as text; "": made at start, the help says how */
+    uint64_t min, max;
+    bool is_reloadable;
+    const char *unit;
+    const char *help;
+    size_t offset; /* of the field in struct ft_config */
+};
+
+/* A list of strings that the owner of the struct frees. */
+struct ft_strings {
+    char **items;
+    size_t count;
+};
+
+extern const struct ft_option ft_options[];
+extern const size_t ft_option_count;
+
+/* Returns the option called "section.name" (or "name", at the top), or NULL. */
+const struct ft_option *ft_option_find(const char *full_name);
+
+/* Returns the option that a mistyped name most likely means, or NULL when none is near. */
+const struct ft_option *ft_option_nearest(const char *full_name);
+
+/* Writes "section.name" into `out` and returns it. */
+const char *ft_option_name(const struct ft_option *option, char out[FT_OPTION_NAME_MAX]);
+
+/* Writes the name in the environment, such as FANTAIL_LIMITS_MESSAGE, and returns it. */
+const char *ft_option_env(const struct ft_option *option, char out[FT_OPTION_ENV_MAX]);
+
+/*
+ * Reads `text` into `field`, which has the C type that ft_option_type says and holds a value already
+ * (zero is one). Text is replaced, an item of a list is added. False: the text is not such a value
+ * or is out of bounds, and the field is untouched.
+ */
+FT_MUST_USE
+bool ft_option_parse(const struct ft_option *option, const char *text, void *field);
+
+/* Writes what ft_option_parse() takes, to follow "must be": "bytes from 256 to 16m (…)". */
+const char *ft_option_expects(const struct ft_option *option, char *out, size_t size);
+
+/* Writes the value of `field` as ft_option_parse() would read it, cut where it does not fit. */
+const char *ft_option_show(const struct ft_option *option, const void *field, char *out,
+                           size_t size);
+
+/* Returns a valid text that shows what a value looks like: the default, or an example. */
+const char *ft_option_example(const struct ft_option *option);
+
+/* Frees what the field holds and makes it empty. */
+void ft_option_clear(const struct ft_option *option, void *field);
+
+#endif

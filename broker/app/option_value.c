@@ -1,0 +1,321 @@
+/*
+ * How the text of each type of option is read, shown and described: one row a type. It knows no
+ * option by name and does not say where a text came from. Runs at start, on the main thread.
+ */
+#include "broker/app/address.h"
+#include "broker/app/option.h"
+#include "broker/base/alloc.h"
+#include "broker/base/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* What may stand after a number, largest first, so that a value is shown with the largest that
+ * divides it. */
+struct suffix {
+    const char *text;
+    uint64_t factor;
+};
+
+static const struct suffix no_suffixes[] = {{"", 1}, {NULL, 0}};
+static const struct suffix byte_suffixes[] = {
+    {"g", 1 << 30}, {"m", 1 << 20}, {"k", 1 << 10}, {"", 1}, {NULL, 0}};
+static const struct suffix second_suffixes[] = {
+    {"h", 3600}, {"m", 60}, {"s", 1}, {"", 1}, {NULL, 0}};
+/* No bare number here: elsewhere it would mean seconds. */
+static const struct suffix milli_suffixes[] = {{"s", 1000}, {"ms", 1}, {NULL, 0}};
+
+static const char *const levels[] = {
+    [FT_LOG_ERROR] = "error",
+    [FT_LOG_WARN] = "warn",
+    [FT_LOG_INFO] = "info",
+    [FT_LOG_DEBUG] = "debug",
+};
+#define LEVELS (sizeof(levels) / sizeof(levels[0]))
+
+/* Paths that the broker answers itself, or will: SPEC.md section 7. */
+static const char *const reserved_paths[] = {"/healthz", "/readyz", "/metrics", "/v1"};
+
+static const char name_letters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+/* What a path may hold without percent-encoding (RFC 3986 section 2.3). */
+static const char path_letters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-/";
+
+static bool parse_number(const struct ft_option *option, const char *text,
+                         const struct suffix *suffixes, uint64_t *field)
+{
+    size_t digits = strspn(text, "0123456789");
+    uint64_t number = 0;
+
+    if (digits == 0)
+        return false;
+    for (size_t i = 0; i < digits; i++)
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(text[i] - '0'), &number))
+            return false;
+    for (; suffixes->text; suffixes++)
+        if (strcasecmp(text + digits, suffixes->text) == 0)
+            break;
+    if (!suffixes->text || __builtin_mul_overflow(number, suffixes->factor, &number))
+        return false;
+    if (number < option->min || number > option->max)
+        return false;
+    *field = number;
+    return true;
+}
+
+static void show_number(uint64_t number, const struct suffix *suffixes, char *out, size_t size)
+{
+    while (suffixes[1].text && (number == 0 || number % suffixes->factor != 0))
+        suffixes++;
+    snprintf(out, size, "%" PRIu64 "%s", number / suffixes->factor, suffixes->text);
+}
+
+/* Writes unit and bounds, then `what`. */
+static void describe_range(const struct ft_option *option, const char *what,
+                           const struct suffix *suffixes, char *out, size_t size)
+{
+    char min[32], max[32];
+
+    show_number(option->min, suffixes, min, sizeof(min));
+    show_number(option->max, suffixes, max, sizeof(max));
+    snprintf(out, size, "a number of %s from %s to %s%s", option->unit, min, max, what);
+}
+
+/* The four types of numbers. */
+
+#define NUMBER(type, what, suffixes)                                                        \
+    static bool parse_##type(const struct ft_option *option, const char *text, void *field) \
+    {                                                                                       \
+        return parse_number(option, text, suffixes, field);                                 \
+    }                                                                                       \
+    static void show_##type(const void *field, char *out, size_t size)                      \
+    {                                                                                       \
+        show_number(*(const uint64_t *)field, suffixes, out, size);                         \
+    }                                                                                       \
+    static void expects_##type(const struct ft_option *option, char *out, size_t size)      \
+    {                                                                                       \
+        describe_range(option, what, suffixes, out, size);                                  \
+    }
+
+NUMBER(count, "", no_suffixes)
+NUMBER(bytes, " (suffixes: k, m, g)", byte_suffixes)
+NUMBER(seconds, " (suffixes: s, m, h)", second_suffixes)
+NUMBER(millis, ", with its unit: ms or s", milli_suffixes)
+
+/* Levels. */
+
+static bool parse_level(const struct ft_option *option, const char *text, void *field)
+{
+    (void)option;
+    for (size_t i = 0; i < LEVELS; i++)
+        if (strcmp(text, levels[i]) == 0) {
+            *(enum ft_log_level *)field = (enum ft_log_level)i;
+            return true;
+        }
+    return false;
+}
+
+static void show_level(const void *field, char *out, size_t size)
+{
+    snprintf(out, size, "%s", levels[*(const enum ft_log_level *)field]);
+}
+
+static void expects_level(const struct ft_option *option, char *out, size_t size)
+{
+    (void)option;
+    snprintf(out, size, "error, warn, info or debug");
+}
+
+/* Text. */
+
+static bool parse_text(const struct ft_option *option, const char *text, const char *letters,
+                       char **field)
+{
+    size_t len = strlen(text);
+
+    if (len < option->min || len > option->max || strspn(text, letters) != len)
+        return false;
+    free(*field);
+    *field = ft_strdup(text);
+    return true;
+}
+
+static void show_text(const void *field, char *out, size_t size)
+{
+    const char *text = *(char *const *)field;
+
+    snprintf(out, size, "%s", text ? text : "");
+}
+
+static bool parse_name(const struct ft_option *option, const char *text, void *field)
+{
+    return parse_text(option, text, name_letters, field);
+}
+
+static void expects_name(const struct ft_option *option, char *out, size_t size)
+{
+    snprintf(out, size, "%" PRIu64 " to %" PRIu64 " letters, digits, dots, dashes or underscores",
+             option->min, option->max);
+}
+
+static bool parse_path(const struct ft_option *option, const char *text, void *field)
+{
+    if (text[0] != '/' || strstr(text, "//"))
+        return false;
+    for (size_t i = 0; i < sizeof(reserved_paths) / sizeof(reserved_paths[0]); i++) {
+        size_t len = strlen(reserved_paths[i]);
+        if (strncmp(text, reserved_paths[i], len) == 0 && (text[len] == 0 || text[len] == '/'))
+            return false;
+    }
+    return parse_text(option, text, path_letters, field);
+}
+
+static void expects_path(const struct ft_option *option, char *out, size_t size)
+{
+    snprintf(out, size,
+             "a path such as /ws, %" PRIu64 " to %" PRIu64
+             " letters, digits and . _ ~ - /, not /healthz, /readyz, /metrics or /v1",
+             option->min, option->max);
+}
+
+/* Lists of addresses. */
+
+static bool has_item(const struct ft_strings *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* Checks a list and, when `into` is not NULL, adds its items. */
+static bool walk_addresses(const struct ft_option *option, char *text, struct ft_strings *into,
+                           size_t count)
+{
+    char *rest = NULL;
+
+    for (char *item = strtok_r(text, ", \t", &rest); item; item = strtok_r(NULL, ", \t", &rest)) {
+        struct ft_address address;
+        if (!ft_address_parse(item, &address) || ++count > option->max)
+            return false;
+        if (into) {
+            into->items = ft_realloc(into->items, (into->count + 1) * sizeof(*into->items));
+            into->items[into->count++] = ft_strdup(item);
+        }
+    }
+    return count >= option->min;
+}
+
+/* Says whether an address (port 0 apart: each is another port) would be listened on twice, which
+ * SO_REUSEPORT would not refuse. */
+static bool has_twins(const struct ft_strings *list, const char *text)
+{
+    struct ft_strings seen = {0};
+    char *copy = ft_strdup(text), *rest = NULL;
+    bool found = false;
+
+    for (char *item = strtok_r(copy, ", \t", &rest); item; item = strtok_r(NULL, ", \t", &rest)) {
+        struct ft_address address;
+        if (ft_address_parse(item, &address) && address.port == 0)
+            continue;
+        found = found || has_item(list, item) || has_item(&seen, item);
+        seen.items = ft_realloc(seen.items, (seen.count + 1) * sizeof(*seen.items));
+        seen.items[seen.count++] = item;
+    }
+    free(seen.items);
+    free(copy);
+    return found;
+}
+
+static bool parse_addresses(const struct ft_option *option, const char *text, void *field)
+{
+    struct ft_strings *list = field;
+    char *copy = ft_strdup(text);
+    bool ok = text[strspn(text, ", \t")] != 0 && !has_twins(list, text) &&
+              walk_addresses(option, copy, NULL, list->count);
+
+    free(copy);
+    if (!ok)
+        return false;
+    copy = ft_strdup(text);
+    ok = walk_addresses(option, copy, list, 0);
+    free(copy);
+    return ok;
+}
+
+static void show_addresses(const void *field, char *out, size_t size)
+{
+    const struct ft_strings *list = field;
+    size_t used = 0;
+
+    out[0] = 0;
+    for (size_t i = 0; i < list->count && used < size; i++)
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "", list->items[i]);
+}
+
+static void expects_addresses(const struct ft_option *option, char *out, size_t size)
+{
+    snprintf(out, size,
+             "up to %" PRIu64 " different addresses such as 127.0.0.1:8080, 0.0.0.0:8080 or "
+             "[::1]:8080",
+             option->max);
+}
+
+static const struct type {
+    bool (*parse)(const struct ft_option *option, const char *text, void *field);
+    void (*show)(const void *field, char *out, size_t size);
+    void (*expects)(const struct ft_option *option, char *out, size_t size);
+    const char *example;
+} types[] = {
+    [FT_OPTION_ADDRESSES] = {parse_addresses, show_addresses, expects_addresses, "[::1]:8080"},
+    [FT_OPTION_COUNT] = {parse_count, show_count, expects_count, "1"},
+    [FT_OPTION_BYTES] = {parse_bytes, show_bytes, expects_bytes, "64k"},
+    [FT_OPTION_SECONDS] = {parse_seconds, show_seconds, expects_seconds, "30s"},
+    [FT_OPTION_MILLIS] = {parse_millis, show_millis, expects_millis, "500ms"},
+    [FT_OPTION_LEVEL] = {parse_level, show_level, expects_level, "info"},
+    [FT_OPTION_NAME] = {parse_name, show_text, expects_name, "broker-1"},
+    [FT_OPTION_PATH] = {parse_path, show_text, expects_path, "/ws"},
+};
+
+bool ft_option_parse(const struct ft_option *option, const char *text, void *field)
+{
+    return types[option->type].parse(option, text, field);
+}
+
+const char *ft_option_expects(const struct ft_option *option, char *out, size_t size)
+{
+    types[option->type].expects(option, out, size);
+    return out;
+}
+
+const char *ft_option_show(const struct ft_option *option, const void *field, char *out,
+                           size_t size)
+{
+    types[option->type].show(field, out, size);
+    return out;
+}
+
+const char *ft_option_example(const struct ft_option *option)
+{
+    return option->initial[0] ? option->initial : types[option->type].example;
+}
+
+void ft_option_clear(const struct ft_option *option, void *field)
+{
+    if (option->type == FT_OPTION_ADDRESSES) {
+        struct ft_strings *list = field;
+        for (size_t i = 0; i < list->count; i++)
+            free(list->items[i]);
+        free(list->items);
+        *list = (struct ft_strings){0};
+    } else if (option->type == FT_OPTION_NAME || option->type == FT_OPTION_PATH) {
+        char **text = field;
+        free(*text);
+        *text = NULL;
+    }
+}
