@@ -1,0 +1,118 @@
+"""Fixtures of the black-box tests. Each test has a deadline; each broker is judged when it ends."""
+
+import itertools
+import os
+import signal
+
+import pytest
+
+from support.broker import Broker
+from support.client import Client
+from support.raw import RawClient
+
+TEST_S = 60  # far above the slowest test; what hangs should say so before the runner's patience ends
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def deadline(request):
+    """Fails a test that hangs, with the line where it hung."""
+    marker = request.node.get_closest_marker("deadline")
+    seconds = marker.args[0] if marker else TEST_S
+
+    def give_up(*_):
+        raise TimeoutError(f"this test took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(params=["json", "msgpack"])
+def encoding(request):
+    """One of the two encodings."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one_worker", "two_workers"])
+def workers(request):
+    """How many workers the broker has."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def module_broker(workers):
+    """A broker with default limits for all tests of a file."""
+    broker = Broker(workers=workers)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def broker(module_broker):
+    """The file's broker, checked before and after the test."""
+    module_broker.check_running()
+    yield module_broker
+    module_broker.check_running()
+
+
+@pytest.fixture
+def start():
+    """Starts brokers with options of their own; each must end well."""
+    brokers = []
+
+    def begin(*args, **kwargs):
+        brokers.append(Broker(*args, **kwargs))
+        return brokers[-1]
+
+    yield begin
+    try:
+        for each in brokers:
+            each.stop()
+    finally:
+        for each in brokers:
+            if each.process.poll() is None:
+                each.kill()
+
+
+@pytest.fixture
+def clients():
+    """Opens clients and closes their sockets afterwards: clients(broker, "json")."""
+    opened = []
+
+    def begin(broker, *args, **kwargs):
+        opened.append(Client(broker.address, *args, **kwargs))
+        return opened[-1]
+
+    yield begin
+    for each in opened:
+        each.socket.close()
+
+
+@pytest.fixture
+def connect(broker, clients):
+    """Opens clients of the file's broker: connect("json")."""
+    return lambda *args, **kwargs: clients(broker, *args, **kwargs)
+
+
+@pytest.fixture
+def raw():
+    """Opens raw connections and closes them afterwards: raw(broker)."""
+    opened = []
+
+    def begin(broker, **kwargs):
+        opened.append(RawClient(broker.address, **kwargs))
+        return opened[-1]
+
+    yield begin
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def topic():
+    """A topic that no other test uses."""
+    return f"t/{os.getpid()}/{next(_numbers)}"

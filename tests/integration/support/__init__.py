@@ -1,0 +1,1 @@
+"""What the black-box tests share: a broker as a process, clients, raw sockets."""
