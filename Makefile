@@ -1,23 +1,30 @@
 # Fantail. `make help` lists the targets; README.md says what each is for.
 #
-# One set of rules builds every mode: MODE=release (build/), asan (build/asan/), tsan (build/tsan/).
-# Sources are found by wildcard, header dependencies come from the compiler.
+# One set of rules builds every mode: MODE=release (build/), asan (build/asan/), tsan (build/tsan/),
+# fuzz (build/fuzz/, with clang). Sources are found by wildcard, header dependencies come from the
+# compiler.
 
 VERSION := 0.1.0
 MODE ?= release
-CC := gcc
+CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
 PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+JOBS ?= $(shell nproc)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
         -Wcast-align -Wwrite-strings -Wundef -Wformat=2 -Werror
 CPPFLAGS := -I. -D_GNU_SOURCE -DFT_VERSION='"$(VERSION)"'
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_release := -O2 -g -fno-plt -fstack-protector-strong -D_FORTIFY_SOURCE=2
-CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_asan := -O1 -g $(SANITIZE)
 CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link $(SANITIZE)
 CFLAGS := -std=c11 -pthread -ffunction-sections -fdata-sections $(WARN) $(CFLAGS_$(MODE))
 LDFLAGS_release := -Wl,-O1,--as-needed,--gc-sections,-z,relro,-z,now
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
+LDFLAGS_fuzz := -fsanitize=fuzzer,address,undefined
 LDFLAGS := -pthread $(LDFLAGS_$(MODE))
 
 B := build$(if $(filter-out release,$(MODE)),/$(MODE))
@@ -39,7 +46,7 @@ LIBS_fantail := -lwebsockets $(LIBS_protocol)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all clean help
+.PHONY: all programs run test unit threads integration conformance lint bench demo fuzz install clean help
 
 all: $(B)/fantaild $(B)/fantail ## build the broker and the command: build/fantaild, build/fantail
 
@@ -51,23 +58,89 @@ $(B)/fantail: $(call objects,$(PROTOCOL) $(BASE) $(CLIENT) $(COMMAND))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_fantail)
 
-$(O)/%.o: %.c
+$(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# Unit tests: tests/unit/NAME_test.c becomes one program, linked with everything that is pure and,
-# where it needs them, the fakes beside it.
-UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
+# The commented sample comes from the table of settings.
+deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fantaild
+	$(B)/fantaild --print-config-sample > $@
 
-$(B)/unit/%_test: $(O)/tests/unit/%_test.o $(call objects,tests/unit/support) \
-                  $(call objects,$(PROTOCOL) $(BASE) $(CORE) broker/hub) $(O)/broker/app/config.o
+# Unit tests: tests/unit/NAME_test.c becomes one program. It takes what it needs from an archive of
+# everything below the edges, and the fakes of tests/unit/support.
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
+UNIT_PARTS := $(PROTOCOL) $(BASE) $(CORE) broker/hub broker/app tests/unit/support
+
+$(B)/unit/%_test: $(O)/tests/unit/%_test.o $(B)/unit/parts.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lcriterion -linih $(LIBS_protocol)
+
+$(B)/unit/parts.a: $(filter-out %/main.o,$(call objects,$(UNIT_PARTS)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+# Fuzz targets (MODE=fuzz): tests/fuzz/fuzz_NAME.c, with everything that is pure.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(B)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(B)/pure.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_protocol)
+
+$(B)/pure.a: $(call objects,$(PROTOCOL) $(BASE) $(CORE))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+# What the tests of this mode run; tests/run asks for it.
+programs: $(if $(filter fuzz,$(MODE)),$(FUZZERS),$(UNIT_TESTS))
+
+run: ## build and start the broker at 127.0.0.1:8080 (ARGS='--workers 1' for more)
+	@deploy/setup build
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@deploy/run $(ARGS)
+
+demo: ## publish this machine's live figures; starts a broker where none runs
+	@deploy/setup build
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@deploy/demo
+
+test: ## run every test; ends with one line: N passed, N failed
+	@deploy/setup test
+	@tests/run lint unit threads conformance integration fuzz
+
+unit: ## unit tests, under AddressSanitizer and UBSan
+	@tests/run unit
+
+threads: ## the unit tests that start threads, under ThreadSanitizer
+	@tests/run threads
+
+conformance: ## the protocol's vectors and foreign test suites
+	@tests/run conformance
+
+integration: ## black-box tests against the sanitized broker
+	@tests/run integration
+
+lint: ## format, layers, purity, sizes and the other rules that a machine can check
+	@tests/run lint
+
+fuzz: ## fuzz every decoder for FUZZ_SECONDS (60) each
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=fuzz programs
+	@tests/fuzz/run $(FUZZ_SECONDS)
+
+bench: ## measure against a floor in the same run, and print one table
+	@deploy/setup build
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@tests/bench/run $(ARGS)
+
+install: all ## install to PREFIX (/usr/local), below DESTDIR
+	install -D -m 755 $(B)/fantaild $(DESTDIR)$(PREFIX)/bin/fantaild
+	install -D -m 755 $(B)/fantail $(DESTDIR)$(PREFIX)/bin/fantail
+	install -D -m 644 deploy/fantail.conf $(DESTDIR)$(PREFIX)/share/fantail/fantail.conf
 
 clean: ## remove everything that was built
 	rm -rf build
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(shell find build -name '*.d' 2>/dev/null)
