@@ -41,7 +41,7 @@ static char *default_node(const struct ft_option *option)
     char *node = NULL;
 
     if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == 0)
-        strcpy(host, "fantail");
+        snprintf(host, sizeof(host), "fantail");
     for (char *at = host; *at; at++) {
         char letter[2] = {*at, 0};
         if (!ft_option_parse(option, letter, &node))

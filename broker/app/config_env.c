@@ -37,7 +37,7 @@ static const struct ft_option *meant_by(const char *variable)
 
     if (is_of_platform(variable) || strlen(variable + strlen(PREFIX)) >= sizeof(name))
         return NULL;
-    strcpy(name, variable + strlen(PREFIX));
+    snprintf(name, sizeof(name), "%s", variable + strlen(PREFIX));
     char *underscore = strchr(name, '_');
     if (underscore)
         *underscore = '.';
