@@ -67,15 +67,25 @@ deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fan
 	$(B)/fantaild --print-config-sample > $@
 
 # Unit tests: tests/unit/NAME_test.c becomes one program. It takes what it needs from an archive of
-# everything below the edges, and the fakes of tests/unit/support.
+# everything below the edges and the fakes of tests/unit/support; a test that includes something of
+# the clients, from an archive of those as well.
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 UNIT_PARTS := $(PROTOCOL) $(BASE) $(CORE) broker/hub broker/app tests/unit/support
+CLIENT_TESTS := $(shell grep -ls '"clients/' tests/unit/*_test.c)
 
 $(B)/unit/%_test: $(O)/tests/unit/%_test.o $(B)/unit/parts.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcriterion -linih $(LIBS_protocol)
+	$(CC) $(LDFLAGS) -Wl,--as-needed -o $@ -Wl,--start-group $^ -Wl,--end-group \
+	    -lcriterion $(LIBS_fantaild)
+
+$(patsubst tests/unit/%.c,$(B)/unit/%,$(CLIENT_TESTS)): $(B)/unit/clients.a
 
 $(B)/unit/parts.a: $(filter-out %/main.o,$(call objects,$(UNIT_PARTS)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/unit/clients.a: $(filter-out %/main.o,$(call objects,$(CLIENT) $(COMMAND)))
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
