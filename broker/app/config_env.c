@@ -33,9 +33,9 @@ static bool is_of_platform(const char *variable)
 /* Returns the option that an unknown variable was meant for, or NULL: it is somebody else's. */
 static const struct ft_option *meant_by(const char *variable)
 {
-    char name[FT_OPTION_NAME_MAX];
+    char name[FT_OPTION_ENV_MAX];
 
-    if (is_of_platform(variable) || strlen(variable + strlen(PREFIX)) >= sizeof(name))
+    if (is_of_platform(variable))
         return NULL;
     snprintf(name, sizeof(name), "%s", variable + strlen(PREFIX));
     char *underscore = strchr(name, '_');
