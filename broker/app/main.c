@@ -1,0 +1,132 @@
+/*
+ * fantaild: the composition root. Ties config, journal, hub, loops and routes together, waits for a
+ * signal, and takes them down in reverse. The main thread does nothing else.
+ */
+#include "broker/app/cli.h"
+#include "broker/app/config.h"
+#include "broker/base/log.h"
+#include "broker/core/journal.h"
+#include "broker/http/routes.h"
+#include "broker/hub/worker.h"
+#include "broker/net/loops.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* A stream's name: never used again, so random. 50 bits: two in a billion lives of a node meet with
+ * a chance of one in two thousand, and then only if a client holds positions of both. */
+static void name_stream(char name[FT_STREAM_NAME_LEN + 1])
+{
+    static const char alphabet[32] = "abcdefghijkmnpqrstuvwxyz23456789";
+    uint8_t random[FT_STREAM_NAME_LEN];
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        abort();
+    for (int i = 0; i < FT_STREAM_NAME_LEN; i++)
+        name[i] = alphabet[random[i] & 31];
+    name[FT_STREAM_NAME_LEN] = '\0';
+}
+
+static struct ft_journal *open_journal(const struct ft_config *config)
+{
+    char stream[FT_STREAM_NAME_LEN + 1];
+    name_stream(stream);
+    return ft_journal_new(&(struct ft_journal_options){
+        .stream = stream,
+        .size_bytes = config->journal_size,
+        .age_s = (uint32_t)config->journal_age_s,
+    });
+}
+
+static struct ft_loops *open_loops(const struct ft_config *config, char *error)
+{
+    return ft_loops_new(
+        &(struct ft_loops_options){
+            .listen = config->listen.items,
+            .listen_count = config->listen.count,
+            .workers = (uint32_t)config->workers,
+            .ws_path = config->http_path,
+            .header_timeout_s = (uint32_t)config->http_header_timeout_s,
+            .shutdown_ms = (uint32_t)config->shutdown_timeout_ms,
+            .connections = config->limits_connections,
+            .http = ft_http_routes(),
+        },
+        error);
+}
+
+static struct ft_hub *open_hub(const struct ft_config *config, struct ft_journal *journal,
+                               struct ft_loops *loops)
+{
+    struct ft_hub_options options = {
+        .node = config->node,
+        .message_bytes = config->limits_message,
+        .topics = (uint32_t)config->limits_topics,
+        .queue_bytes = config->limits_queue,
+        .flush_bytes = config->limits_flush,
+        .ping_s = (uint32_t)config->limits_ping_s,
+    };
+    return ft_hub_new(&options, journal, (uint32_t)config->workers, ft_loops_ops(), loops);
+}
+
+/* Other software waits for these lines: their form is fixed. */
+static void announce(const struct ft_config *config, const struct ft_loops *loops)
+{
+    const char *address;
+    for (size_t i = 0; (address = ft_loops_address(loops, i)); i++)
+        printf("fantaild %s ready at http://%s/ (ws://%s%s)\n", FT_VERSION, address, address,
+               config->http_path);
+    fflush(stdout);
+    ft_log(FT_LOG_INFO, "ready", "version=%s node=%s workers=%u", FT_VERSION, config->node,
+           (unsigned)config->workers);
+}
+
+static void serve(const struct ft_config *config, struct ft_loops *loops, const sigset_t *signals)
+{
+    struct ft_journal *journal = open_journal(config);
+    struct ft_hub *hub = open_hub(config, journal, loops);
+    ft_loops_start(loops, hub);
+    announce(config, loops);
+
+    int number = 0;
+    while (sigwait(signals, &number) != 0)
+        continue;
+    ft_log(FT_LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
+    ft_loops_stop(loops);
+    ft_hub_free(hub);
+    ft_journal_free(journal);
+    ft_log(FT_LOG_INFO, "stopped", "node=%s", config->node);
+}
+
+int main(int argc, char **argv)
+{
+    struct ft_config config;
+    int status = ft_cli_read(&(struct ft_cli){argc, argv, environ, stdout, stderr}, &config);
+    if (status != FT_CLI_SERVE)
+        return status;
+    ft_log_set_level(config.log_level);
+
+    /* Blocked in every thread, taken by sigwait() in this one. */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    char error[FT_LOOPS_ERROR_MAX];
+    struct ft_loops *loops = open_loops(&config, error);
+    if (loops) {
+        serve(&config, loops, &signals);
+        ft_loops_free(loops);
+        status = EXIT_SUCCESS;
+    } else {
+        fprintf(stderr, "fantaild: %s\n", error);
+        status = EXIT_FAILURE;
+    }
+    ft_config_fini(&config);
+    return status;
+}

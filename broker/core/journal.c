@@ -1,0 +1,446 @@
+/*
+ * The journal in memory: ring, chunks, lock, reclamation. Does not fan out, does not wake anybody,
+ * reads no clock. Writers and readers are one per worker thread; the rest says its threads in the
+ * header.
+ */
+#include "broker/core/journal.h"
+
+#include "broker/base/alloc.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* Big enough that a chunk change is rare (a thousand small publications), small enough that the open
+ * chunks of all workers are nothing beside the journal. */
+#define CHUNK_BYTES ((size_t)256 * 1024)
+/* Chunks kept for reuse, so that a journal in its stride takes no memory from the system. */
+#define SPARE_CHUNKS 8
+/* No publication takes fewer bytes, so that this many ring slots are always enough. */
+#define SMALLEST_PUBLICATION 128
+
+#define RESTING UINT64_MAX
+
+struct chunk {
+    struct chunk *next;
+    uint64_t last_offset; /* of the publications in it that were numbered */
+    uint64_t epoch;       /* in limbo: free once every reader has seen this epoch */
+    size_t size, used;
+    uint32_t pending; /* built, not yet numbered */
+    _Alignas(8) uint8_t bytes[];
+};
+
+/* A list with a tail: chunks leave in the order in which they came. */
+struct chunk_list {
+    struct chunk *first, **last;
+};
+
+struct ft_journal_reader {
+    struct ft_journal *journal;
+    _Atomic uint64_t epoch;  /* last one seen in a turn, or RESTING */
+    _Atomic uint64_t cursor; /* fanned out up to here, or UINT64_MAX */
+};
+
+struct ft_journal_writer {
+    struct ft_journal *journal;
+    struct chunk *chunk;
+};
+
+struct ft_journal {
+    char stream[FT_STREAM_NAME_LEN + 1];
+    size_t size_bytes, chunk_bytes;
+    uint32_t age_s;
+    uint64_t mask;
+    _Atomic(struct ft_publication *) *ring;
+
+    _Atomic uint64_t head, tail;
+    _Atomic uint64_t epoch;
+    _Atomic uint64_t other_bytes; /* second encodings; they come without the lock */
+    _Atomic bool refused;
+
+    pthread_mutex_t lock; /* everything below */
+    uint64_t bytes;
+    struct chunk_list sealed, limbo;
+    struct chunk *spare;
+    uint32_t spares, chunks;
+    uint64_t refusals;
+    uint32_t reader_count;
+    struct ft_journal_reader *readers[FT_JOURNAL_READERS_MAX];
+};
+
+static void list_init(struct chunk_list *list)
+{
+    list->first = NULL;
+    list->last = &list->first;
+}
+
+static void list_push(struct chunk_list *list, struct chunk *chunk)
+{
+    chunk->next = NULL;
+    *list->last = chunk;
+    list->last = &chunk->next;
+}
+
+static struct chunk *list_pop(struct chunk_list *list)
+{
+    struct chunk *chunk = list->first;
+    list->first = chunk->next;
+    if (!list->first)
+        list->last = &list->first;
+    return chunk;
+}
+
+struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
+{
+    struct ft_journal *j = ft_alloc_zero(sizeof(*j));
+    memcpy(j->stream, options->stream, FT_STREAM_NAME_LEN);
+    j->size_bytes = options->size_bytes;
+    j->age_s = options->age_s;
+    j->chunk_bytes = options->chunk_bytes ? options->chunk_bytes : CHUNK_BYTES;
+    uint64_t slots = 1024;
+    while (slots < j->size_bytes / SMALLEST_PUBLICATION)
+        slots *= 2;
+    j->mask = slots - 1;
+    j->ring = calloc(slots, sizeof(*j->ring)); /* untouched pages cost nothing */
+    FT_ASSERT(j->ring);
+    atomic_init(&j->epoch, 1);
+    pthread_mutex_init(&j->lock, NULL);
+    list_init(&j->sealed);
+    list_init(&j->limbo);
+    return j;
+}
+
+static void chunk_free(struct chunk *chunk)
+{
+    for (size_t at = 0; at < chunk->used;) {
+        struct ft_publication *p = (struct ft_publication *)(chunk->bytes + at);
+        at += p->size_;
+        ft_publication_fini(p);
+    }
+    free(chunk);
+}
+
+void ft_journal_free(struct ft_journal *j)
+{
+    if (!j)
+        return;
+    while (j->sealed.first)
+        chunk_free(list_pop(&j->sealed));
+    while (j->limbo.first)
+        chunk_free(list_pop(&j->limbo));
+    while (j->spare) {
+        struct chunk *chunk = j->spare;
+        j->spare = chunk->next;
+        free(chunk);
+    }
+    pthread_mutex_destroy(&j->lock);
+    free(j->ring);
+    free(j);
+}
+
+const char *ft_journal_stream(const struct ft_journal *j)
+{
+    return j->stream;
+}
+
+/* ---- memory: chunks, under the lock but for the writer's own open one ---- */
+
+static struct chunk *chunk_take(struct ft_journal *j, size_t size)
+{
+    struct chunk *chunk = j->spare;
+    if (chunk && size <= j->chunk_bytes) {
+        j->spare = chunk->next;
+        j->spares--;
+    } else {
+        size_t room = size > j->chunk_bytes ? size : j->chunk_bytes;
+        chunk = ft_alloc(sizeof(*chunk) + room);
+        chunk->size = room;
+        j->chunks++;
+    }
+    chunk->next = NULL;
+    chunk->used = 0;
+    chunk->pending = 0;
+    chunk->last_offset = 0;
+    return chunk;
+}
+
+static void chunk_retire(struct ft_journal *j, struct chunk *chunk)
+{
+    uint64_t freed = 0;
+    for (size_t at = 0; at < chunk->used;) {
+        struct ft_publication *p = (struct ft_publication *)(chunk->bytes + at);
+        struct ft_frame *other = atomic_load_explicit(&p->other_, memory_order_relaxed);
+        if (other)
+            freed += sizeof(*other) + other->len;
+        at += p->size_;
+        ft_publication_fini(p);
+    }
+    if (freed)
+        atomic_fetch_sub_explicit(&j->other_bytes, freed, memory_order_relaxed);
+    if (chunk->size == j->chunk_bytes && j->spares < SPARE_CHUNKS) {
+        chunk->next = j->spare;
+        j->spare = chunk;
+        j->spares++;
+        return;
+    }
+    j->chunks--;
+    free(chunk);
+}
+
+/* The epoch that every reader in a turn has seen. */
+static uint64_t oldest_epoch(struct ft_journal *j)
+{
+    uint64_t oldest = RESTING;
+    for (uint32_t i = 0; i < j->reader_count; i++) {
+        uint64_t epoch = atomic_load_explicit(&j->readers[i]->epoch, memory_order_seq_cst);
+        oldest = epoch < oldest ? epoch : oldest;
+    }
+    return oldest;
+}
+
+/* Moves chunks whose publications were all dropped into limbo, and frees those out of limbo that no
+ * reader can hold a pointer into. */
+static void reclaim(struct ft_journal *j)
+{
+    uint64_t tail = atomic_load_explicit(&j->tail, memory_order_relaxed);
+    while (j->sealed.first && j->sealed.first->pending == 0 &&
+           j->sealed.first->last_offset <= tail) {
+        struct chunk *chunk = list_pop(&j->sealed);
+        /* Sequentially consistent, like the reader's store in ft_journal_wake(): either we see the
+         * reader awake, or it sees the tail that hides this chunk's publications. */
+        chunk->epoch = atomic_fetch_add_explicit(&j->epoch, 1, memory_order_seq_cst) + 1;
+        list_push(&j->limbo, chunk);
+    }
+    if (!j->limbo.first)
+        return;
+    uint64_t seen = oldest_epoch(j);
+    while (j->limbo.first && j->limbo.first->epoch <= seen)
+        chunk_retire(j, list_pop(&j->limbo));
+}
+
+/* ---- writing ---- */
+
+struct ft_journal_writer *ft_journal_writer_new(struct ft_journal *j)
+{
+    struct ft_journal_writer *writer = ft_alloc_zero(sizeof(*writer));
+    writer->journal = j;
+    return writer;
+}
+
+static void seal(struct ft_journal *j, struct chunk *chunk)
+{
+    if (chunk)
+        list_push(&j->sealed, chunk);
+}
+
+void ft_journal_writer_free(struct ft_journal_writer *writer)
+{
+    if (!writer)
+        return;
+    pthread_mutex_lock(&writer->journal->lock);
+    seal(writer->journal, writer->chunk);
+    pthread_mutex_unlock(&writer->journal->lock);
+    free(writer);
+}
+
+struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
+                                        struct ft_publication_spec *spec)
+{
+    struct ft_journal *j = writer->journal;
+    spec->stream = j->stream;
+    size_t size = ft_publication_size(spec);
+    struct chunk *chunk = writer->chunk;
+    if (!chunk || chunk->size - chunk->used < size) {
+        pthread_mutex_lock(&j->lock);
+        seal(j, chunk);
+        chunk = writer->chunk = chunk_take(j, size);
+        pthread_mutex_unlock(&j->lock);
+    }
+    struct ft_publication *p = ft_publication_build(chunk->bytes + chunk->used, size, spec);
+    p->place_ = (uint32_t)chunk->used;
+    chunk->used += size;
+    chunk->pending++;
+    return p;
+}
+
+/* Everything up to here has been fanned out by every reader that is not idle. */
+static uint64_t oldest_cursor(struct ft_journal *j)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (uint32_t i = 0; i < j->reader_count; i++) {
+        uint64_t cursor = atomic_load_explicit(&j->readers[i]->cursor, memory_order_acquire);
+        oldest = cursor < oldest ? cursor : oldest;
+    }
+    return oldest;
+}
+
+static struct ft_publication *slot_load(const struct ft_journal *j, uint64_t offset)
+{
+    return atomic_load_explicit(&j->ring[offset & j->mask], memory_order_acquire);
+}
+
+/* Drops from the tail what is too old, and what it takes to have room for `n` publications of
+ * `bytes`. Returns false when a reader that lags is in the way. */
+static bool make_room(struct ft_journal *j, size_t n, size_t bytes, uint32_t now_s)
+{
+    uint64_t head = atomic_load_explicit(&j->head, memory_order_relaxed);
+    uint64_t tail = atomic_load_explicit(&j->tail, memory_order_relaxed);
+    uint64_t was = tail, fanned_out = 0;
+    bool fits = true;
+    while (tail < head) {
+        struct ft_publication *p = slot_load(j, tail + 1);
+        uint64_t other = atomic_load_explicit(&j->other_bytes, memory_order_relaxed);
+        bool is_full = j->bytes + other + bytes > j->size_bytes || head - tail + n > j->mask;
+        if (!is_full && now_s - p->accepted_s <= j->age_s)
+            break;
+        if (tail >= fanned_out)
+            fanned_out = oldest_cursor(j);
+        if (tail >= fanned_out) {
+            fits = !is_full;
+            break;
+        }
+        j->bytes -= p->size_;
+        tail++;
+    }
+    if (tail != was) {
+        atomic_store_explicit(&j->tail, tail, memory_order_seq_cst);
+        reclaim(j);
+    }
+    return fits;
+}
+
+static struct chunk *chunk_of(struct ft_publication *p)
+{
+    return (struct chunk *)((uint8_t *)p - p->place_ - offsetof(struct chunk, bytes));
+}
+
+bool ft_journal_append(struct ft_journal_writer *writer, struct ft_publication *const *batch,
+                       size_t n, uint32_t now_s)
+{
+    struct ft_journal *j = writer->journal;
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += batch[i]->size_;
+
+    pthread_mutex_lock(&j->lock);
+    if (!make_room(j, n, bytes, now_s)) {
+        j->refusals++;
+        atomic_store_explicit(&j->refused, true, memory_order_release);
+        pthread_mutex_unlock(&j->lock);
+        return false;
+    }
+    uint64_t head = atomic_load_explicit(&j->head, memory_order_relaxed);
+    for (size_t i = 0; i < n; i++) {
+        struct chunk *chunk = chunk_of(batch[i]);
+        ft_publication_number(batch[i], ++head);
+        chunk->pending--;
+        chunk->last_offset = head;
+        atomic_store_explicit(&j->ring[head & j->mask], batch[i], memory_order_release);
+    }
+    j->bytes += bytes;
+    atomic_store_explicit(&j->head, head, memory_order_seq_cst);
+    pthread_mutex_unlock(&j->lock);
+    return true;
+}
+
+void ft_journal_expire(struct ft_journal *j, uint32_t now_s)
+{
+    pthread_mutex_lock(&j->lock);
+    (void)make_room(j, 0, 0, now_s);
+    reclaim(j);
+    pthread_mutex_unlock(&j->lock);
+}
+
+bool ft_journal_take_refused(struct ft_journal *j)
+{
+    return atomic_load_explicit(&j->refused, memory_order_relaxed) &&
+           atomic_exchange_explicit(&j->refused, false, memory_order_acq_rel);
+}
+
+/* ---- reading ---- */
+
+struct ft_journal_reader *ft_journal_reader_new(struct ft_journal *j)
+{
+    struct ft_journal_reader *reader = ft_alloc_zero(sizeof(*reader));
+    reader->journal = j;
+    atomic_init(&reader->epoch, RESTING);
+    atomic_init(&reader->cursor, UINT64_MAX);
+    pthread_mutex_lock(&j->lock);
+    FT_ASSERT(j->reader_count < FT_JOURNAL_READERS_MAX);
+    j->readers[j->reader_count++] = reader;
+    pthread_mutex_unlock(&j->lock);
+    return reader;
+}
+
+void ft_journal_reader_free(struct ft_journal_reader *reader)
+{
+    if (!reader)
+        return;
+    struct ft_journal *j = reader->journal;
+    pthread_mutex_lock(&j->lock);
+    for (uint32_t i = 0; i < j->reader_count; i++) {
+        if (j->readers[i] == reader) {
+            j->readers[i] = j->readers[--j->reader_count];
+            break;
+        }
+    }
+    pthread_mutex_unlock(&j->lock);
+    free(reader);
+}
+
+void ft_journal_wake(struct ft_journal_reader *reader)
+{
+    uint64_t epoch = atomic_load_explicit(&reader->journal->epoch, memory_order_acquire);
+    atomic_store_explicit(&reader->epoch, epoch, memory_order_seq_cst);
+}
+
+void ft_journal_rest(struct ft_journal_reader *reader)
+{
+    atomic_store_explicit(&reader->epoch, RESTING, memory_order_release);
+}
+
+void ft_journal_reader_at(struct ft_journal_reader *reader, uint64_t cursor)
+{
+    atomic_store_explicit(&reader->cursor, cursor, memory_order_seq_cst);
+}
+
+uint64_t ft_journal_head(const struct ft_journal *j)
+{
+    return atomic_load_explicit(&j->head, memory_order_seq_cst);
+}
+
+uint64_t ft_journal_tail(const struct ft_journal *j)
+{
+    return atomic_load_explicit(&j->tail, memory_order_seq_cst);
+}
+
+const struct ft_publication *ft_journal_peek(const struct ft_journal *j, uint64_t offset)
+{
+    if (offset > ft_journal_head(j) || offset <= ft_journal_tail(j))
+        return NULL;
+    /* Its slot may be given to a newer publication between the check and the look. */
+    const struct ft_publication *p = slot_load(j, offset);
+    return p->offset == offset ? p : NULL;
+}
+
+struct ft_slice ft_journal_frame(struct ft_journal *j, const struct ft_publication *p,
+                                 enum ft_encoding encoding)
+{
+    size_t made;
+    struct ft_slice frame = ft_publication_frame(p, encoding, &made);
+    if (made)
+        atomic_fetch_add_explicit(&j->other_bytes, made, memory_order_relaxed);
+    return frame;
+}
+
+void ft_journal_stats(struct ft_journal *j, struct ft_journal_stats *stats)
+{
+    pthread_mutex_lock(&j->lock);
+    *stats = (struct ft_journal_stats){
+        .head = atomic_load_explicit(&j->head, memory_order_relaxed),
+        .tail = atomic_load_explicit(&j->tail, memory_order_relaxed),
+        .bytes = j->bytes + atomic_load_explicit(&j->other_bytes, memory_order_relaxed),
+        .chunks = j->chunks,
+        .refused = j->refusals,
+    };
+    pthread_mutex_unlock(&j->lock);
+}

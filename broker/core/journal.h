@@ -1,0 +1,104 @@
+/*
+ * The journal: every accepted publication of this node, numbered without holes, for as long as size
+ * and age allow. Everything else reads it: fan-out, waiting outboxes, resumes.
+ *
+ *      tail                                  cursor of worker 2     head
+ *       │ kept, any reader may look            │ not yet fanned out  │
+ *     ──┴──────────────────────────────────────┴─────────────────────┴──▶ offsets
+ *
+ *     ring:    offset & mask ─▶ publication          (the index)
+ *     chunks:  [pub|pub|pub…] [pub|pub…]             (the memory: one open chunk per writer)
+ *
+ * Threads. Appending takes one short lock for a whole batch. Readers take none: they look a
+ * publication up in the ring and may use it until their next ft_journal_rest(), because a chunk is
+ * reused only after every reader has rested since its last publication was dropped (quiescent-state
+ * reclamation; McKenney, "RCU: the Bloody Bonsai of synchronization" describes the family). What a
+ * reader keeps across turns is therefore an offset, never a pointer.
+ *
+ * What a reader has not yet fanned out is never dropped: append refuses instead (back-pressure).
+ */
+#ifndef FT_CORE_JOURNAL_H
+#define FT_CORE_JOURNAL_H
+
+#include "broker/core/publication.h"
+
+/* Workers are readers; more of them than this make no sense on one machine (options.def). */
+#define FT_JOURNAL_READERS_MAX 64
+
+struct ft_journal;
+struct ft_journal_writer;
+struct ft_journal_reader;
+
+struct ft_journal_options {
+    const char *stream; /* name, FT_STREAM_NAME_LEN characters, unique to this life of the node */
+    size_t size_bytes;  /* of publications, their second encodings included */
+    uint32_t age_s;     /* kept at most so long */
+    size_t chunk_bytes; /* 0: 256 KiB; unit of memory, each writer has one open */
+};
+
+struct ft_journal_stats {
+    uint64_t head, tail; /* last numbered; last dropped */
+    uint64_t bytes;      /* of what is kept */
+    uint64_t chunks;     /* in memory, those waiting for readers to rest included */
+    uint64_t refused;    /* batches that had to wait for a slow reader */
+};
+
+struct ft_journal *ft_journal_new(const struct ft_journal_options *options);
+void ft_journal_free(struct ft_journal *journal); /* after all its writers and readers */
+
+/* Returns the stream's name, FT_STREAM_NAME_LEN characters and a NUL. */
+const char *ft_journal_stream(const struct ft_journal *journal);
+
+/* Makes a writer; it belongs to one thread. */
+struct ft_journal_writer *ft_journal_writer_new(struct ft_journal *journal);
+void ft_journal_writer_free(struct ft_journal_writer *writer);
+
+/*
+ * Builds a publication in the journal's memory, not yet numbered. It must be appended, by the same
+ * writer and in the order in which it was built.
+ */
+struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
+                                        struct ft_publication_spec *spec);
+
+/*
+ * Numbers a batch and shows it to the readers. Returns false, and has done nothing, when there is no
+ * room because a reader lags by the journal's whole size: try again after it has moved, which
+ * ft_journal_take_refused() tells those who move.
+ */
+bool ft_journal_append(struct ft_journal_writer *writer, struct ft_publication *const *batch,
+                       size_t n, uint32_t now_s);
+
+/* Drops what is older than the age. For a timer; append does the same as it goes. */
+void ft_journal_expire(struct ft_journal *journal, uint32_t now_s);
+
+/* Returns true once after an append was refused: somebody waits for readers to move. */
+bool ft_journal_take_refused(struct ft_journal *journal);
+
+/* Makes a reader, resting and idle; it belongs to one thread. */
+struct ft_journal_reader *ft_journal_reader_new(struct ft_journal *journal);
+void ft_journal_reader_free(struct ft_journal_reader *reader);
+
+/* Begins a turn: from here to ft_journal_rest() what is looked up stays valid. */
+void ft_journal_wake(struct ft_journal_reader *reader);
+
+/* Ends a turn: the reader holds no pointer any more. Calling it again and again is allowed. */
+void ft_journal_rest(struct ft_journal_reader *reader);
+
+/* Says how far this reader has fanned out; what comes after is kept for it. UINT64_MAX: it is idle
+ * (nobody subscribes there) and nothing is kept for it. */
+void ft_journal_reader_at(struct ft_journal_reader *reader, uint64_t cursor);
+
+/* The last offset that is there; the last one that is gone. Offsets tail + 1 … head can be had. */
+uint64_t ft_journal_head(const struct ft_journal *journal);
+uint64_t ft_journal_tail(const struct ft_journal *journal);
+
+/* Lends the publication at `offset`, or NULL when it is not kept any more (or not there yet). */
+const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, uint64_t offset);
+
+/* Returns the frame of a publication in `encoding`; one that is made now counts as the journal's. */
+struct ft_slice ft_journal_frame(struct ft_journal *journal, const struct ft_publication *p,
+                                 enum ft_encoding encoding);
+
+void ft_journal_stats(struct ft_journal *journal, struct ft_journal_stats *stats);
+
+#endif

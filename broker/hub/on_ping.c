@@ -1,0 +1,22 @@
+/* `ping`: a sign of life for clients that cannot see WebSocket's own, and a barrier: its answer comes
+ * after those to everything that was sent before it. */
+#include "broker/hub/reply.h"
+#include "broker/hub/verbs.h"
+#include "broker/hub/worker.h"
+
+enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *envelope,
+                       struct ft_problem *problem)
+{
+    (void)problem;
+    ft_worker_settle(session->worker);
+    if (envelope->id.kind != FT_ID_NONE) {
+        ft_reply_ok(session, envelope->id);
+        return FT_OK;
+    }
+    struct ft_writer *w = ft_reply_begin(session);
+    ft_write_map(w, 1);
+    ft_write_key(w, "op");
+    ft_write_str(w, ft_slice_str("pong"));
+    ft_reply_end(session);
+    return FT_OK;
+}

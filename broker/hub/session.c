@@ -1,0 +1,261 @@
+/*
+ * Sessions: from the first frame to the last, the outbox and its bound, signs of life. What the
+ * envelopes mean is in on_*.c; how a frame reaches a socket is behind struct ft_conn_ops. The
+ * worker's thread.
+ */
+#include "broker/hub/session.h"
+
+#include "broker/base/alloc.h"
+#include "broker/base/log.h"
+#include "broker/hub/reply.h"
+#include "broker/hub/verbs.h"
+#include "broker/hub/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* How long a peer may take to answer a close frame. */
+#define CLOSE_WAIT_MS 2000
+
+static uint64_t ping_ms(const struct ft_session *session)
+{
+    return (uint64_t)session->worker->hub->options.ping_s * 1000;
+}
+
+void ft_session_open(struct ft_session *s, struct ft_worker *worker, enum ft_encoding encoding,
+                     const struct ft_conn_ops *ops, void *conn)
+{
+    s->worker = worker;
+    s->encoding = (uint8_t)encoding;
+    s->ops = ops;
+    s->conn = conn;
+    s->next = worker->sessions;
+    s->link = &worker->sessions;
+    if (s->next)
+        s->next->link = &s->next;
+    worker->sessions = s;
+    worker->session_count++;
+    ft_worker_new_session_id(worker, s->id);
+    s->heard = ft_wheel_now(&worker->wheel);
+    ft_wheel_set(&worker->wheel, &s->timer, ping_ms(s));
+    ft_reply_welcome(s);
+}
+
+static void drop_partial(struct ft_session *s)
+{
+    free(s->partial);
+    s->partial = NULL;
+    s->partial_len = s->partial_cap = 0;
+}
+
+void ft_session_gone(struct ft_session *s)
+{
+    struct ft_worker *w = s->worker;
+    ft_session_unsubscribe_all(s);
+    ft_worker_forget_pending(w, s);
+    ft_outbox_clear(&s->outbox, &w->pool);
+    ft_wheel_cancel(&s->timer);
+    drop_partial(s);
+    if (s->dirty_at)
+        w->dirty[s->dirty_at - 1] = NULL;
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
+    w->session_count--;
+}
+
+/* ---- receiving ---- */
+
+void ft_session_heard(struct ft_session *s)
+{
+    s->heard = ft_wheel_now(&s->worker->wheel);
+    s->was_pinged = false;
+}
+
+static void end_too_large(struct ft_session *s)
+{
+    char reason[64];
+    snprintf(reason, sizeof(reason), "a message may have %zu bytes at most",
+             s->worker->hub->options.message_bytes);
+    ft_session_end(s, 1009, reason);
+}
+
+/* Adds a piece to the message in the making. The memory grows with what has come, not with what was
+ * announced. */
+static void add_piece(struct ft_session *s, struct ft_slice piece)
+{
+    size_t len = s->partial_len + piece.len;
+    if (len > s->partial_cap) {
+        size_t cap = s->partial_cap ? s->partial_cap : 1024;
+        while (cap < len)
+            cap *= 2;
+        s->partial = ft_realloc(s->partial, cap);
+        s->partial_cap = (uint32_t)cap;
+    }
+    if (piece.len > 0)
+        memcpy(s->partial + s->partial_len, piece.ptr, piece.len);
+    s->partial_len = (uint32_t)len;
+}
+
+void ft_session_receive(struct ft_session *s, struct ft_slice piece, bool is_text, bool is_first,
+                        bool is_last)
+{
+    if (s->is_ending)
+        return;
+    ft_session_heard(s);
+    if (is_first && is_text != (s->encoding == FT_JSON)) {
+        ft_session_end(s, 1003,
+                       is_text ? "this connection speaks MessagePack, in binary messages"
+                               : "this connection speaks JSON, in text messages");
+        return;
+    }
+    if (s->partial_len + piece.len > s->worker->hub->options.message_bytes) {
+        drop_partial(s);
+        end_too_large(s);
+        return;
+    }
+    if (is_last && s->partial_len == 0) {
+        ft_handle_message(s, piece);
+        return;
+    }
+    add_piece(s, piece);
+    if (is_last) {
+        ft_handle_message(s, ft_slice(s->partial, s->partial_len));
+        drop_partial(s);
+    }
+}
+
+void ft_session_pause(struct ft_session *s, uint8_t reason, bool on)
+{
+    uint8_t was = s->paused;
+    s->paused = on ? was | reason : was & (uint8_t)~reason;
+    if (!was != !s->paused)
+        s->ops->pause(s->conn, s->paused != 0);
+}
+
+/* ---- sending ---- */
+
+void ft_session_deliver(struct ft_session *s, uint64_t offset, uint32_t count, size_t bytes)
+{
+    ft_outbox_push_run(&s->outbox, &s->worker->pool, offset, count, bytes);
+    ft_worker_mark_dirty(s->worker, s);
+}
+
+void ft_session_writable(struct ft_session *s)
+{
+    s->is_blocked = false;
+    ft_worker_mark_dirty(s->worker, s);
+}
+
+/* Applies the bounds to what the socket has not taken. */
+static void check_bounds(struct ft_session *s)
+{
+    size_t queue = s->worker->hub->options.queue_bytes;
+    bool is_slow = s->is_blocked && s->outbox.bytes > queue;
+    if (is_slow && !s->is_ending)
+        ft_session_end(s, 4508, "slow consumer: limits.queue bytes are unsent");
+    /* Whoever does not read its replies is not read either, before its bound is near. */
+    ft_session_pause(s, FT_PAUSED_OUTBOX,
+                     s->is_blocked && s->outbox.bytes > queue / 2 && !s->is_ending);
+}
+
+void ft_session_flush(struct ft_session *s)
+{
+    struct ft_worker *w = s->worker;
+    while (!s->is_blocked) {
+        struct ft_slice bytes;
+        enum ft_gathered gathered = ft_outbox_gather(&s->outbox, &w->pool, w->hub->journal,
+                                                     (enum ft_encoding)s->encoding, &bytes);
+        if (gathered == FT_GATHERED_NOTHING)
+            break;
+        if (gathered == FT_GATHERED_LOST) {
+            ft_session_end(s, 4508, "slow consumer: what was unsent is not kept any more");
+            continue;
+        }
+        enum ft_write_result result = s->ops->write(s->conn, bytes);
+        if (result == FT_WRITE_DEAD) {
+            s->is_ending = s->is_blocked = true;
+            ft_outbox_clear(&s->outbox, &w->pool);
+            s->ops->kill(s->conn);
+            return;
+        }
+        s->is_blocked = result == FT_WRITE_BLOCKED;
+    }
+    if (s->is_blocked || s->paused)
+        check_bounds(s);
+}
+
+void ft_session_end(struct ft_session *s, uint16_t close_code, const char *reason)
+{
+    if (s->is_ending)
+        return;
+    s->is_ending = true;
+    ft_log(FT_LOG_DEBUG, "session_end", "session=%.*s code=%u reason=\"%s\"", FT_SESSION_ID_LEN,
+           s->id, close_code, reason);
+    ft_session_unsubscribe_all(s);
+    /* A blocked peer would get its backlog before the close frame, and so perhaps never. */
+    if (s->is_blocked)
+        ft_outbox_clear(&s->outbox, &s->worker->pool);
+    ft_reply_close(s, close_code, reason);
+    ft_session_pause(s, FT_PAUSED_JOURNAL | FT_PAUSED_OUTBOX, false);
+    ft_wheel_set(&s->worker->wheel, &s->timer, CLOSE_WAIT_MS);
+}
+
+void ft_session_peer_closed(struct ft_session *s, uint16_t code)
+{
+    if (s->is_ending)
+        return;                  /* it is the answer to our own close frame */
+    ft_worker_settle(s->worker); /* a publish may have come in the same segment: acknowledge it */
+    ft_session_unsubscribe_all(s);
+    ft_reply_close(s, code, "");
+    ft_session_flush(s);
+    s->is_ending = true;
+}
+
+/* ---- signs of life ---- */
+
+void ft_session_timer(struct ft_wheel_timer *timer)
+{
+    struct ft_session *s =
+        (struct ft_session *)((char *)timer - offsetof(struct ft_session, timer));
+    struct ft_wheel *wheel = &s->worker->wheel;
+    if (s->is_ending) {
+        s->ops->kill(s->conn);
+        return;
+    }
+    if (s->paused & FT_PAUSED_JOURNAL)
+        ft_session_heard(s); /* it may well be talking: it is we who do not listen */
+    uint64_t ping = ping_ms(s);
+    uint64_t silent = (uint64_t)(ft_wheel_now(wheel) - s->heard) * FT_WHEEL_TICK_MS;
+    if (silent >= 2 * ping) {
+        ft_session_end(s, 4408, "no answer to pings");
+        return;
+    }
+    if (silent >= ping && !s->was_pinged) {
+        s->was_pinged = true;
+        ft_reply_ping(s);
+    }
+    ft_wheel_set(wheel, timer, (silent >= ping ? 2 * ping : ping) - silent);
+}
+
+/* ---- subscriptions ---- */
+
+struct ft_subscription **ft_session_find(struct ft_session *s, struct ft_slice filter)
+{
+    const struct ft_trie_node *node = ft_topic_trie_find(s->worker->trie, filter);
+    struct ft_subscription **link = &s->subscriptions;
+    while (*link && (*link)->sub.node_ != node)
+        link = &(*link)->next;
+    return node && *link ? link : NULL;
+}
+
+void ft_session_unsubscribe_all(struct ft_session *s)
+{
+    while (s->subscriptions) {
+        struct ft_subscription *subscription = s->subscriptions;
+        s->subscriptions = subscription->next;
+        ft_worker_remove_sub(s->worker, &subscription->sub);
+        free(subscription);
+    }
+    s->subscription_count = 0;
+}

@@ -1,0 +1,111 @@
+/*
+ * A session: one client's connection as the hub sees it. It has an encoding, subscriptions and an
+ * outbox; its connection is behind struct ft_conn_ops. It lives in memory of the connection's owner
+ * and belongs to one worker's thread.
+ *
+ *     ft_session_open ─▶ ft_session_receive … ─▶ ft_session_end ─▶ ft_session_gone
+ *                        ft_session_writable …   (close frame)      (connection closed)
+ */
+#ifndef FT_HUB_SESSION_H
+#define FT_HUB_SESSION_H
+
+#include "broker/core/outbox.h"
+#include "broker/core/topic_trie.h"
+#include "broker/hub/ports.h"
+#include "broker/hub/wheel.h"
+#include "protocol/envelope.h"
+
+/* Characters of a session's id, which are 80 random bits in base 32. */
+#define FT_SESSION_ID_LEN 16
+
+/* The bad envelope that closes the connection (SPEC.md section 3). */
+#define FT_BAD_ENVELOPES_MAX 16
+
+/* One filter of one session. */
+struct ft_subscription {
+    struct ft_trie_sub sub;
+    struct ft_session *session;
+    struct ft_subscription *next;
+};
+
+struct ft_session {
+    struct ft_worker *worker;
+    const struct ft_conn_ops *ops;
+    void *conn;
+    struct ft_outbox outbox;
+    uint64_t
+        match; /* serial of the last match that reached it: one delivery, however many filters */
+    struct ft_subscription *subscriptions;
+    struct ft_session *next, **link; /* among the worker's */
+    struct ft_wheel_timer timer;
+    uint8_t *partial; /* a message that is still coming in */
+    uint32_t partial_len, partial_cap;
+    uint32_t subscription_count;
+    uint32_t heard;      /* tick at which the peer was last heard */
+    uint32_t dirty_at;   /* 1 + its place among the worker's dirty sessions, 0: not there */
+    uint32_t unacked;    /* publishes that wait for their number */
+    uint8_t encoding;    /* enum ft_encoding */
+    uint8_t bad_count;   /* bad envelopes so far */
+    uint8_t paused;      /* FT_PAUSED_… : why nothing is read from it */
+    bool is_blocked;     /* the socket takes nothing more */
+    bool is_ending;      /* a close frame was queued; nothing else is taken in or sent */
+    bool was_pinged;     /* and has not been heard since */
+    bool partial_is_bad; /* the rest of a refused message is skipped */
+    char id[FT_SESSION_ID_LEN];
+};
+
+/* Reasons to stop reading from a session. */
+#define FT_PAUSED_JOURNAL 1 /* the journal waits for a slow worker */
+#define FT_PAUSED_OUTBOX  2 /* it does not read its own replies */
+
+/* Starts a session in zeroed memory and sends `welcome`. */
+void ft_session_open(struct ft_session *session, struct ft_worker *worker,
+                     enum ft_encoding encoding, const struct ft_conn_ops *ops, void *conn);
+
+/*
+ * Takes in a piece of a message: `is_text` says its kind, `is_last` whether it ends here. A message
+ * that comes whole is handled in place; pieces are put together up to limits.message.
+ */
+void ft_session_receive(struct ft_session *session, struct ft_slice piece, bool is_text,
+                        bool is_first, bool is_last);
+
+/* Notes a sign of life that is not a message: a PONG. */
+void ft_session_heard(struct ft_session *session);
+
+/* Says that the socket takes bytes again. */
+void ft_session_writable(struct ft_session *session);
+
+/*
+ * Ends the session: what waited in the outbox is dropped when it was blocked, a close frame follows,
+ * and the connection is killed when the peer has not answered in time. Repeating it does nothing.
+ */
+void ft_session_end(struct ft_session *session, uint16_t close_code, const char *reason);
+
+/* Answers the peer's close frame, after what was still to be said, with this code (1005: none); the
+ * caller closes the connection. */
+void ft_session_peer_closed(struct ft_session *session, uint16_t code);
+
+/* Forgets the session; its connection is closed. Its memory may go after this. */
+void ft_session_gone(struct ft_session *session);
+
+/* ---- for the hub's own files ---- */
+
+/* Sends everything that waits, as far as the socket takes it. */
+void ft_session_flush(struct ft_session *session);
+
+/* Queues publications for it: the router's way in. */
+void ft_session_deliver(struct ft_session *session, uint64_t offset, uint32_t count, size_t bytes);
+
+/* Its timer fired: ask for a sign of life, give up, or kill. */
+void ft_session_timer(struct ft_wheel_timer *timer);
+
+/* Removes all subscriptions. */
+void ft_session_unsubscribe_all(struct ft_session *session);
+
+/* Finds its subscription to exactly this filter; returns the link that holds it, or NULL. */
+struct ft_subscription **ft_session_find(struct ft_session *session, struct ft_slice filter);
+
+/* Pauses or resumes reading for one of the reasons above. */
+void ft_session_pause(struct ft_session *session, uint8_t reason, bool on);
+
+#endif

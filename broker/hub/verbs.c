@@ -1,0 +1,87 @@
+/*
+ * From a message to the verbs: reads envelopes one by one, looks the verb up in a table, and answers
+ * what went wrong. Knows no verb's meaning. The worker's thread.
+ */
+#include "broker/hub/verbs.h"
+
+#include "broker/hub/reply.h"
+#include "broker/hub/worker.h"
+#include "protocol/quote.h"
+#include "protocol/topic.h"
+#include "protocol/utf8.h"
+
+#include <stdio.h>
+
+static const ft_verb verbs[FT_OPS] = {
+    [FT_OP_SUB] = ft_on_sub,
+    [FT_OP_UNSUB] = ft_on_unsub,
+    [FT_OP_PUB] = ft_on_pub,
+    [FT_OP_PING] = ft_on_ping,
+};
+
+enum ft_err ft_check_filters(const struct ft_envelope *envelope, struct ft_problem *problem)
+{
+    const struct ft_list *topics = &envelope->topics;
+    if (topics->count == 0)
+        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
+                              "%s needs topics, an array of one filter or more",
+                              ft_op_name(envelope->op));
+    uint8_t text[FT_TOPIC_BYTES_MAX];
+    size_t at = 0;
+    for (uint32_t i = 0; i < topics->count; i++) {
+        struct ft_slice filter;
+        if (ft_list_next(topics, &at, text, sizeof(text), &filter) != FT_OK)
+            return ft_problem_set(problem, FT_ERR_BAD_FILTER,
+                                  "filter %u of topics is longer than %d bytes", i + 1,
+                                  FT_TOPIC_BYTES_MAX);
+        enum ft_err err = ft_filter_check(filter, problem);
+        if (err != FT_OK)
+            return err;
+    }
+    return FT_OK;
+}
+
+static enum ft_err unknown_op(const struct ft_envelope *envelope, struct ft_problem *problem)
+{
+    if (!envelope->op_name.ptr)
+        return ft_problem_set(problem, FT_ERR_BAD_FIELD, "the envelope has no op");
+    char quoted[FT_QUOTE_MAX];
+    return ft_problem_set(problem, FT_ERR_BAD_FIELD,
+                          "op is %s, but a client may send sub, unsub, pub and ping",
+                          ft_quote(envelope->op_name, quoted));
+}
+
+/* Replies an error, after what came before it. */
+static void report(struct ft_session *session, struct ft_id id, const struct ft_problem *problem)
+{
+    if (session->unacked > 0)
+        ft_worker_settle(session->worker);
+    ft_reply_error(session, id, problem);
+    if (problem->err == FT_ERR_BAD_ENVELOPE && ++session->bad_count == FT_BAD_ENVELOPES_MAX)
+        ft_session_end(session, 4400, "too many bad envelopes");
+}
+
+void ft_handle_message(struct ft_session *session, struct ft_slice message)
+{
+    if (session->encoding == FT_JSON && !ft_utf8_is_valid(message)) {
+        ft_session_end(session, 1007, "a text message has to be UTF-8");
+        return;
+    }
+    struct ft_problem problem;
+    struct ft_reader reader;
+    struct ft_envelope envelope;
+    if (ft_reader_begin(&reader, (enum ft_encoding)session->encoding, message,
+                        session->worker->scratch, &problem) != FT_OK) {
+        report(session, (struct ft_id){.kind = FT_ID_NONE}, &problem);
+        return;
+    }
+    while (ft_reader_has_more(&reader) && !session->is_ending) {
+        enum ft_err err = ft_reader_next(&reader, &envelope, &problem);
+        if (err == FT_OK) {
+            ft_verb verb = verbs[envelope.op];
+            err = verb ? verb(session, &envelope, &problem) : unknown_op(&envelope, &problem);
+        }
+        if (err != FT_OK)
+            report(session, envelope.id, &problem);
+    }
+}

@@ -1,0 +1,27 @@
+/* The operations that a client may send: one file each (on_sub.c, on_pub.c, …), one table. */
+#ifndef FT_HUB_VERBS_H
+#define FT_HUB_VERBS_H
+
+#include "broker/hub/session.h"
+
+/* Carries out one envelope of `session`. On failure it returns an error with `problem` filled, and
+ * has changed nothing; the caller replies. Success replies itself, where there is an id. */
+typedef enum ft_err (*ft_verb)(struct ft_session *session, const struct ft_envelope *envelope,
+                               struct ft_problem *problem);
+
+enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *envelope,
+                      struct ft_problem *problem);
+enum ft_err ft_on_unsub(struct ft_session *session, const struct ft_envelope *envelope,
+                        struct ft_problem *problem);
+enum ft_err ft_on_pub(struct ft_session *session, const struct ft_envelope *envelope,
+                      struct ft_problem *problem);
+enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *envelope,
+                       struct ft_problem *problem);
+
+/* Checks that `topics` is there and holds valid filters only, one or more. */
+enum ft_err ft_check_filters(const struct ft_envelope *envelope, struct ft_problem *problem);
+
+/* Reads a whole message of `session` and carries out its envelopes, in order. */
+void ft_handle_message(struct ft_session *session, struct ft_slice message);
+
+#endif

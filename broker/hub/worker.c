@@ -1,0 +1,310 @@
+/*
+ * A worker's turn: the batch of publishes, the order of commit, fan-out and flush, and who is woken.
+ * Does not know what loop runs it. Each worker is touched by its own thread only, but for is_asleep.
+ */
+#include "broker/hub/worker.h"
+
+#include "broker/base/alloc.h"
+#include "broker/base/log.h"
+#include "broker/hub/reply.h"
+#include "broker/hub/router.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+/* A turn of a flooded worker goes back to its sockets after so many rounds of fan-out. */
+#define ROUNDS_MAX 8
+/* Ceiling of one reply; the largest is a `sub`'s ok or an error, far below. */
+#define REPLY_MAX ((size_t)64 * 1024)
+#define MARGIN    ((size_t)1024)
+
+static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
+{
+    struct ft_worker *w = ft_alloc_zero(sizeof(*w));
+    w->hub = hub;
+    w->index = index;
+    w->writer = ft_journal_writer_new(hub->journal);
+    w->reader = ft_journal_reader_new(hub->journal);
+    uint64_t seed;
+    FT_ASSERT(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
+    w->trie = ft_topic_trie_new(seed);
+    w->cursor = ft_journal_head(hub->journal);
+    ft_outbox_pool_init(&w->pool, hub->options.flush_bytes);
+    w->scratch = ft_alloc(hub->options.message_bytes + MARGIN);
+    ft_buffer_init(&w->reply_buffer, REPLY_MAX);
+    return w;
+}
+
+static void worker_free(struct ft_worker *w)
+{
+    ft_outbox_pool_fini(&w->pool);
+    ft_buffer_fini(&w->reply_buffer);
+    ft_topic_trie_free(w->trie);
+    ft_journal_writer_free(w->writer);
+    ft_journal_reader_free(w->reader);
+    free(w->batch);
+    free(w->pending);
+    free(w->dirty);
+    free(w->scratch);
+    free(w);
+}
+
+struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journal *journal,
+                          uint32_t count, const struct ft_loop_ops *loop_ops, void *loops)
+{
+    FT_ASSERT(count >= 1 && count <= FT_WORKERS_MAX);
+    struct ft_hub *hub = ft_alloc_zero(sizeof(*hub));
+    hub->options = *options;
+    hub->journal = journal;
+    hub->loop_ops = loop_ops;
+    hub->loops = loops;
+    hub->worker_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        hub->workers[i] = worker_new(hub, i);
+    return hub;
+}
+
+void ft_hub_free(struct ft_hub *hub)
+{
+    if (!hub)
+        return;
+    for (uint32_t i = 0; i < hub->worker_count; i++)
+        worker_free(hub->workers[i]);
+    free(hub);
+}
+
+/* ---- subscribers ---- */
+
+void ft_worker_add_sub(struct ft_worker *w, struct ft_slice filter, struct ft_trie_sub *sub)
+{
+    if (ft_topic_trie_subs(w->trie) == 0) {
+        /* From idle to reading: first make the journal keep everything from here on, then look
+         * where "here" is, so that nothing in between can be dropped. */
+        ft_journal_reader_at(w->reader, ft_journal_head(w->hub->journal));
+        w->cursor = ft_journal_head(w->hub->journal);
+    }
+    ft_topic_trie_add(w->trie, filter, sub);
+}
+
+void ft_worker_remove_sub(struct ft_worker *w, struct ft_trie_sub *sub)
+{
+    ft_topic_trie_remove(w->trie, sub);
+    if (ft_topic_trie_subs(w->trie) == 0)
+        ft_journal_reader_at(w->reader, UINT64_MAX);
+}
+
+/* ---- publishing ---- */
+
+static void batch_grow(struct ft_worker *w)
+{
+    w->batch_cap = w->batch_cap ? 2 * w->batch_cap : FT_BATCH_MAX;
+    w->batch = ft_realloc(w->batch, w->batch_cap * sizeof(*w->batch));
+    w->pending = ft_realloc(w->pending, w->batch_cap * sizeof(*w->pending));
+}
+
+/* Tells those who asked what number their publishes got. */
+static void acknowledge(struct ft_publication *const *batch, struct ft_pending *pending, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct ft_session *session = pending[i].session;
+        if (!session)
+            continue;
+        session->unacked--;
+        struct ft_id id = pending[i].id;
+        if (id.kind == FT_ID_STR)
+            id.str.ptr = pending[i].text;
+        ft_reply_ok_pos(session, id, ft_publication_pos(batch[i]));
+    }
+}
+
+static void resume_publishers(struct ft_worker *w)
+{
+    w->is_stalled = false;
+    for (struct ft_session *s = w->sessions; s; s = s->next)
+        ft_session_pause(s, FT_PAUSED_JOURNAL, false);
+}
+
+/* Numbers what is in the batch. Returns false when the journal has no room for it yet. */
+static bool commit(struct ft_worker *w)
+{
+    uint32_t done = 0;
+    while (done < w->batch_len) {
+        uint32_t left = w->batch_len - done;
+        uint32_t n = left < FT_BATCH_MAX ? left : FT_BATCH_MAX;
+        if (!ft_journal_append(w->writer, w->batch + done, n, w->now_s))
+            break;
+        acknowledge(w->batch + done, w->pending + done, n);
+        done += n;
+    }
+    if (done > 0) {
+        w->has_appended = true;
+        w->batch_len -= done;
+        memmove(w->batch, w->batch + done, w->batch_len * sizeof(*w->batch));
+        memmove(w->pending, w->pending + done, w->batch_len * sizeof(*w->pending));
+    }
+    if (w->batch_len > 0) {
+        if (!w->is_stalled && ft_log_is_on(FT_LOG_DEBUG))
+            ft_log(FT_LOG_DEBUG, "journal_full", "worker=%u waiting=%u", w->index, w->batch_len);
+        w->is_stalled = true;
+        return false;
+    }
+    if (w->is_stalled)
+        resume_publishers(w);
+    return true;
+}
+
+void ft_worker_publish(struct ft_worker *w, struct ft_session *session, struct ft_id id,
+                       struct ft_slice topic, struct ft_data data)
+{
+    if (w->batch_len == w->batch_cap)
+        batch_grow(w);
+    struct ft_publication_spec spec = {
+        .encoding = data.kind == FT_DATA_JSON || data.kind == FT_DATA_B64 ? FT_JSON : FT_MSGPACK,
+        .topic = topic,
+        .data = data,
+        .at_ms = w->now_ms,
+        .accepted_s = w->now_s,
+    };
+    w->batch[w->batch_len] = ft_journal_build(w->writer, &spec);
+    struct ft_pending *pending = &w->pending[w->batch_len++];
+    pending->session = NULL;
+    if (id.kind != FT_ID_NONE) {
+        pending->session = session;
+        pending->id = id;
+        if (id.kind == FT_ID_STR)
+            memcpy(pending->text, id.str.ptr, id.str.len);
+        session->unacked++;
+    }
+    if (w->is_stalled)
+        ft_session_pause(session, FT_PAUSED_JOURNAL, true);
+    else if (w->batch_len >= FT_BATCH_MAX && !commit(w))
+        ft_session_pause(session, FT_PAUSED_JOURNAL, true);
+}
+
+void ft_worker_forget_pending(struct ft_worker *w, struct ft_session *session)
+{
+    for (uint32_t i = 0; session->unacked > 0 && i < w->batch_len; i++) {
+        if (w->pending[i].session == session) {
+            w->pending[i].session = NULL;
+            session->unacked--;
+        }
+    }
+}
+
+void ft_worker_settle(struct ft_worker *w)
+{
+    if (w->batch_len > 0)
+        (void)commit(w);
+    (void)ft_router_run(w, SIZE_MAX);
+}
+
+/* ---- the turn ---- */
+
+void ft_worker_mark_dirty(struct ft_worker *w, struct ft_session *session)
+{
+    if (session->dirty_at)
+        return;
+    if (w->dirty_len == w->dirty_cap) {
+        w->dirty_cap = w->dirty_cap ? 2 * w->dirty_cap : 256;
+        w->dirty = ft_realloc(w->dirty, w->dirty_cap * sizeof(*w->dirty));
+    }
+    w->dirty[w->dirty_len++] = session;
+    session->dirty_at = w->dirty_len;
+}
+
+static void flush_dirty(struct ft_worker *w)
+{
+    /* A flush may end a session, and so mark it dirty again: it joins at the end of the list. */
+    for (uint32_t i = 0; i < w->dirty_len; i++) {
+        struct ft_session *session = w->dirty[i];
+        if (!session)
+            continue;
+        session->dirty_at = 0;
+        ft_session_flush(session);
+    }
+    w->dirty_len = 0;
+}
+
+static void wake_others(struct ft_worker *w, bool sleepers_only)
+{
+    struct ft_hub *hub = w->hub;
+    for (uint32_t i = 0; i < hub->worker_count; i++) {
+        struct ft_worker *other = hub->workers[i];
+        if (other != w && (!sleepers_only || atomic_load(&other->is_asleep)))
+            hub->loop_ops->wake(hub->loops, i);
+    }
+}
+
+void ft_worker_begin_turn(struct ft_worker *w, uint64_t wall_ms, uint64_t mono_ms)
+{
+    atomic_store(&w->is_asleep, false);
+    w->now_ms = wall_ms;
+    w->now_s = (uint32_t)(mono_ms / 1000);
+    ft_journal_wake(w->reader);
+}
+
+bool ft_worker_end_turn(struct ft_worker *w)
+{
+    struct ft_hub *hub = w->hub;
+    bool is_done = false;
+    /* Half of what a session may hold, so that nobody who reads is ever near its bound. */
+    size_t round_bytes = hub->options.queue_bytes / 2;
+    for (int round = 0; round < ROUNDS_MAX && !is_done; round++) {
+        bool committed = w->batch_len == 0 || commit(w);
+        is_done = ft_router_run(w, round_bytes);
+        if (!committed)
+            (void)commit(w); /* our own lag may have been what the journal waited for */
+        flush_dirty(w);
+    }
+    if (w->has_appended) {
+        w->has_appended = false;
+        wake_others(w, true);
+    }
+    if (ft_journal_take_refused(hub->journal))
+        wake_others(w, false);
+    ft_outbox_pool_end_turn(&w->pool);
+    ft_journal_rest(w->reader);
+
+    if (!is_done || ft_topic_trie_subs(w->trie) == 0)
+        return is_done;
+    /* Either the appender sees us asleep and wakes us, or we see its publication here. */
+    atomic_store(&w->is_asleep, true);
+    return ft_journal_head(hub->journal) == w->cursor;
+}
+
+void ft_worker_tick(struct ft_worker *w)
+{
+    ft_wheel_tick(&w->wheel);
+    struct ft_wheel_timer *timer;
+    while ((timer = ft_wheel_next_due(&w->wheel)))
+        ft_session_timer(timer);
+    if (w->index == 0 && ft_wheel_now(&w->wheel) % (1000 / FT_WHEEL_TICK_MS) == 0)
+        ft_journal_expire(w->hub->journal, w->now_s);
+}
+
+void ft_worker_end_all(struct ft_worker *w, uint16_t close_code, const char *reason)
+{
+    for (struct ft_session *s = w->sessions; s; s = s->next)
+        ft_session_end(s, close_code, reason);
+}
+
+void ft_worker_new_session_id(struct ft_worker *w, char id[FT_SESSION_ID_LEN])
+{
+    static const char alphabet[32] = "abcdefghijkmnpqrstuvwxyz23456789";
+    enum { BYTES = FT_SESSION_ID_LEN * 5 / 8 };
+    if (w->random_left < BYTES) {
+        FT_ASSERT(getrandom(w->random, sizeof(w->random), 0) == sizeof(w->random));
+        w->random_left = sizeof(w->random);
+    }
+    w->random_left -= BYTES;
+    const uint8_t *random = w->random + w->random_left;
+    uint64_t bits = 0;
+    uint32_t have = 0;
+    for (uint32_t i = 0, at = 0; i < FT_SESSION_ID_LEN; i++, have -= 5) {
+        if (have < 5) {
+            bits = bits << 8 | random[at++];
+            have += 8;
+        }
+        id[i] = alphabet[bits >> (have - 5) & 31];
+    }
+}

@@ -1,0 +1,134 @@
+/*
+ * A worker: everything that one thread owns. Its sessions, its trie, its cursor in the journal. Its
+ * loop (net/) calls it at four points:
+ *
+ *     ft_worker_begin_turn    events are about to be handled: clocks, journal awake
+ *       … ft_session_receive and friends, as sockets become ready …
+ *     ft_worker_end_turn      commit ─▶ fan out ─▶ flush; then the loop may sleep
+ *     ft_worker_tick          every FT_WHEEL_TICK_MS
+ *
+ * Within a turn nothing is written to a socket: publishes gather in a batch, deliveries in outboxes,
+ * and the end of the turn numbers the batch with one lock and writes each socket once.
+ */
+#ifndef FT_HUB_WORKER_H
+#define FT_HUB_WORKER_H
+
+#include "broker/core/journal.h"
+#include "broker/core/outbox.h"
+#include "broker/core/topic_trie.h"
+#include "broker/hub/ports.h"
+#include "broker/hub/session.h"
+#include "broker/hub/wheel.h"
+#include "protocol/writer.h"
+
+#include <stdatomic.h>
+
+#define FT_WORKERS_MAX FT_JOURNAL_READERS_MAX
+
+/* Publishes that are numbered under one lock, so that nobody waits long for it. */
+#define FT_BATCH_MAX 512
+
+/* What is the same for all workers and does not change. */
+struct ft_hub_options {
+    const char *node;
+    size_t message_bytes; /* limits.message */
+    uint32_t topics;      /* limits.topics, per session */
+    size_t queue_bytes;   /* limits.queue, per session */
+    size_t flush_bytes;   /* limits.flush, per write */
+    uint32_t ping_s;      /* limits.ping */
+};
+
+/* All workers of a node, and the journal between them. */
+struct ft_hub {
+    struct ft_hub_options options;
+    struct ft_journal *journal;
+    const struct ft_loop_ops *loop_ops;
+    void *loops;
+    uint32_t worker_count;
+    struct ft_worker *workers[FT_WORKERS_MAX];
+};
+
+/* Who wants to know the number of a publish that waits for one. */
+struct ft_pending {
+    struct ft_session *session; /* NULL: nobody, or gone */
+    struct ft_id id;            /* a string lies in `text` */
+    uint8_t text[FT_ID_BYTES_MAX];
+};
+
+struct ft_worker {
+    struct ft_hub *hub;
+    uint32_t index;
+    struct ft_journal_writer *writer;
+    struct ft_journal_reader *reader;
+    uint64_t cursor; /* fanned out up to here */
+    struct ft_topic_trie *trie;
+    uint64_t match_serial;
+    struct ft_outbox_pool pool;
+    struct ft_wheel wheel;
+    struct ft_session *sessions;
+    uint32_t session_count;
+
+    struct ft_publication **batch; /* taken in, not numbered yet … */
+    struct ft_pending *pending;    /* … and for whom, side by side */
+    uint32_t batch_len, batch_cap;
+    bool is_stalled;   /* the journal refused the batch; who publishes is paused */
+    bool has_appended; /* since the others were woken */
+
+    struct ft_session **dirty; /* sessions with something to flush; holes are NULL */
+    uint32_t dirty_len, dirty_cap;
+
+    uint64_t now_ms;        /* wall clock of this turn */
+    uint32_t now_s;         /* monotonic */
+    _Atomic bool is_asleep; /* and has subscribers: wants to be woken by a publication */
+
+    uint8_t *scratch; /* for the reader: limits.message bytes */
+    struct ft_buffer reply_buffer;
+    struct ft_writer reply_writer;
+    uint8_t random[40]; /* for session ids */
+    uint32_t random_left;
+};
+
+/* Makes a hub with `count` workers around a journal that outlives it. */
+struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journal *journal,
+                          uint32_t count, const struct ft_loop_ops *loop_ops, void *loops);
+
+/* Frees it; every session is gone already. */
+void ft_hub_free(struct ft_hub *hub);
+
+void ft_worker_begin_turn(struct ft_worker *worker, uint64_t wall_ms, uint64_t mono_ms);
+
+/* Commits, fans out, flushes. Returns false when there is more to do, so that the loop must not
+ * sleep but turn again at once. */
+bool ft_worker_end_turn(struct ft_worker *worker);
+
+void ft_worker_tick(struct ft_worker *worker);
+
+/* Ends every session with this close code. */
+void ft_worker_end_all(struct ft_worker *worker, uint16_t close_code, const char *reason);
+
+/* ---- for the hub's own files ---- */
+
+/* Takes a publish into the batch. The topic is valid and the data passed the reader. */
+void ft_worker_publish(struct ft_worker *worker, struct ft_session *session, struct ft_id id,
+                       struct ft_slice topic, struct ft_data data);
+
+/*
+ * Numbers what is in the batch and fans everything out up to the head of the journal, so that what
+ * follows (a `sub`, an `unsub`) takes effect between two publications.
+ */
+void ft_worker_settle(struct ft_worker *worker);
+
+/* Marks a session as having something to flush at the end of the turn. */
+void ft_worker_mark_dirty(struct ft_worker *worker, struct ft_session *session);
+
+/* Adds and removes in the trie; a worker without subscribers is not waited for (journal.h). */
+void ft_worker_add_sub(struct ft_worker *worker, struct ft_slice filter, struct ft_trie_sub *sub);
+void ft_worker_remove_sub(struct ft_worker *worker, struct ft_trie_sub *sub);
+
+/* Forgets who wanted to know about the publishes of a session that goes. */
+void ft_worker_forget_pending(struct ft_worker *worker, struct ft_session *session);
+
+/* Writes a fresh session id. */
+void ft_worker_new_session_id(struct ft_worker *worker, char id[FT_SESSION_ID_LEN]);
+
+#endif

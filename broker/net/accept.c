@@ -1,0 +1,116 @@
+/*
+ * Accepts connections and hands them to libwebsockets. Keeps their number below the limit on open
+ * files by itself, because libwebsockets spins and floods its log when descriptors run out. The
+ * worker's thread.
+ */
+#include "broker/base/alloc.h"
+#include "broker/base/log.h"
+#include "broker/net/private.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Connections that one readiness brings in at most, so that a storm of them does not hold up those
+ * that are there already. */
+#define ACCEPTS_PER_TURN 64
+
+/* Answers without having read the request, where there is no room even to refuse properly. */
+static void refuse_blindly(int fd)
+{
+#define FULL_BODY "{\"error\":{\"code\":503,\"message\":\"this node has no room for more\"}}\n"
+    _Static_assert(sizeof(FULL_BODY) - 1 == 66, "Content-Length below");
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                 "Content-Type: application/json\r\n"
+                                 "Content-Length: 66\r\n"
+                                 "Connection: close\r\n"
+                                 "Retry-After: 5\r\n\r\n" FULL_BODY;
+    ssize_t sent = send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent; /* it is a courtesy */
+    shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
+static void admit(struct ft_net *net, int fd)
+{
+    static const int on = 1;
+    struct ft_loops *loops = net->loops;
+    uint32_t now = atomic_fetch_add(&loops->connections, 1) + 1;
+    if (now > loops->connections_max + loops->refusals_max) {
+        atomic_fetch_sub(&loops->connections, 1);
+        refuse_blindly(fd);
+        return;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    uintptr_t admission = now > loops->connections_max ? FT_ADMITTED_TO_REFUSE : FT_ADMITTED;
+    lws_adopt_desc_t adopt = {
+        .vh = net->vhost,
+        .fd.sockfd = fd,
+        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
+        .opaque = (void *)admission,
+    };
+    /* Where it fails it closes the socket, and the WSI_DESTROY that counts down comes as usual. */
+    (void)lws_adopt_descriptor_vhost_via_info(&adopt);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)events;
+    struct ft_accepter *accepter = poll->data;
+    if (status < 0)
+        return;
+    ft_net_enter(accepter->net);
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(accepter->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            admit(accepter->net, fd);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            ft_log(FT_LOG_WARN, "accept_paused", "cause=\"%s\"", strerror(errno));
+            accepter->is_paused = true;
+            uv_poll_stop(poll);
+            return;
+        }
+        if (errno != EINTR && errno != ECONNABORTED)
+            return;
+    }
+}
+
+void ft_accept_start(struct ft_net *net)
+{
+    size_t count = net->loops->options.listen_count;
+    net->accepters = ft_alloc_zero(count * sizeof(*net->accepters));
+    for (size_t i = 0; i < count; i++) {
+        struct ft_accepter *accepter = &net->accepters[i];
+        accepter->net = net;
+        accepter->fd = net->loops->listeners[net->index * count + i].fd;
+        uv_poll_init(&net->loop, &accepter->poll, accepter->fd);
+        accepter->poll.data = accepter;
+        uv_poll_start(&accepter->poll, UV_READABLE, on_readable);
+    }
+}
+
+void ft_accept_retry(struct ft_net *net)
+{
+    for (size_t i = 0; i < net->loops->options.listen_count; i++) {
+        struct ft_accepter *accepter = &net->accepters[i];
+        if (accepter->is_paused && !net->is_stopping) {
+            accepter->is_paused = false;
+            uv_poll_start(&accepter->poll, UV_READABLE, on_readable);
+        }
+    }
+}
+
+void ft_accept_stop(struct ft_net *net)
+{
+    size_t count = net->loops->options.listen_count;
+    for (size_t i = 0; i < count; i++) {
+        uv_close((uv_handle_t *)&net->accepters[i].poll, NULL);
+        struct ft_listener *listener = &net->loops->listeners[net->index * count + i];
+        close(listener->fd);
+        listener->fd = -1;
+    }
+}

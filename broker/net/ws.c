@@ -1,0 +1,92 @@
+/*
+ * WebSocket connections: libwebsockets' events become calls of the session, and the session's wishes
+ * become raw writes. No meaning lives here. The worker's thread.
+ *
+ * What is written are whole frames, header included (LWS_WRITE_RAW), directly at the end of the turn
+ * and not from a WRITEABLE callback: two epoll_ctl calls less for each delivery. When the socket takes
+ * only part, libwebsockets keeps the rest and sends it before anything later; we stop until it calls.
+ */
+#include "broker/net/private.h"
+#include "protocol/ws_frame.h"
+
+#include <sys/socket.h>
+
+static enum ft_write_result conn_write(void *context, struct ft_slice frames)
+{
+    struct ft_ws_conn *conn = context;
+    /* The library does not change what it writes raw; its type only says so. */
+    unsigned char *bytes = (unsigned char *)(uintptr_t)frames.ptr;
+    if (lws_write(conn->wsi, bytes, frames.len, LWS_WRITE_RAW) < 0)
+        return FT_WRITE_DEAD;
+    return lws_partial_buffered(conn->wsi) ? FT_WRITE_BLOCKED : FT_WRITE_DONE;
+}
+
+static void conn_pause(void *context, bool paused)
+{
+    struct ft_ws_conn *conn = context;
+    lws_rx_flow_control(conn->wsi, !paused);
+    if (!paused) /* what was received meanwhile waits in a buffer: have the loop look there */
+        lws_cancel_service(lws_get_context(conn->wsi));
+}
+
+static void conn_kill(void *context)
+{
+    struct ft_ws_conn *conn = context;
+    /* A dead socket is closed by libwebsockets itself, on its own terms, in the next turn; it must be
+     * listened to for that. */
+    lws_rx_flow_control(conn->wsi, 1);
+    shutdown(lws_get_socket_fd(conn->wsi), SHUT_RDWR);
+    lws_callback_on_writable(conn->wsi);
+}
+
+static const struct ft_conn_ops conn_ops = {
+    .write = conn_write,
+    .pause = conn_pause,
+    .kill = conn_kill,
+};
+
+static void on_established(struct ft_net *net, struct ft_ws_conn *conn, struct lws *wsi)
+{
+    const struct lws_protocols *protocol = lws_get_protocol(wsi);
+    conn->wsi = wsi;
+    conn->is_open = true;
+    ft_session_open(&conn->session, net->worker, (enum ft_encoding)protocol->id, &conn_ops, conn);
+}
+
+int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                   size_t len)
+{
+    struct ft_ws_conn *conn = user;
+    uint16_t code, answer;
+    switch (reason) {
+    case LWS_CALLBACK_ESTABLISHED:
+        ft_net_enter(ft_net_of(wsi));
+        on_established(ft_net_of(wsi), conn, wsi);
+        return 0;
+    case LWS_CALLBACK_RECEIVE:
+        ft_net_enter(ft_net_of(wsi));
+        ft_session_receive(&conn->session, ft_slice(in, len), !lws_frame_is_binary(wsi),
+                           lws_is_first_fragment(wsi), lws_is_final_fragment(wsi));
+        return 0;
+    case LWS_CALLBACK_RECEIVE_PONG:
+        ft_session_heard(&conn->session);
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        ft_net_enter(ft_net_of(wsi));
+        if (conn->session.is_blocked && !lws_partial_buffered(wsi))
+            ft_session_writable(&conn->session);
+        return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        ft_net_enter(ft_net_of(wsi));
+        answer = ft_ws_close_read(ft_slice(in, len), &code);
+        ft_session_peer_closed(&conn->session, answer ? answer : code);
+        return -1;
+    case LWS_CALLBACK_CLOSED:
+        ft_net_enter(ft_net_of(wsi));
+        if (conn && conn->is_open)
+            ft_session_gone(&conn->session);
+        return 0;
+    default:
+        return 0;
+    }
+}
