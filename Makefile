@@ -101,6 +101,13 @@ $(B)/pure.a: $(call objects,$(PROTOCOL) $(BASE) $(CORE))
 	@rm -f $@
 	ar rcs $@ $^
 
+# Benches of single parts: tests/bench/NAME_bench.c, with everything that is pure.
+BENCHES := $(patsubst tests/bench/%_bench.c,$(B)/bench/%,$(wildcard tests/bench/*_bench.c))
+
+$(B)/bench/%: $(O)/tests/bench/%_bench.o $(B)/pure.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_protocol)
+
 # What the tests of this mode run; tests/run asks for it.
 programs: $(if $(filter fuzz,$(MODE)),$(FUZZERS),$(UNIT_TESTS))
 
@@ -139,7 +146,7 @@ fuzz: ## fuzz every decoder for FUZZ_SECONDS (60) each
 
 bench: ## measure against a floor in the same run, and print one table
 	@deploy/setup build
-	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(BENCHES)
 	@tests/bench/run $(ARGS)
 
 install: all ## install to PREFIX (/usr/local), below DESTDIR

@@ -1,0 +1,165 @@
+/*
+ * Runs a row's rounds against the broker and against the floor in turn, so that whatever else the
+ * machine does meets both alike, and makes figures of the medians. The broker's first round is not
+ * counted: it warms caches up and yields the frames that the floor then sends. Runs on the bench's
+ * only thread.
+ */
+#include "clients/cli/bench/bench.h"
+
+#include "broker/base/alloc.h"
+#include "broker/base/clock.h"
+#include "clients/cli/bench/stats.h"
+
+#include <stdlib.h>
+
+void ft_meter_begin(struct ft_meter *meter, const struct ft_gen *gen, double seconds)
+{
+    meter->start_ns = ft_clock_mono_ns();
+    meter->end_ns = meter->start_ns + (uint64_t)(seconds * 1e9);
+    meter->start_cpu_ns = ft_stats_cpu_ns(gen->server->pid);
+}
+
+bool ft_meter_is_over(const struct ft_meter *meter)
+{
+    return ft_clock_mono_ns() >= meter->end_ns;
+}
+
+double ft_meter_end(const struct ft_meter *meter, const struct ft_gen *gen, uint64_t count,
+                    struct ft_round *round)
+{
+    double cpu_ns = (double)(ft_stats_cpu_ns(gen->server->pid) - meter->start_cpu_ns);
+    double wall_ns = (double)(ft_clock_mono_ns() - meter->start_ns);
+    round->per_s = (double)count / wall_ns * 1e9;
+    round->busy = cpu_ns / wall_ns;
+    return count == 0 ? 0 : cpu_ns / 1000 / (double)count;
+}
+
+/* How long nothing more may come after the last round. */
+#define QUIET_MS 50
+
+/* One side of a contest. */
+struct side {
+    struct ft_server server;
+    struct ft_gen gen;
+    struct ft_round rounds[FT_ROUNDS_MAX];
+};
+
+static enum ft_err connect_all(struct side *side, const struct ft_contest *contest,
+                               struct ft_problem *problem)
+{
+    uint32_t total = 0;
+    for (size_t i = 0; i < contest->group_count; i++)
+        total += contest->groups[i].count;
+    ft_gen_init(&side->gen, &side->server, contest->encoding, total);
+    side->gen.hooks = contest->hooks;
+    side->gen.ctx = contest->ctx;
+    enum ft_err err = FT_OK;
+    for (size_t i = 0; i < contest->group_count && err == FT_OK; i++)
+        err = ft_gen_connect(&side->gen, &contest->groups[i]);
+    if (err != FT_OK)
+        *problem = side->gen.problem;
+    return err;
+}
+
+/* Starts the floor with frames that the broker has just sent. */
+static enum ft_err open_floor(struct ft_bench *bench, const struct ft_contest *contest,
+                              struct side *floor, const struct ft_gen *broker)
+{
+    struct ft_floor_plan plan = contest->floor;
+    if (contest->has_msg)
+        plan.msg = ft_slice(broker->msg.bytes, broker->msg.len);
+    if (contest->has_ok)
+        plan.ok = ft_slice(broker->ok.bytes, broker->ok.len);
+    FT_ASSERT((!contest->has_msg || plan.msg.len > 0) && (!contest->has_ok || plan.ok.len > 0));
+    enum ft_err err = ft_floor_start(&floor->server, &plan, bench->server_core, &bench->problem);
+    return err != FT_OK ? err : connect_all(floor, contest, &bench->problem);
+}
+
+static enum ft_err run_round(struct side *side, const struct ft_contest *contest, double seconds,
+                             struct ft_round *round, struct ft_problem *problem)
+{
+    memset(round, 0, sizeof(*round));
+    enum ft_err err = contest->run(&side->gen, contest->ctx, seconds, round);
+    if (err != FT_OK)
+        *problem = side->gen.problem;
+    return err;
+}
+
+static double median_of(const struct side *side, size_t value, unsigned rounds)
+{
+    double all[FT_ROUNDS_MAX];
+    for (unsigned i = 0; i < rounds; i++)
+        all[i] = side->rounds[i].values[value];
+    return ft_stats_median(all, rounds);
+}
+
+static void add_figures(struct ft_bench *bench, const struct ft_contest *contest,
+                        const struct side sides[FT_SIDES])
+{
+    const struct side *broker = &sides[FT_SIDE_BROKER], *floor = &sides[FT_SIDE_FLOOR];
+    double per_s[FT_ROUNDS_MAX], busy[FT_ROUNDS_MAX], ratios[FT_ROUNDS_MAX];
+    for (unsigned i = 0; i < bench->rounds; i++) {
+        per_s[i] = broker->rounds[i].per_s;
+        busy[i] = broker->rounds[i].busy;
+    }
+    for (size_t value = 0; value < contest->spec_count; value++) {
+        for (unsigned i = 0; i < bench->rounds; i++)
+            ratios[i] = broker->rounds[i].values[value] / floor->rounds[i].values[value];
+        ft_bench_add(bench, &(struct ft_figure){.row = contest->row,
+                                                .encoding = ft_bench_encoding(contest->encoding),
+                                                .spec = contest->specs[value],
+                                                .has_floor = true,
+                                                .broker = median_of(broker, value, bench->rounds),
+                                                .floor = median_of(floor, value, bench->rounds),
+                                                .ratio = ft_stats_median(ratios, bench->rounds),
+                                                .per_s = ft_stats_median(per_s, bench->rounds),
+                                                .busy = ft_stats_median(busy, bench->rounds)});
+    }
+}
+
+/* Sees a duplicate of the very last publications, behind which nothing else comes. */
+static enum ft_err check_quiet(struct side *broker, struct ft_bench *bench)
+{
+    uint64_t end_ms = ft_clock_mono_ms() + QUIET_MS, now_ms;
+    enum ft_err err = FT_OK;
+    while (err == FT_OK && (now_ms = ft_clock_mono_ms()) < end_ms)
+        err = ft_gen_poll(&broker->gen, (int)(end_ms - now_ms));
+    if (err != FT_OK)
+        bench->problem = broker->gen.problem;
+    return err;
+}
+
+enum ft_err ft_contest_run(struct ft_bench *bench, const struct ft_contest *contest)
+{
+    struct side *sides = ft_alloc_zero(FT_SIDES * sizeof(*sides));
+    struct side *broker = &sides[FT_SIDE_BROKER], *floor = &sides[FT_SIDE_FLOOR];
+    struct ft_round warm_up;
+    enum ft_err err =
+        ft_server_start(&broker->server, bench->fantaild, bench->server_core, &bench->problem);
+    if (err != FT_OK)
+        goto out;
+    err = connect_all(broker, contest, &bench->problem);
+    if (err == FT_OK)
+        err = run_round(broker, contest, contest->seconds / 2, &warm_up, &bench->problem);
+    if (err == FT_OK)
+        err = open_floor(bench, contest, floor, &broker->gen);
+    if (err == FT_OK)
+        err = run_round(floor, contest, contest->seconds / 4, &warm_up, &bench->problem);
+    for (unsigned i = 0; i < bench->rounds && err == FT_OK; i++) {
+        err = run_round(floor, contest, contest->seconds, &floor->rounds[i], &bench->problem);
+        if (err == FT_OK)
+            err = run_round(broker, contest, contest->seconds, &broker->rounds[i], &bench->problem);
+    }
+    if (err == FT_OK)
+        err = check_quiet(broker, bench);
+    if (err == FT_OK)
+        add_figures(bench, contest, sides);
+out:
+    for (size_t i = 0; i < FT_SIDES; i++) {
+        if (sides[i].gen.conns != NULL)
+            ft_gen_fini(&sides[i].gen);
+        ft_server_stop(&sides[i].server);
+    }
+    free(sides);
+    return err;
+}
