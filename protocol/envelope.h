@@ -59,8 +59,8 @@ struct ft_id {
 /* What `data` holds. In a MessagePack envelope `b64` is decoded into FT_DATA_BYTES at once. */
 enum ft_data_kind {
     FT_DATA_NONE,
-    FT_DATA_JSON,    /* a JSON value's text, as it was sent, without surrounding white space */
-    FT_DATA_B64,     /* the text of a JSON envelope's `b64`: canonical base64 (RFC 4648 section 4) */
+    FT_DATA_JSON, /* a JSON value's text, as it was sent, without surrounding white space */
+    FT_DATA_B64,  /* the text of a JSON envelope's `b64`: canonical base64 (RFC 4648 section 4) */
     FT_DATA_MSGPACK, /* a MessagePack value's bytes, as they were sent */
     FT_DATA_BYTES    /* raw bytes */
 };
@@ -92,7 +92,7 @@ struct ft_envelope {
     struct ft_list topics; /* each element a string, count known; not yet checked as filters */
     struct ft_list since;
     bool retain;
-    bool has_since_text;        /* `history` takes `since` as one position: since_text */
+    bool has_since_text; /* `history` takes `since` as one position: since_text */
     struct ft_slice since_text;
     bool has_last, has_every, has_ttl, has_limit;
     uint64_t last, every_ms, ttl_s, limit;
@@ -101,6 +101,7 @@ struct ft_envelope {
     struct ft_slice pos;      /* `pos` of msg and of a pub's ok */
     struct ft_list positions; /* `pos` of gap and of a sub's ok */
     bool has_at, has_code, has_retry, has_recovered, has_lost, has_ping, has_reconnect;
+    bool has_version;
     bool retained, recovered, duplicate;
     uint64_t at_ms, code, retry_ms, lost, ping_s, reconnect_ms, version;
     struct ft_slice message, reason, session, node, user;

@@ -1,0 +1,46 @@
+/*
+ * Scans JSON (RFC 8259) in place, strictly: finds where values end, decodes nothing that nobody
+ * asked for, never reads past `scan->end`, allocates nothing, and its work is linear in the bytes.
+ *
+ * The bytes must be valid UTF-8; the caller has checked that. Beyond the grammar it refuses lone
+ * surrogates, numbers that overflow a float64, and nesting deeper than FT_DEPTH_MAX.
+ */
+#ifndef FT_PROTOCOL_JSON_SCAN_H
+#define FT_PROTOCOL_JSON_SCAN_H
+
+#include "protocol/scan.h"
+
+static inline void ft_json_skip_space(struct ft_scan *scan)
+{
+    while (scan->at < scan->end &&
+           (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\r' || *scan->at == '\t'))
+        scan->at++;
+}
+
+/* Reads a string at its opening quote: sets `text` to what stands between the quotes, and
+ * `*has_escapes` when that has still to be decoded. */
+bool ft_json_string(struct ft_scan *scan, struct ft_slice *text, bool *has_escapes);
+
+/*
+ * Writes the UTF-8 that `text`, which ft_json_string() accepted, stands for into `out`, which may be
+ * `text` itself, and sets `*len`. False when it is longer than `cap`; text.len is always enough,
+ * escapes only ever shrink.
+ */
+bool ft_json_decode(struct ft_slice text, uint8_t *out, size_t cap, size_t *len);
+
+/* Reads one value of any kind, containers whole. Starts at its first byte: no white space. */
+bool ft_json_value(struct ft_scan *scan, struct ft_value *value);
+
+/*
+ * Steps over a value that ft_json_value() refused for a rule (scan->is_rule), from its first byte, by
+ * brackets and quotes alone. False when the bytes end first.
+ */
+bool ft_json_step_over(struct ft_scan *scan);
+
+/*
+ * Says whether the text of a JSON number is an integer of 64 bits: sets `*num` to its magnitude and
+ * `*is_negative` where a minus stands before it. A negative one has a magnitude of at most 2^63.
+ */
+bool ft_json_integer(struct ft_slice number, bool *is_negative, uint64_t *num);
+
+#endif
