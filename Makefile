@@ -44,6 +44,10 @@ LIBS_protocol := -lmsgpackc -ljansson -lm
 LIBS_fantaild := -lwebsockets -luv -linih $(LIBS_protocol)
 LIBS_fantail := -lwebsockets $(LIBS_protocol)
 
+# V=1 shows the commands themselves.
+Q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $@)
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all programs run test unit threads integration conformance lint bench demo fuzz install clean help
@@ -52,15 +56,18 @@ all: $(B)/fantaild $(B)/fantail ## build the broker and the command: build/fanta
 
 $(B)/fantaild: $(call objects,$(PROTOCOL) $(BASE) $(CORE) $(BROKER))
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_fantaild)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_fantaild)
 
 $(B)/fantail: $(call objects,$(PROTOCOL) $(BASE) $(CLIENT) $(COMMAND))
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_fantail)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_fantail)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The commented sample comes from the table of settings.
 deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fantaild
@@ -75,7 +82,8 @@ CLIENT_TESTS := $(shell grep -ls '"clients/' tests/unit/*_test.c)
 
 $(B)/unit/%_test: $(O)/tests/unit/%_test.o $(B)/unit/parts.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -Wl,--as-needed -o $@ -Wl,--start-group $^ -Wl,--end-group \
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS) -Wl,--as-needed,--no-gc-sections -o $@ -Wl,--start-group $^ -Wl,--end-group \
 	    -lcriterion $(LIBS_fantaild)
 
 $(patsubst tests/unit/%.c,$(B)/unit/%,$(CLIENT_TESTS)): $(B)/unit/clients.a
@@ -83,30 +91,32 @@ $(patsubst tests/unit/%.c,$(B)/unit/%,$(CLIENT_TESTS)): $(B)/unit/clients.a
 $(B)/unit/parts.a: $(filter-out %/main.o,$(call objects,$(UNIT_PARTS)))
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(B)/unit/clients.a: $(filter-out %/main.o,$(call objects,$(CLIENT) $(COMMAND)))
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 # Fuzz targets (MODE=fuzz): tests/fuzz/fuzz_NAME.c, with everything that is pure.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 $(B)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(B)/pure.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_protocol)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_protocol)
 
 $(B)/pure.a: $(call objects,$(PROTOCOL) $(BASE) $(CORE))
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 # Benches of single parts: tests/bench/NAME_bench.c, with everything that is pure.
 BENCHES := $(patsubst tests/bench/%_bench.c,$(B)/bench/%,$(wildcard tests/bench/*_bench.c))
 
 $(B)/bench/%: $(O)/tests/bench/%_bench.o $(B)/pure.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_protocol)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_protocol)
 
 # What the tests of this mode run; tests/run asks for it.
 programs: $(if $(filter fuzz,$(MODE)),$(FUZZERS),$(UNIT_TESTS))
@@ -128,7 +138,7 @@ test: ## run every test; ends with one line: N passed, N failed
 unit: ## unit tests, under AddressSanitizer and UBSan
 	@tests/run unit
 
-threads: ## the unit tests that start threads, under ThreadSanitizer
+threads: ## the black-box tests with several workers, under ThreadSanitizer
 	@tests/run threads
 
 conformance: ## the protocol's vectors and foreign test suites
