@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from support.raw import Gone, request
-from test_upgrade import assert_refused
+from support.raw import Gone, assert_refused, request
 
 PATIENCE_S = 30  # a broker that lets a silent sender stay longer than this invites slow attacks
 

@@ -1,25 +1,13 @@
 """The WebSocket upgrade: what is let in, with which subprotocol, and how the rest is refused."""
 
-import json
-
 import pytest
 
 from support.client import SUBPROTOCOL, decode
-from support.raw import BINARY, TEXT, Gone, frame, upgrade_request
+from support.raw import BINARY, TEXT, Gone, assert_refused, frame, upgrade_request
 
 JSON, MSGPACK = SUBPROTOCOL["json"], SUBPROTOCOL["msgpack"]
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # the sample of RFC 6455 section 1.3
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-
-def assert_refused(response, *statuses):
-    """A refusal is an HTTP answer with a JSON body that repeats the status."""
-    assert response.status in statuses, response
-    assert response.headers["content-type"].split(";")[0] == "application/json", response
-    error = json.loads(response.body)["error"]
-    assert error["code"] == response.status
-    assert isinstance(error["message"], str) and error["message"]
-    return error["message"]
 
 
 def assert_welcomed(connection, response, protocol):

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import socket
 import struct
@@ -84,6 +85,16 @@ def request(path="/healthz", method="GET", headers=(), body=b"", version="HTTP/1
     lines = [f"{method} {path} {version}", "Host: broker.example"]
     lines += [f"{n}: {v}" for n, v in headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+
+
+def assert_refused(response, *statuses):
+    """A refusal is an HTTP answer with a JSON body that repeats the status."""
+    assert response.status in statuses, response
+    assert response.headers["content-type"].split(";")[0] == "application/json", response
+    error = json.loads(response.body)["error"]
+    assert error["code"] == response.status
+    assert isinstance(error["message"], str) and error["message"]
+    return error["message"]
 
 
 class RawClient:
