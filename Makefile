@@ -122,41 +122,45 @@ $(B)/bench/%: $(O)/tests/bench/%_bench.o $(B)/pure.a
 # What the tests of this mode run; tests/run asks for it.
 programs: $(if $(filter fuzz,$(MODE)),$(FUZZERS),$(UNIT_TESTS))
 
-run: ## build and start the broker at 127.0.0.1:8080 (ARGS='--workers 1' for more)
+# What the targets below need from the system. Silent when it is there.
+.PHONY: set-up-build set-up-test
+set-up-build:
 	@deploy/setup build
+
+set-up-test:
+	@deploy/setup test
+
+run: set-up-build ## build and start the broker at 127.0.0.1:8080 (ARGS='--workers 1' for more)
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@deploy/run $(ARGS)
 
-demo: ## publish this machine's live figures; starts a broker where none runs
-	@deploy/setup build
+demo: set-up-build ## publish this machine's live figures; starts a broker where none runs
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@deploy/demo
 
-test: ## run every test; ends with one line: N passed, N failed
-	@deploy/setup test
+test: set-up-test ## run every test; ends with one line: N passed, N failed
 	@tests/run lint unit threads conformance integration fuzz
 
-unit: ## unit tests, under AddressSanitizer and UBSan
+unit: set-up-test ## unit tests, under AddressSanitizer and UBSan
 	@tests/run unit
 
-threads: ## the black-box tests with several workers, under ThreadSanitizer
+threads: set-up-test ## the black-box tests with several workers, under ThreadSanitizer
 	@tests/run threads
 
-conformance: ## the protocol's vectors and foreign test suites
+conformance: set-up-test ## the protocol's vectors and foreign test suites
 	@tests/run conformance
 
-integration: ## black-box tests against the sanitized broker
+integration: set-up-test ## black-box tests against the sanitized broker
 	@tests/run integration
 
-lint: ## format, layers, purity, sizes and the other rules that a machine can check
+lint: set-up-test ## format, layers, purity, sizes and the other rules that a machine can check
 	@tests/run lint
 
-fuzz: ## fuzz every decoder for FUZZ_SECONDS (60) each
+fuzz: set-up-test ## fuzz every decoder for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory -j$(JOBS) MODE=fuzz programs
 	@tests/fuzz/run $(FUZZ_SECONDS)
 
-bench: ## measure against a floor in the same run, and print one table
-	@deploy/setup build
+bench: set-up-build ## measure against a floor in the same run, and print one table
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(BENCHES)
 	@tests/bench/run $(ARGS)
 
