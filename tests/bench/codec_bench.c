@@ -17,7 +17,7 @@
 /* What a ticker sends, 139 bytes as JSON. */
 static const char text[] =
     "{\"op\":\"pub\",\"id\":42,\"topic\":\"market/eur/usd/ticks\",\"data\":{\"bid\":1.08431,"
-    "\"ask\":1.08442,\"seq\":1234567,\"venue\":\"LMAX\",\"flag\":true},\"ttl\":60}";
+    "\"ask\":1.08442,\"seq\":1234567,\"venue\":\"LMAX-\",\"flag\":true},\"ttl\":60}";
 
 _Static_assert(sizeof(text) - 1 == 139, "the figure is for 139 bytes");
 
