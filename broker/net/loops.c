@@ -24,6 +24,11 @@
  * TLS write is retried, so it is a constant. */
 #define TX_BYTES (1024 * 1024)
 
+/* Steps of libwebsockets' destruction (it takes three), and turns of the loop after each: one to close
+ * handles, one for what their callbacks close in turn. */
+#define DESTROY_STEPS_MAX 4
+#define DESTROY_TURNS     3
+
 /* The first is the default for everything that is not a WebSocket; its name cannot be offered,
  * because a token holds no space. The second is what clients get who offer nothing. */
 static const struct lws_protocols protocols[] = {
@@ -154,6 +159,7 @@ static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index)
         .pt_serv_buf_size = FT_RX_BYTES + LWS_PRE,
         .alpn = "http/1.1", /* raw writes are wrong on HTTP/2 */
         .vhost_name = "fantail",
+        .pcontext = &net->context,
     };
     net->context = lws_create_context(&info);
     if (net->context)
@@ -161,22 +167,24 @@ static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index)
     return net->vhost != NULL;
 }
 
-static void close_handle(uv_handle_t *handle, void *unused)
-{
-    (void)unused;
-    if (!uv_is_closing(handle))
-        uv_close(handle, NULL);
-}
-
-/* Frees what is left when the loop has stopped. On a foreign loop libwebsockets closes its handles in
- * further turns; they are few, and each turn makes progress. */
+/*
+ * Frees what is left when the loop has stopped. On a foreign loop libwebsockets takes its context down
+ * in steps, with turns of the loop between them for the handles that close; net->context is NULL after
+ * the last. Our own handles go afterwards, because the steps may still wake us.
+ */
 static void net_fini(struct ft_net *net)
 {
-    if (net->context)
+    for (int step = 0; step < DESTROY_STEPS_MAX && net->context; step++) {
         lws_context_destroy(net->context);
-    uv_walk(&net->loop, close_handle, NULL);
-    while (uv_run(&net->loop, UV_RUN_NOWAIT) != 0)
-        continue;
+        for (int turn = 0; turn < DESTROY_TURNS; turn++)
+            uv_run(&net->loop, UV_RUN_NOWAIT);
+    }
+    uv_handle_t *own[] = {(uv_handle_t *)&net->wake, (uv_handle_t *)&net->before_sleep,
+                          (uv_handle_t *)&net->again, (uv_handle_t *)&net->tick};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        uv_close(own[i], NULL);
+    for (int turn = 0; turn < DESTROY_TURNS; turn++)
+        uv_run(&net->loop, UV_RUN_NOWAIT);
     uv_loop_close(&net->loop);
     free(net->accepters);
     ft_buffer_fini(&net->out);
