@@ -1,0 +1,209 @@
+/*
+ * libfantail: publish to and subscribe at a Fantail broker from C, over WebSocket.
+ *
+ *     connecting ──▶ open ──▶ waiting ──▶ connecting …        any ──▶ closed
+ *
+ * A client connects by itself, keeps every subscription across reconnects, and waits between
+ * attempts a random time between 0.5 s and 0.5 s · 2^n, at most 20 s. It is driven by one thread
+ * that calls fantail_run(); all callbacks come from inside that call (and fantail_free()). Only
+ * fantail_wake() and fantail_stop() may be called from other threads and from signal handlers.
+ *
+ * Codes are the protocol's (HTTP's numbers) everywhere: what a function returns, what a result or
+ * an error carries; 0 is success. Bytes that a callback gets die when it returns. A callback may
+ * call every function here except fantail_run() and fantail_free().
+ *
+ * The process ignores SIGPIPE from the first fantail_new() on: libwebsockets sees to that.
+ */
+#ifndef FANTAIL_H
+#define FANTAIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct fantail;              /* one client: a connection that comes back */
+struct fantail_subscription; /* a handler and its filters */
+
+/* The codes that the client itself gives; a broker may send others. */
+enum fantail_code {
+    FANTAIL_OK = 0,
+    FANTAIL_BAD = 400,       /* an argument is not valid: fantail_error_text() says which and why */
+    FANTAIL_TOO_LARGE = 413, /* larger than the broker takes (64 KiB until it said otherwise) */
+    FANTAIL_FULL = 429,      /* the queue is full: run, then try again */
+    FANTAIL_UNAVAILABLE = 503, /* the client is closed */
+    FANTAIL_LOST = 504 /* the connection broke before the answer: accepted or not, unknown */
+};
+
+enum fantail_state { FANTAIL_CONNECTING, FANTAIL_OPEN, FANTAIL_WAITING, FANTAIL_CLOSED };
+
+/* "connecting", "open", "waiting" or "closed". */
+const char *fantail_state_name(enum fantail_state state);
+
+/* Bytes that are lent. `ptr` is NULL where there are none. Not terminated by a NUL. */
+struct fantail_bytes {
+    const void *ptr;
+    size_t len;
+};
+
+/* What data is. Publishers choose any; each is carried faithfully in either encoding. */
+enum fantail_kind {
+    FANTAIL_JSON,   /* the UTF-8 text of one JSON value */
+    FANTAIL_STRING, /* UTF-8 text, to be sent as a string; deliveries never have this kind */
+    FANTAIL_BYTES,  /* bytes */
+    FANTAIL_MSGPACK /* one MessagePack value */
+};
+
+/* A delivery. On a JSON connection `data` is FANTAIL_JSON or FANTAIL_BYTES, else FANTAIL_MSGPACK. */
+struct fantail_message {
+    struct fantail_bytes topic;
+    enum fantail_kind kind;
+    struct fantail_bytes data;
+    struct fantail_bytes pos; /* where in the stream: "<stream>.<offset>" */
+    uint64_t at_ms;           /* when the broker accepted it, Unix time */
+    bool retained;            /* the topic's last value, not news */
+};
+
+/* How a request ended. */
+struct fantail_result {
+    int code;                 /* 0: accepted */
+    const char *message;      /* why not; "" when accepted */
+    struct fantail_bytes pos; /* of an accepted publication */
+    bool duplicate;           /* a publication with this key was accepted before; `pos` is its */
+    uint32_t retry_ms;        /* trying again after so long can help; 0: nothing is known */
+};
+
+/* Why the client is in its state. */
+struct fantail_status {
+    int code;           /* HTTP's or WebSocket's close code that ended the connection; 0: none */
+    const char *reason; /* a sentence; "" while all is well */
+    uint32_t retry_ms;  /* in FANTAIL_WAITING: until the next attempt */
+};
+
+/* The broker could not keep the feed whole. */
+struct fantail_gap {
+    struct fantail_bytes reason; /* "slow", "expired" or "relay" */
+    bool has_lost;               /* `lost` is known */
+    uint64_t lost;               /* publications that are missing */
+};
+
+typedef void fantail_message_fn(struct fantail *f, const struct fantail_message *message,
+                                void *user);
+typedef void fantail_result_fn(struct fantail *f, const struct fantail_result *result, void *user);
+
+/* Everything that a client can be told at birth. Zero is each one's default; strings are copied. */
+struct fantail_options {
+    const char *url;   /* ws:// or wss://, default "ws://127.0.0.1:8080/ws"; without a path: /ws */
+    bool msgpack;      /* speak MessagePack; default JSON */
+    const char *token; /* sent as "Authorization: Bearer …"; default none */
+    const char *ca_file; /* PEM file of the authorities to trust for wss://; default the system's */
+    bool fail_first;     /* become closed when the very first attempt fails; default: try again */
+
+    void *user; /* given to the four callbacks below */
+    void (*on_state)(struct fantail *f, enum fantail_state state,
+                     const struct fantail_status *status, void *user);
+    /* Deliveries that match a subscription without a handler of its own, each once. */
+    fantail_message_fn *on_message;
+    void (*on_gap)(struct fantail *f, const struct fantail_gap *gap, void *user);
+    /* What went wrong and belongs to no request of yours. */
+    void (*on_error)(struct fantail *f, int code, const char *message, void *user);
+
+    uint32_t wait_min_ms; /* shortest pause before a reconnect, default 500 */
+    uint32_t wait_max_ms; /* longest, default 20,000 */
+    size_t queue_bytes;   /* publications not yet answered, default 16 MiB */
+    uint32_t queue_count; /* the same in number, default 65,536 */
+    size_t message_bytes; /* largest message taken from the broker, default 4 MiB */
+};
+
+/*
+ * Makes a client that begins to connect at its first fantail_run(). Returns NULL when an option is
+ * not valid, with a sentence in `why` (room for `why_size` bytes; may be NULL).
+ */
+struct fantail *fantail_new(const struct fantail_options *options, char *why, size_t why_size);
+
+/* Frees the client and its subscriptions; drops the connection. Publications that are still without
+ * an answer end with FANTAIL_UNAVAILABLE first. */
+void fantail_free(struct fantail *f);
+
+/*
+ * Sends what is queued, waits up to `timeout_ms` (-1: without a bound, 0: not at all) for something
+ * to happen, and handles it. Returns after one turn, so call it in a loop; true while the client
+ * lives, false once it is closed or fantail_stop() was called.
+ */
+bool fantail_run(struct fantail *f, int timeout_ms);
+
+/* Makes the fantail_run() under way, or the next one, return. Any thread, any signal handler. */
+void fantail_wake(struct fantail *f);
+
+/* The same, and every fantail_run() from then on returns false. Any thread, any signal handler. */
+void fantail_stop(struct fantail *f);
+
+/*
+ * Ends the connection in an orderly way: no more reconnects, what is queued is sent, then a close
+ * frame. Go on with fantail_run() until it returns false: 2 s at most after the last answer.
+ */
+void fantail_close(struct fantail *f);
+
+enum fantail_state fantail_state(const struct fantail *f);
+
+/* The `user` of the options. */
+void *fantail_user(const struct fantail *f);
+
+/* The session's id as the broker named it; "" before the first welcome. Lent until the next run. */
+const char *fantail_session(const struct fantail *f);
+
+/* Says in a sentence why the last call on this client failed. Lent until the next call. */
+const char *fantail_error_text(const struct fantail *f);
+
+struct fantail_subscribe_options {
+    uint32_t last;                /* first deliver up to so many stored ones of each topic */
+    uint32_t every_ms;            /* at most one a topic and so long, the newest */
+    fantail_result_fn *on_result; /* the broker's first answer to this subscription, once */
+};
+
+/*
+ * Subscribes `handler` (NULL: the client's on_message) to `n` filters, now if the client is open and
+ * again after every reconnect. A delivery goes once to each subscription that has a matching filter,
+ * in the order of subscribing. All filters or none: the broker's refusal ends the subscription for
+ * on_result (or on_error), but it stays yours until fantail_unsubscribe(). `options` may be NULL.
+ * Subscribing to the same filter again replaces `every_ms` at the broker, for all who share it.
+ * Requests to subscribe go ahead of publications that are still queued. Returns 0 and sets
+ * `*subscription`, or FANTAIL_BAD, FANTAIL_TOO_LARGE, FANTAIL_FULL, FANTAIL_UNAVAILABLE.
+ */
+int fantail_subscribe(struct fantail *f, const char *const *filters, size_t n,
+                      const struct fantail_subscribe_options *options, fantail_message_fn *handler,
+                      void *user, struct fantail_subscription **subscription);
+
+/* Ends a subscription: its handler is not called again. Filters that no other one shares are given
+ * up at the broker. NULL is allowed. */
+void fantail_unsubscribe(struct fantail *f, struct fantail_subscription *subscription);
+
+struct fantail_publish_options {
+    bool retain;     /* also the topic's last value */
+    uint32_t ttl_s;  /* keep it so long; 0: as long as the broker does */
+    const char *key; /* makes it idempotent: it is then sent again after a break, never doubled */
+    fantail_result_fn *on_result;
+    void *user; /* for on_result */
+};
+
+/*
+ * Queues a publication and returns 0; it leaves with the next fantail_run(), together with others.
+ * What was returned 0 for ends exactly once, through on_result: accepted with its position, refused
+ * by the broker, FANTAIL_LOST (it was under way when the connection broke, and has no key), or
+ * FANTAIL_UNAVAILABLE. While the client is not open it waits in the queue. `options` may be NULL.
+ * Returned FANTAIL_BAD, FANTAIL_TOO_LARGE, FANTAIL_FULL or FANTAIL_UNAVAILABLE, it was not taken.
+ */
+int fantail_publish(struct fantail *f, const char *topic, enum fantail_kind kind, const void *data,
+                    size_t len, const struct fantail_publish_options *options);
+
+/* Publications that have not ended. */
+size_t fantail_pending(const struct fantail *f);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

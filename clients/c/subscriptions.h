@@ -1,0 +1,82 @@
+/*
+ * The subscriptions of a client: which are known to the broker, which must be asked for (again), and
+ * whose handlers a delivery goes to.
+ *
+ *     new ──▶ asked ──▶ live          the connection breaks: asked ─▶ new, live ─▶ stale
+ *              │ ▲                    stale ones are asked for together, one request per `every`
+ *              ▼ └── stale
+ *           refused
+ *
+ * Writes envelopes, does not send them. The client's thread.
+ */
+#ifndef FT_CLIENT_SUBSCRIPTIONS_H
+#define FT_CLIENT_SUBSCRIPTIONS_H
+
+#include "clients/c/fantail.h"
+#include "clients/c/routes.h"
+#include "protocol/buffer.h"
+#include "protocol/encoding.h"
+#include "protocol/error.h"
+
+/* Filters of one client, doubles counted once. A broker allows 1,024 unless told otherwise. */
+#define FT_SUBSCRIPTION_FILTERS_MAX 65536
+
+/* Ids of these requests on the wire: "s" and a number, so that they never meet a publication's. */
+#define FT_SUBSCRIPTION_ID 's'
+
+struct ft_subscriptions {
+    struct fantail *client_;
+    struct ft_routes *routes_;
+    struct fantail_subscription *all_;
+    uint64_t last_request_;
+    unsigned busy_; /* handlers are running: what is removed is freed later */
+    bool has_removed_;
+    size_t waiting; /* subscriptions to ask for */
+};
+
+void ft_subscriptions_init(struct ft_subscriptions *subscriptions, struct fantail *client);
+void ft_subscriptions_fini(struct ft_subscriptions *subscriptions);
+
+/* Adds a subscription to ask for. FT_ERR_BAD_FILTER, FT_ERR_BAD_FIELD (no filter at all) or
+ * FT_ERR_TOO_MANY say why not. */
+FT_MUST_USE enum ft_err ft_subscriptions_add(struct ft_subscriptions *subscriptions,
+                                             const char *const *filters, size_t n,
+                                             const struct fantail_subscribe_options *options,
+                                             fantail_message_fn *handler, void *user,
+                                             struct fantail_subscription **subscription,
+                                             struct ft_problem *problem);
+
+/* Removes one. Appends to `envelope` the `unsub` of the filters that the broker knows and nobody
+ * needs any more; nothing where there are none. */
+void ft_subscriptions_remove(struct ft_subscriptions *subscriptions,
+                             struct fantail_subscription *subscription, enum ft_encoding encoding,
+                             struct ft_buffer *envelope);
+
+/* Everything that was asked for must be asked for again. */
+void ft_subscriptions_break(struct ft_subscriptions *subscriptions);
+
+/*
+ * Appends to `envelope` the next `sub` that is due, of at most about `max` bytes where it puts
+ * several subscriptions together, and says whether there was one.
+ */
+bool ft_subscriptions_ask(struct ft_subscriptions *subscriptions, uint64_t now_ms, size_t max,
+                          enum ft_encoding encoding, struct ft_buffer *envelope);
+
+/* Returns when the next one is due that waits for a time that the broker named; 0 for none. */
+uint64_t ft_subscriptions_due_ms(const struct ft_subscriptions *subscriptions);
+
+/*
+ * The broker answered a request. Tells those who asked; what has nobody to tell is given to
+ * `on_error`. False when there is no such request.
+ */
+bool ft_subscriptions_answer(struct ft_subscriptions *subscriptions, struct ft_slice id,
+                             const struct fantail_result *result, uint64_t now_ms,
+                             void (*on_error)(struct fantail *f, const struct fantail_result *r));
+
+/* Gives a delivery to every handler that it is for; `unhandled` gets it once for all subscriptions
+ * that have none. */
+void ft_subscriptions_deliver(struct ft_subscriptions *subscriptions,
+                              const struct fantail_message *message, fantail_message_fn *unhandled,
+                              void *user);
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * One client for a subcommand, with signals and messages. Knows no subcommand. The main thread; the
+ * signal handler touches one flag and wakes the client.
+ */
+#include "clients/cli/link.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+/* One command has one client; the handler has no other way to it. */
+static struct fantail *running;
+static volatile sig_atomic_t is_interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    is_interrupted = 1;
+    if (running)
+        fantail_wake(running);
+}
+
+bool ft_link_is_interrupted(void)
+{
+    return is_interrupted;
+}
+
+void ft_link_fail(struct ft_link *link, enum ft_exit code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("fantail: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    if (link->exit_code == FT_EXIT_OK)
+        link->exit_code = code;
+}
+
+static void on_state(struct fantail *f, enum fantail_state state,
+                     const struct fantail_status *status, void *user)
+{
+    (void)f;
+    struct ft_link *link = user;
+    if (link->is_quiet_)
+        return;
+    if (state == FANTAIL_OPEN && link->was_open)
+        fprintf(stderr, "fantail: connected to %s again\n", link->url_);
+    else if (state == FANTAIL_WAITING)
+        fprintf(stderr, "fantail: %s: %s; trying again in %.1f s\n", link->url_, status->reason,
+                status->retry_ms / 1000.0);
+    else if (state == FANTAIL_CLOSED)
+        ft_link_fail(link, FT_EXIT_NO_BROKER, "%s %s: %s",
+                     link->was_open ? "lost" : "cannot connect to", link->url_, status->reason);
+    if (state == FANTAIL_OPEN)
+        link->was_open = true;
+}
+
+static void on_error(struct fantail *f, int code, const char *message, void *user)
+{
+    (void)f;
+    (void)user;
+    fprintf(stderr, "fantail: the broker reports %d: %s\n", code, message);
+}
+
+static void on_gap(struct fantail *f, const struct fantail_gap *gap, void *user)
+{
+    (void)f;
+    (void)user;
+    fprintf(stderr, "fantail: publications are missing (%.*s)", (int)gap->reason.len,
+            gap->reason.ptr ? (const char *)gap->reason.ptr : "");
+    if (gap->has_lost)
+        fprintf(stderr, ": %llu", (unsigned long long)gap->lost);
+    fputc('\n', stderr);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool ft_link_open(struct ft_link *link, const struct ft_link_options *options, void *owner)
+{
+    const char *url = options->url ? options->url : getenv("FANTAIL_URL");
+    *link = (struct ft_link){
+        .owner = owner,
+        .url_ = url && *url ? url : "ws://127.0.0.1:8080/ws",
+    };
+    struct fantail_options wanted = {
+        .url = link->url_,
+        .msgpack = options->msgpack,
+        .token = options->token ? options->token : getenv("FANTAIL_TOKEN"),
+        .ca_file = options->ca_file,
+        .fail_first = !options->retry,
+        .user = link,
+        .on_state = on_state,
+        .on_error = on_error,
+        .on_gap = on_gap,
+    };
+    char why[FT_PROBLEM_TEXT_MAX];
+    link->client = fantail_new(&wanted, why, sizeof(why));
+    if (!link->client) {
+        ft_link_fail(link, FT_EXIT_USAGE, "%s", why);
+        return false;
+    }
+    running = link->client;
+    catch_signals();
+    return true;
+}
+
+void ft_link_close(struct ft_link *link)
+{
+    if (!link->client)
+        return;
+    link->is_quiet_ = true;
+    if (fantail_state(link->client) == FANTAIL_OPEN) {
+        fantail_close(link->client);
+        while (fantail_run(link->client, -1))
+            ;
+    }
+    running = NULL;
+    fantail_free(link->client);
+    link->client = NULL;
+}

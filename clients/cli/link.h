@@ -1,0 +1,72 @@
+/*
+ * The connection of a subcommand: the options that all share, one client, and the words on standard
+ * error when it comes, goes and fails.
+ */
+#ifndef FT_CLI_LINK_H
+#define FT_CLI_LINK_H
+
+#include "clients/c/fantail.h"
+#include "clients/cli/command.h"
+#include "clients/cli/flags.h"
+
+struct ft_link_options {
+    const char *url;
+    const char *token;
+    const char *ca_file;
+    bool msgpack;
+    bool retry;
+};
+
+/* The rows of these options, for a table of flags. */
+#define FT_LINK_FLAGS(options)                                                      \
+    {'s',                                                                           \
+     "server",                                                                      \
+     "URL",                                                                         \
+     FT_FLAG_TEXT,                                                                  \
+     &(options)->url,                                                               \
+     "the broker; default $FANTAIL_URL, else ws://127.0.0.1:8080/ws"},              \
+        {'\0',           "msgpack",           NULL,                                 \
+         FT_FLAG_SWITCH, &(options)->msgpack, "speak MessagePack instead of JSON"}, \
+        {'\0',                                                                      \
+         "token",                                                                   \
+         "TOKEN",                                                                   \
+         FT_FLAG_TEXT,                                                              \
+         &(options)->token,                                                         \
+         "a JSON Web Token to connect with; default $FANTAIL_TOKEN"},               \
+        {'\0',                                                                      \
+         "ca",                                                                      \
+         "FILE",                                                                    \
+         FT_FLAG_TEXT,                                                              \
+         &(options)->ca_file,                                                       \
+         "PEM file of the authorities to trust for wss://"},                        \
+    {                                                                               \
+        '\0', "retry", NULL, FT_FLAG_SWITCH, &(options)->retry,                     \
+            "keep trying when the first connection fails"                           \
+    }
+
+struct ft_link {
+    struct fantail *client;
+    void *owner;    /* the subcommand's own state, for its handlers */
+    bool is_quiet_; /* the command line's last word was said */
+    bool was_open;
+    enum ft_exit exit_code; /* FT_EXIT_OK until something ends the command */
+    const char *url_;
+};
+
+/*
+ * Makes the client. SIGINT and SIGTERM stop it from then on. Returns false when it could not be made
+ * and has said so: the command ends with link->exit_code.
+ */
+bool ft_link_open(struct ft_link *link, const struct ft_link_options *options, void *owner);
+
+/* Says "fantail: …" on standard error, and keeps `code` as the command's end unless it has one. */
+void ft_link_fail(struct ft_link *link, enum ft_exit code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Says whether SIGINT or SIGTERM came. */
+bool ft_link_is_interrupted(void);
+
+/* Ends the connection in an orderly way and frees the client. */
+void ft_link_close(struct ft_link *link);
+
+#endif
