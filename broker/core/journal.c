@@ -267,7 +267,7 @@ static uint64_t oldest_cursor(struct ft_journal *j)
 {
     uint64_t oldest = UINT64_MAX;
     for (uint32_t i = 0; i < j->reader_count; i++) {
-        uint64_t cursor = atomic_load_explicit(&j->readers[i]->cursor, memory_order_acquire);
+        uint64_t cursor = atomic_load_explicit(&j->readers[i]->cursor, memory_order_seq_cst);
         oldest = cursor < oldest ? cursor : oldest;
     }
     return oldest;
@@ -323,10 +323,13 @@ bool ft_journal_append(struct ft_journal_writer *writer, struct ft_publication *
 
     pthread_mutex_lock(&j->lock);
     if (!make_room(j, n, bytes, now_s)) {
-        j->refusals++;
-        atomic_store_explicit(&j->refused, true, memory_order_release);
-        pthread_mutex_unlock(&j->lock);
-        return false;
+        /* A reader that moves right now either sees the flag, or is seen by the second look. */
+        atomic_store_explicit(&j->refused, true, memory_order_seq_cst);
+        if (!make_room(j, n, bytes, now_s)) {
+            j->refusals++;
+            pthread_mutex_unlock(&j->lock);
+            return false;
+        }
     }
     uint64_t head = atomic_load_explicit(&j->head, memory_order_relaxed);
     for (size_t i = 0; i < n; i++) {
@@ -352,7 +355,7 @@ void ft_journal_expire(struct ft_journal *j, uint32_t now_s)
 
 bool ft_journal_take_refused(struct ft_journal *j)
 {
-    return atomic_load_explicit(&j->refused, memory_order_relaxed) &&
+    return atomic_load_explicit(&j->refused, memory_order_seq_cst) &&
            atomic_exchange_explicit(&j->refused, false, memory_order_acq_rel);
 }
 

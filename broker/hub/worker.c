@@ -73,6 +73,26 @@ void ft_hub_free(struct ft_hub *hub)
     free(hub);
 }
 
+/* ---- waking others ---- */
+
+static void wake_others(struct ft_worker *w, bool sleepers_only)
+{
+    struct ft_hub *hub = w->hub;
+    for (uint32_t i = 0; i < hub->worker_count; i++) {
+        struct ft_worker *other = hub->workers[i];
+        if (other != w && (!sleepers_only || atomic_load(&other->is_asleep)))
+            hub->loop_ops->wake(hub->loops, i);
+    }
+}
+
+/* We have moved on in the journal: whoever waits for room may try again. A worker that waits itself
+ * leaves that to the one that it waits for. */
+static void wake_refused(struct ft_worker *w)
+{
+    if (!w->is_stalled && ft_journal_take_refused(w->hub->journal))
+        wake_others(w, false);
+}
+
 /* ---- subscribers ---- */
 
 void ft_worker_add_sub(struct ft_worker *w, struct ft_slice filter, struct ft_trie_sub *sub)
@@ -89,8 +109,10 @@ void ft_worker_add_sub(struct ft_worker *w, struct ft_slice filter, struct ft_tr
 void ft_worker_remove_sub(struct ft_worker *w, struct ft_trie_sub *sub)
 {
     ft_topic_trie_remove(w->trie, sub);
-    if (ft_topic_trie_subs(w->trie) == 0)
+    if (ft_topic_trie_subs(w->trie) == 0) {
         ft_journal_reader_at(w->reader, UINT64_MAX);
+        wake_refused(w);
+    }
 }
 
 /* ---- publishing ---- */
@@ -225,16 +247,6 @@ static void flush_dirty(struct ft_worker *w)
     w->dirty_len = 0;
 }
 
-static void wake_others(struct ft_worker *w, bool sleepers_only)
-{
-    struct ft_hub *hub = w->hub;
-    for (uint32_t i = 0; i < hub->worker_count; i++) {
-        struct ft_worker *other = hub->workers[i];
-        if (other != w && (!sleepers_only || atomic_load(&other->is_asleep)))
-            hub->loop_ops->wake(hub->loops, i);
-    }
-}
-
 void ft_worker_begin_turn(struct ft_worker *w, uint64_t wall_ms, uint64_t mono_ms)
 {
     atomic_store(&w->is_asleep, false);
@@ -246,6 +258,7 @@ void ft_worker_begin_turn(struct ft_worker *w, uint64_t wall_ms, uint64_t mono_m
 bool ft_worker_end_turn(struct ft_worker *w)
 {
     struct ft_hub *hub = w->hub;
+    uint64_t before = w->cursor;
     bool is_done = false;
     /* Half of what a session may hold, so that nobody who reads is ever near its bound. */
     size_t round_bytes = hub->options.queue_bytes / 2;
@@ -260,8 +273,8 @@ bool ft_worker_end_turn(struct ft_worker *w)
         w->has_appended = false;
         wake_others(w, true);
     }
-    if (ft_journal_take_refused(hub->journal))
-        wake_others(w, false);
+    if (w->cursor != before)
+        wake_refused(w);
     ft_outbox_pool_end_turn(&w->pool);
     ft_journal_rest(w->reader);
 
