@@ -34,7 +34,7 @@ class Closed(Exception):
 def encode(encoding, envelope):
     """Encodes an envelope (or an array of them) as a message's payload."""
     if encoding == "json":
-        return json.dumps(envelope, ensure_ascii=False).encode()
+        return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
     return msgpack.packb(envelope, use_bin_type=True)
 
 
