@@ -75,7 +75,7 @@ static void ended(struct ft_transport *t)
     end.was_open = t->is_open;
     if (end.reason[0] == '\0')
         snprintf(end.reason, sizeof(end.reason), "%s",
-                 t->is_open ? "the connection was lost" : "the connection was refused");
+                 t->is_open ? "the connection was lost" : "the host cannot be resolved or reached");
     t->wsi = NULL;
     t->is_connecting = t->is_open = t->is_writable = false;
     ft_buffer_fini(&t->whole);
