@@ -98,6 +98,23 @@ static inline unsigned key_slot(struct ft_slice name)
     return (unsigned)(3 * name.len + 31u * name.ptr[0] + 9u * name.ptr[1] + name.ptr[mid]) % SLOTS;
 }
 
+static inline uint64_t load(const void *at, size_t n)
+{
+    uint64_t word = 0;
+    memcpy(&word, at, n);
+    return word;
+}
+
+/* memcmp for names of 2 to 16 bytes: two loads that overlap, no call. */
+static inline bool is_same_name(const char *a, const uint8_t *b, size_t n)
+{
+    if (n >= 8)
+        return load(a, 8) == load(b, 8) && load(a + n - 8, 8) == load(b + n - 8, 8);
+    if (n >= 4)
+        return load(a, 4) == load(b, 4) && load(a + n - 4, 4) == load(b + n - 4, 4);
+    return load(a, 2) == load(b, 2) && a[n - 1] == (char)b[n - 1];
+}
+
 static inline const struct key *find_key(struct ft_slice name)
 {
     if (name.len < 2)
@@ -106,7 +123,7 @@ static inline const struct key *find_key(struct ft_slice name)
     if (at == 0)
         return NULL;
     const struct key *key = &keys[at - 1];
-    return key->len == name.len && memcmp(key->name, name.ptr, name.len) == 0 ? key : NULL;
+    return key->len == name.len && is_same_name(key->name, name.ptr, name.len) ? key : NULL;
 }
 
 static const struct ft_slice op_names[FT_OPS] = {

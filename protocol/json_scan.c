@@ -414,20 +414,23 @@ static inline bool scan_key(struct ft_scan *scan)
     return true;
 }
 
-/* Opens the container at scan->at. Stands at its first value then, or at its closing bracket. */
-static inline bool open_container(struct ft_scan *scan, struct nest *nest)
+/* Opens the container at scan->at, and closes it where it is empty; else stands at its first value. */
+static inline bool open_container(struct ft_scan *scan, struct nest *nest, bool *is_empty)
 {
     if (nest->depth == FT_DEPTH_MAX)
         return ft_scan_refused(scan, FT_FAULT_DEPTH);
     bool is_map = *scan->at == '{';
+    scan->at++;
+    ft_json_skip_space(scan);
+    *is_empty = is_next(scan, is_map ? '}' : ']');
+    if (*is_empty) {
+        scan->at++;
+        return true;
+    }
     nest->maps &= ~(UINT64_C(1) << nest->depth);
     nest->maps |= (uint64_t)is_map << nest->depth;
     nest->depth++;
-    scan->at++;
-    ft_json_skip_space(scan);
-    if (is_map && !is_next(scan, '}'))
-        return scan_key(scan);
-    return true;
+    return !is_map || scan_key(scan);
 }
 
 /* After a value: closes what closes here. Stands at the next value then; or nest->depth is 0. */
@@ -458,12 +461,11 @@ static bool scan_container(struct ft_scan *scan)
         if (scan->at == scan->end)
             return ft_scan_broken(scan, FT_FAULT_ENDS);
         if (*scan->at == '{' || *scan->at == '[') {
-            if (!open_container(scan, &nest))
+            bool is_empty;
+            if (!open_container(scan, &nest, &is_empty))
                 return false;
-            if (!is_next(scan, is_in_map(&nest) ? '}' : ']'))
+            if (!is_empty)
                 continue;
-            scan->at++;
-            nest.depth--;
         } else if (!scan_scalar(scan, &ignored)) {
             return false;
         }

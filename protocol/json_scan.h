@@ -10,10 +10,15 @@
 
 #include "protocol/scan.h"
 
+static inline bool ft_json_is_space(uint8_t byte)
+{
+    return byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t';
+}
+
 static inline void ft_json_skip_space(struct ft_scan *scan)
 {
-    while (scan->at < scan->end &&
-           (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\r' || *scan->at == '\t'))
+    /* One comparison decides for what comes most: no white space. */
+    while (scan->at < scan->end && *scan->at <= ' ' && ft_json_is_space(*scan->at))
         scan->at++;
 }
 

@@ -4,18 +4,31 @@
  */
 #include "protocol/msgpack_scan.h"
 
+#include <endian.h>
 #include <math.h>
 
 #include "protocol/envelope.h"
 #include "protocol/utf8.h"
 
-/* Reads a big-endian number of `n` bytes, 1 to 8. */
+/* Reads a big-endian number of `n` bytes: 1, 2, 4 or 8. */
 static inline uint64_t read_be(const uint8_t *at, size_t n)
 {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum = sum << 8 | at[i];
-    return sum;
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
+    switch (n) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy(&two, at, 2);
+        return be16toh(two);
+    case 4:
+        memcpy(&four, at, 4);
+        return be32toh(four);
+    default:
+        memcpy(&eight, at, 8);
+        return be64toh(eight);
+    }
 }
 
 /* Takes a number of `n` bytes that follows the type byte, and stands after it. */
@@ -168,10 +181,32 @@ static inline bool take_item(struct ft_scan *scan, struct ft_value *value)
     return take_count(scan, type < 0x90 ? FT_VALUE_MAP : FT_VALUE_ARRAY, type & 0x0F, value);
 }
 
+/* Says whether a short text is ASCII, as most keys and names are, without a call: loads that overlap
+ * cover it. A longer one is ft_utf8_is_valid()'s, which is fast where there is more to do. */
+static inline bool is_short_ascii(struct ft_slice text)
+{
+    uint64_t first = 0;
+    uint64_t last = 0;
+    if (text.len >= 8) {
+        if (text.len > 16)
+            return false;
+        memcpy(&first, text.ptr, 8);
+        memcpy(&last, text.ptr + text.len - 8, 8);
+    } else if (text.len >= 4) {
+        memcpy(&first, text.ptr, 4);
+        memcpy(&last, text.ptr + text.len - 4, 4);
+    } else {
+        for (size_t i = 0; i < text.len; i++)
+            first |= text.ptr[i];
+    }
+    return ((first | last) & UINT64_C(0x8080808080808080)) == 0;
+}
+
 /* The rules for one item. */
 static inline bool is_allowed(struct ft_scan *scan, const struct ft_value *value)
 {
-    if (value->kind == FT_VALUE_STR && !ft_utf8_is_valid(value->text))
+    if (value->kind == FT_VALUE_STR && !is_short_ascii(value->text) &&
+        !ft_utf8_is_valid(value->text))
         return ft_scan_refused(scan, "a string that is not UTF-8");
     if (value->kind == FT_VALUE_NUMBER && !isfinite(value->real))
         return ft_scan_refused(scan, "a float that is NaN or infinite");

@@ -102,10 +102,12 @@ static size_t mark_overruled(uint8_t *out, struct pair *pairs, size_t n)
 /* Takes the pairs that a later one overrules out of the map that ends the output. */
 static void drop_overruled(struct packing *packing, struct container *map)
 {
+    size_t n = map->count;
+    if (n < 2)
+        return;
     uint8_t *out = packing->out->ptr;
     struct pair *pairs = packing->pairs + map->first_pair;
-    size_t n = map->count;
-    if (n < 2 || (n <= FEW_PAIRS && !few_have_repeats(out, pairs, n)))
+    if (n <= FEW_PAIRS && !few_have_repeats(out, pairs, n))
         return;
     size_t marked = mark_overruled(out, pairs, n);
     if (marked == 0)

@@ -272,6 +272,14 @@ Test(json_scan, random_documents_fare_as_with_jansson, .timeout = 120)
     ft_buffer_fini(&document);
 }
 
+Test(json_scan, a_key_without_a_value_is_refused)
+{
+    static const char *const refused[] = {"{\"a\":}",  "{\"a\": }",        "[{\"a\":}]", "{\"a\"}",
+                                          "{\"a\":,}", "{\"a\":1,\"b\":}", "[1,]",       "[,]"};
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        cr_expect_not(accepts(refused[i]), "%s", refused[i]);
+}
+
 Test(json_scan, a_document_that_is_cut_off_is_refused_everywhere)
 {
     static const char text[] =
