@@ -263,6 +263,7 @@ Test(config, variables_of_platforms_and_other_programs_are_left_alone)
                                  "FANTAIL_HTTP_SERVICE_PORT=80",
                                  "FANTAIL_PORT_8080_TCP_ADDR=10.0.0.1",
                                  "FANTAIL_URL=ws://x",
+                                 "FANTAIL_TOKEN=x",
                                  "FANTAIL_WORKERS=",
                                  "FANTAIL_",
                                  "FANTAILS=1",
