@@ -87,6 +87,15 @@ static uint32_t wait_ms(struct fantail *f)
     return wait > UINT32_MAX ? UINT32_MAX : (uint32_t)wait;
 }
 
+/* Drops what the broker said about one connection and the pause behind it. */
+static void forget_words(struct fantail *f)
+{
+    f->has_reconnect = false;
+    f->reconnect_ms = f->retry_ms = 0;
+    f->bye_code = 0;
+    f->bye_reason[0] = '\0';
+}
+
 static void on_end(void *client, const struct ft_transport_end *end)
 {
     struct fantail *f = client;
@@ -107,7 +116,10 @@ static void on_end(void *client, const struct ft_transport_end *end)
     }
     uint32_t wait = wait_ms(f);
     f->attempt_ms = now_ms + wait;
-    enter(f, FANTAIL_WAITING, code, reason, wait);
+    char kept[FT_REASON_MAX];
+    snprintf(kept, sizeof(kept), "%s", reason);
+    forget_words(f);
+    enter(f, FANTAIL_WAITING, code, kept, wait);
     ft_client_end_lost(f);
 }
 
@@ -115,10 +127,7 @@ static void on_open(void *client)
 {
     struct fantail *f = client;
     f->heard_ms = ft_clock_mono_ms();
-    f->has_reconnect = false;
-    f->reconnect_ms = f->retry_ms = 0;
-    f->bye_code = 0;
-    f->bye_reason[0] = '\0';
+    forget_words(f);
 }
 
 void ft_client_welcomed(struct fantail *f)

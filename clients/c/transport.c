@@ -92,6 +92,8 @@ static void on_error(struct ft_transport *t, struct lws *wsi, const void *text, 
         snprintf(status, sizeof(status), "the broker answered with HTTP status %d",
                  t->end.http_status);
         set_reason(t, status);
+    } else if (text && len > 0 && t->options.url.is_tls && strstr(text, "SSL")) {
+        set_reason(t, "TLS failed: the broker's certificate is not trusted, or it speaks no TLS");
     } else if (text && len > 0) {
         set_foreign_reason(t, ft_slice(text, strnlen(text, len)));
     } else {
@@ -215,6 +217,12 @@ enum ft_err ft_transport_new(const struct ft_transport_options *options,
                              struct ft_transport **transport, struct ft_problem *problem)
 {
     static const lws_retry_bo_t no_timers = {0};
+    if (options->ca_file && access(options->ca_file, R_OK) != 0) {
+        char quoted[FT_QUOTE_MAX]; /* lws would only log it, and trust nobody */
+        return ft_problem_set(problem, FT_ERR_UNAVAILABLE,
+                              "the file of authorities %s cannot be read: %s",
+                              ft_quote(ft_slice_str(options->ca_file), quoted), strerror(errno));
+    }
     struct ft_transport *t = ft_alloc_zero(sizeof(*t));
     t->options = *options;
     t->events = *events;
