@@ -1,0 +1,91 @@
+#!/usr/bin/python3
+"""A broker that speaks just enough JSON for `fantail bench`, and lies as LIE says.
+
+The bench has to notice each of these: `lose`, `double`, `swap`, `refuse`, `close`; anything else is
+the truth. Takes the place of fantaild (`--fantaild`), so its arguments are ignored.
+"""
+
+import asyncio
+import json
+import os
+import struct
+
+LIE = os.environ.get("LIE", "")
+LIE_AT = 20  # the publication that is lied about: late enough that all is under way
+
+subscribers = {}
+offset = 0
+held_back = []
+
+
+def frame(payload, opcode=1):
+    """A server's WebSocket frame."""
+    size = len(payload)
+    length = bytes([size]) if size < 126 else b"\x7e" + struct.pack(">H", size)
+    return bytes([0x80 | opcode]) + length + payload
+
+
+def envelope(**keys):
+    return frame(json.dumps(keys).encode())
+
+
+async def read_envelope(reader):
+    """Reads one masked frame of a client."""
+    size = (await reader.readexactly(2))[1] & 127
+    if size == 126:
+        size = struct.unpack(">H", await reader.readexactly(2))[0]
+    mask = await reader.readexactly(4)
+    payload = await reader.readexactly(size)
+    return json.loads(bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload)))
+
+
+def copies(message):
+    """The frames that a subscriber gets for this publication: one, if there is no lie."""
+    if offset == LIE_AT + 1 and held_back:
+        return [message, held_back.pop()]
+    if offset != LIE_AT:
+        return [message]
+    if LIE == "swap":
+        held_back.append(message)
+    return {"lose": [], "double": [message, message], "swap": [],
+            "refuse": [envelope(op="error", code=500, message="no more")],
+            "close": [frame(struct.pack(">H", 4508), 8)]}.get(LIE, [message])
+
+
+def publish(writer, request):
+    global offset
+    offset += 1
+    pos = f"liar.{offset}"
+    message = envelope(op="msg", topic=request["topic"], data=request["data"], at=1, pos=pos)
+    for each in copies(message):
+        for subscriber in subscribers.get(request["topic"], []):
+            subscriber.write(each)
+    if "id" in request:
+        writer.write(envelope(op="ok", id=request["id"], pos=pos))
+
+
+async def serve(reader, writer):
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+                     + envelope(op="welcome", version=1, ping=25))
+        while True:
+            request = await read_envelope(reader)
+            if request["op"] == "sub":
+                for topic in request["topics"]:
+                    subscribers.setdefault(topic, []).append(writer)
+                writer.write(envelope(op="ok", id=request["id"], pos=[]))
+            else:
+                publish(writer, request)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
+    port = server.sockets[0].getsockname()[1]
+    print(f"fantaild liar ready at http://127.0.0.1:{port}/ (ws://127.0.0.1:{port}/ws)", flush=True)
+    await server.serve_forever()
+
+
+asyncio.run(main())

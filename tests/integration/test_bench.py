@@ -1,0 +1,80 @@
+"""`fantail bench`: that its rows run, and that it believes no broker what it cannot count itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.broker import program, run
+
+LIAR = str(Path(__file__).parent / "support" / "lying_broker.py")
+QUICK = ["--rounds", "1", "--seconds", "0.1"]
+ROW_S = 50  # a row with 2,000 sanitized connections takes 5 s on a busy machine
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def bench(*args, broker=None, **kwargs):
+    return run("bench", "--fantaild", broker or program("fantaild"), *QUICK, *args,
+               name="fantail", timeout=ROW_S, **kwargs)
+
+
+@pytest.mark.parametrize("speech", [[], ["--msgpack"]], ids=["json", "msgpack"])
+@pytest.mark.parametrize("row, figures", [
+    ("fanout-1", 1), ("fanout-32", 1), ("fanout-1k", 1), ("pairs-1000", 1), ("pairs-10", 1),
+    ("rate", 3), ("flat", 8),
+])
+def test_a_row_sets_each_figure_beside_the_floor(row, figures, speech):
+    done = bench("--json", *speech, row)
+    assert done.returncode == DONE, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == figures
+    for figure in found:
+        assert figure["broker"] > 0 and figure["floor"] > 0 and 0 < figure["busy"] <= 1.1
+
+
+def test_the_table_has_a_line_for_each_figure():
+    done = bench("fanout-1k", "pairs-10")
+    assert done.returncode == DONE, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert "broker" in head and "floor" in head and len(lines) == 2
+    assert all("CPU s/M deliveries" in line and " x " in line for line in lines)
+
+
+def test_a_broker_that_tells_the_truth_passes():
+    done = bench("fanout-1k", broker=LIAR)
+    assert done.returncode == DONE, done.stderr
+
+
+@pytest.mark.parametrize("lie, said", [
+    ("lose", "got sequence 20 where 19 comes next: lost"),
+    ("double", "got sequence 19 where 20 comes next: doubled"),
+    ("swap", "got sequence 20 where 19 comes next"),
+    ("refuse", '"error": no more'),
+    ("close", "closed with code 4508"),
+])
+def test_a_broker_that_lies_fails_the_run(lie, said):
+    done = bench("fanout-1k", broker=LIAR, env={"LIE": lie})
+    assert done.returncode == FAILED
+    assert "fanout-1k failed: broker: connection" in done.stderr and said in done.stderr
+
+
+@pytest.mark.parametrize("broker, said", [
+    ("/nowhere/fantaild", "cannot run /nowhere/fantaild: No such file"),
+    ("/bin/true", "/bin/true ended before it said that it is ready"),
+])
+def test_a_broker_that_does_not_start_is_named(broker, said):
+    done = bench("fanout-1k", broker=broker)
+    assert done.returncode == FAILED
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--rounds", "0"], '--rounds cannot be "0": it is a number from 1 to 25'),
+    (["--seconds", "soon"], '--seconds cannot be "soon": it is a number from 0.05 to 60'),
+    (["fan"], 'a row cannot be "fan": --list shows the rows'),
+])
+def test_a_wrong_argument_is_named_with_what_would_be_right(arguments, said):
+    done = bench(*arguments)
+    assert done.returncode == USAGE
+    assert said in done.stderr
