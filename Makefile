@@ -65,6 +65,19 @@ $(B)/fantail: $(call objects,$(PROTOCOL) $(BASE) $(CLIENT) $(COMMAND))
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_fantail)
 
+# The C client for other programs: one archive that shows fantail_* and nothing else.
+$(B)/libfantail.a: $(call objects,$(PROTOCOL) $(BASE) $(CLIENT))
+	@mkdir -p $(@D)
+	$(call say,AR)
+	$(Q)ld -r -o $(O)/libfantail.o $^
+	$(Q)objcopy -w --keep-global-symbol='fantail_*' $(O)/libfantail.o
+	@rm -f $@
+	$(Q)ar rcs $@ $(O)/libfantail.o
+
+$(B)/example: clients/c/example/example.c clients/c/fantail.h $(B)/libfantail.a
+	$(call say,LINK)
+	$(Q)$(CC) -Iclients/c $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libfantail.a $(LIBS_fantail)
+
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)
