@@ -42,6 +42,14 @@ void *ft_realloc(void *ptr, size_t n)
     return grown;
 }
 
+void *ft_alloc_aligned(size_t alignment, size_t n)
+{
+    void *ptr = NULL;
+    if (posix_memalign(&ptr, alignment, n ? n : 1) != 0)
+        give_up(n);
+    return ptr;
+}
+
 char *ft_strdup(const char *text)
 {
     size_t n = strlen(text) + 1;

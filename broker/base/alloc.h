@@ -10,6 +10,10 @@
 void *ft_alloc(size_t n) __attribute__((malloc, returns_nonnull));
 void *ft_alloc_zero(size_t n) __attribute__((malloc, returns_nonnull));
 void *ft_realloc(void *ptr, size_t n) __attribute__((returns_nonnull));
+
+/* `n` bytes that begin at a multiple of `alignment` (a power of two); free() frees them. */
+void *ft_alloc_aligned(size_t alignment, size_t n) __attribute__((malloc, returns_nonnull));
+
 char *ft_strdup(const char *text) __attribute__((malloc, returns_nonnull));
 
 /* States what we guarantee; stays on in release builds. Never for what a peer sent. */

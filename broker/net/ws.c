@@ -86,7 +86,7 @@ int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
         if (conn && conn->is_open)
             ft_session_gone(&conn->session);
         return 0;
-    default:
-        return 0;
+    default: /* not a WebSocket yet: libwebsockets asks the default protocol, which is one of ours */
+        return ft_http_callback(wsi, reason, user, in, len);
     }
 }
