@@ -160,10 +160,14 @@ static bool go_on(struct ft_pass *pass, struct ft_scan *scan)
     return ft_pass_broken(pass, scan);
 }
 
+/* memset, through a pointer that the compiler cannot see through: of known size gcc makes it a
+ * `rep stos`, which takes 15 ns to start; libc's own takes 5. */
+static void *(*const volatile clear)(void *, int, size_t) = memset;
+
 enum ft_err ft_reader_next(struct ft_reader *reader, struct ft_envelope *env,
                            struct ft_problem *problem)
 {
-    memset(env, 0, sizeof(*env));
+    clear(env, 0, sizeof(*env));
     if (reader->done_ || reader->left_ == 0) {
         reader->done_ = true;
         return ft_problem_set(problem, FT_ERR_BAD_ENVELOPE,

@@ -50,7 +50,7 @@ static const char *const types[] = {
 _Static_assert(FT_ID_BYTES_MAX == 64 && FT_KEY_BYTES_MAX == 128, "the sentences name these limits");
 
 struct key {
-    const char *name;
+    char name[10];
     uint8_t len;
     uint8_t type; /* enum type */
     uint16_t field;
@@ -67,6 +67,8 @@ enum {
 };
 
 _Static_assert(KEYS <= 64, "the keys that were seen are the bits of one word");
+
+_Static_assert(sizeof(struct key) == 16, "a row is found by a shift");
 
 static const struct key keys[KEYS] = {
 #define ROW(name, type, field, has) \
@@ -233,7 +235,8 @@ static const char *describe(enum ft_encoding encoding, const struct ft_value *va
 #define DESCRIPTION_MAX (FT_QUOTE_MAX + 16)
 
 /* Says that `value` is not what `key` wants. */
-static void bad_field(struct ft_pass *pass, const struct key *key, const struct ft_value *value)
+__attribute__((cold)) static void bad_field(struct ft_pass *pass, const struct key *key,
+                                            const struct ft_value *value)
 {
     if (pass->err != FT_OK)
         return;
@@ -244,7 +247,8 @@ static void bad_field(struct ft_pass *pass, const struct key *key, const struct 
 }
 
 /* Says that an array of strings holds `item`, which is none. */
-static void bad_item(struct ft_pass *pass, const struct key *key, const struct ft_value *item)
+__attribute__((cold)) static void bad_item(struct ft_pass *pass, const struct key *key,
+                                           const struct ft_value *item)
 {
     if (pass->err != FT_OK)
         return;
@@ -324,7 +328,7 @@ static bool set_text(struct ft_pass *pass, const struct key *key, const struct f
 }
 
 /* `data` and `b64` are two ways to say one thing, so an envelope has one of them. */
-static void both_data(struct ft_pass *pass)
+__attribute__((cold)) static void both_data(struct ft_pass *pass)
 {
     if (pass->err == FT_OK)
         pass->err = ft_problem_set(pass->problem, FT_ERR_BAD_FIELD,
@@ -432,7 +436,7 @@ static bool set_field(struct ft_pass *pass, const struct key *key, const struct 
 }
 
 /* The key was there already. An id that was sent twice is no id that an answer could carry. */
-static void repeated(struct ft_pass *pass, const struct key *key)
+__attribute__((cold)) static void repeated(struct ft_pass *pass, const struct key *key)
 {
     if (key->type == TYPE_ID)
         pass->env->id = (struct ft_id){.kind = FT_ID_NONE};

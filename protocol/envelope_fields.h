@@ -31,11 +31,11 @@ void ft_pass_take(struct ft_pass *pass, struct ft_slice name, const struct ft_va
  * Takes a pair whose value, which begins at `from`, the scanner did not accept: says why in the
  * problem. A value that only breaks a rule is stepped over. False: the syntax is broken.
  */
-bool ft_pass_refuse(struct ft_pass *pass, struct ft_scan *scan, struct ft_slice name,
-                    const uint8_t *from);
+__attribute__((cold)) bool ft_pass_refuse(struct ft_pass *pass, struct ft_scan *scan,
+                                          struct ft_slice name, const uint8_t *from);
 
 /* Says that the syntax is broken where the scanner stands. Returns false. */
-bool ft_pass_broken(struct ft_pass *pass, const struct ft_scan *scan);
+__attribute__((cold)) bool ft_pass_broken(struct ft_pass *pass, const struct ft_scan *scan);
 
 /* Decodes a string of the message; the slice is part of the message or of the scratch. */
 struct ft_slice ft_pass_text(struct ft_pass *pass, const struct ft_value *value);

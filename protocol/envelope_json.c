@@ -5,24 +5,12 @@
 #include "protocol/envelope_fields.h"
 #include "protocol/json_scan.h"
 
-/* Stands after the white space and the byte `wanted`. */
-static inline bool expect(struct ft_scan *scan, uint8_t wanted, const char *fault)
-{
-    ft_json_skip_space(scan);
-    if (scan->at == scan->end || *scan->at != wanted)
-        return ft_scan_broken(scan, fault);
-    scan->at++;
-    ft_json_skip_space(scan);
-    return true;
-}
-
 static inline bool read_name(struct ft_pass *pass, struct ft_scan *scan, struct ft_slice *name)
 {
     struct ft_value value;
-    if (!ft_json_string(scan, &value.text, &value.has_escapes) ||
-        !expect(scan, ':', "a colon was expected after a key"))
+    if (!ft_json_key(scan, &value.text, &value.has_escapes))
         return ft_pass_broken(pass, scan);
-    *name = ft_pass_text(pass, &value);
+    *name = value.has_escapes ? ft_pass_text(pass, &value) : value.text;
     return true;
 }
 
@@ -39,23 +27,29 @@ static inline bool read_pair(struct ft_pass *pass, struct ft_scan *scan)
     return true;
 }
 
+/* Steps over a byte and the white space after it, where that byte is next. */
+static inline bool take(struct ft_scan *scan, uint8_t byte)
+{
+    if (scan->at == scan->end || *scan->at != byte)
+        return false;
+    scan->at++;
+    ft_json_skip_space(scan);
+    return true;
+}
+
 bool ft_walk_json(struct ft_pass *pass, struct ft_scan *scan)
 {
     scan->at++;
     ft_json_skip_space(scan);
-    if (scan->at < scan->end && *scan->at == '}') {
-        scan->at++;
+    if (take(scan, '}'))
         return true;
-    }
-    for (;;) {
+    do {
         if (!read_pair(pass, scan))
             return false;
         ft_json_skip_space(scan);
-        if (scan->at < scan->end && *scan->at == '}') {
-            scan->at++;
-            return true;
-        }
-        if (!expect(scan, ',', "a comma or } was expected after a value"))
-            return ft_pass_broken(pass, scan);
-    }
+    } while (take(scan, ','));
+    if (take(scan, '}'))
+        return true;
+    ft_scan_broken(scan, "a comma or } was expected after a value");
+    return ft_pass_broken(pass, scan);
 }

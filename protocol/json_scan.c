@@ -9,14 +9,32 @@
 
 _Static_assert(FT_DEPTH_MAX <= 64, "the open containers are the bits of one word");
 
-static inline bool is_digit(const struct ft_scan *scan)
+/*
+ * Inside, the place is an argument and a result, not scan->at: so it stays in a register, where going
+ * through memory at each token cost half of the time. NULL is a fault, which `scan` then tells.
+ */
+typedef const uint8_t *place;
+
+__attribute__((cold)) static place broken(struct ft_scan *scan, place at, const char *fault)
 {
-    return scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9';
+    scan->at = at;
+    ft_scan_broken(scan, fault);
+    return NULL;
 }
 
-static inline bool is_next(const struct ft_scan *scan, uint8_t byte)
+__attribute__((cold)) static place refused(struct ft_scan *scan, place at, const char *fault)
 {
-    return scan->at < scan->end && *scan->at == byte;
+    scan->at = at;
+    ft_scan_refused(scan, fault);
+    return NULL;
+}
+
+static inline place skip_space(place at, place end)
+{
+    /* One comparison decides for what comes most: no white space. */
+    while (at < end && *at <= ' ' && ft_json_is_space(*at))
+        at++;
+    return at;
 }
 
 /* --- strings --- */
@@ -51,32 +69,30 @@ static inline bool is_low_surrogate(uint32_t unit)
 }
 
 /* Steps over \uXXXX, and over its other half where it is a high surrogate. */
-static bool scan_unit(struct ft_scan *scan)
+static place scan_unit(struct ft_scan *scan, place at)
 {
-    if (scan->end - scan->at < 6)
-        return ft_scan_broken(scan, FT_FAULT_ENDS);
-    uint32_t unit = read_unit(scan->at + 2);
+    if (scan->end - at < 6)
+        return broken(scan, at, FT_FAULT_ENDS);
+    uint32_t unit = read_unit(at + 2);
     if (unit > 0xFFFF)
-        return ft_scan_broken(scan, "a \\u escape without four hexadecimal digits");
+        return broken(scan, at, "a \\u escape without four hexadecimal digits");
     if (is_low_surrogate(unit))
-        return ft_scan_refused(scan, "a lone surrogate in a string");
-    if (is_high_surrogate(unit)) {
-        const uint8_t *other = scan->at + 6;
-        if (scan->end - other < 6 || other[0] != '\\' || other[1] != 'u' ||
-            !is_low_surrogate(read_unit(other + 2)))
-            return ft_scan_refused(scan, "a lone surrogate in a string");
-        scan->at += 6;
-    }
-    scan->at += 6;
-    return true;
+        return refused(scan, at, "a lone surrogate in a string");
+    if (!is_high_surrogate(unit))
+        return at + 6;
+    place other = at + 6;
+    if (scan->end - other < 6 || other[0] != '\\' || other[1] != 'u' ||
+        !is_low_surrogate(read_unit(other + 2)))
+        return refused(scan, at, "a lone surrogate in a string");
+    return other + 6;
 }
 
-/* Steps over the escape at scan->at. */
-static bool scan_escape(struct ft_scan *scan)
+/* Steps over the escape at `at`. */
+static place scan_escape(struct ft_scan *scan, place at)
 {
-    if (scan->end - scan->at < 2)
-        return ft_scan_broken(scan, FT_FAULT_ENDS);
-    switch (scan->at[1]) {
+    if (scan->end - at < 2)
+        return broken(scan, at, FT_FAULT_ENDS);
+    switch (at[1]) {
     case '"':
     case '\\':
     case '/':
@@ -85,51 +101,57 @@ static bool scan_escape(struct ft_scan *scan)
     case 'n':
     case 'r':
     case 't':
-        scan->at += 2;
-        return true;
+        return at + 2;
     case 'u':
-        return scan_unit(scan);
+        return scan_unit(scan, at);
     default:
-        return ft_scan_broken(scan, "an escape that JSON does not have");
+        return broken(scan, at, "an escape that JSON does not have");
     }
 }
 
-/* The rest of a string from its first backslash or control character on. */
-static bool string_tail(struct ft_scan *scan)
+/* The rest of a string from its first backslash or control character on, to its closing quote. */
+static place string_tail(struct ft_scan *scan, place at)
 {
     for (;;) {
-        if (scan->at == scan->end)
-            return ft_scan_broken(scan, "a string without its closing quote");
-        if (*scan->at == '"')
-            return true;
-        if (*scan->at != '\\')
-            return ft_scan_broken(scan, "a control character in a string");
-        if (!scan_escape(scan))
-            return false;
-        scan->at = ft_plain_run(scan->at, scan->end);
+        if (at == scan->end)
+            return broken(scan, at, "a string without its closing quote");
+        if (*at == '"')
+            return at;
+        if (*at != '\\')
+            return broken(scan, at, "a control character in a string");
+        at = scan_escape(scan, at);
+        if (!at)
+            return NULL;
+        at = ft_plain_run(at, scan->end);
     }
 }
 
-static inline bool scan_string(struct ft_scan *scan, struct ft_slice *text, bool *has_escapes)
+/* Reads the string whose quote is at `at`. */
+static inline place scan_string(struct ft_scan *scan, place at, place end, struct ft_slice *text,
+                                bool *has_escapes)
 {
-    const uint8_t *from = ++scan->at;
-    scan->at = ft_plain_run(from, scan->end);
-    *has_escapes = false;
-    if (!is_next(scan, '"')) {
-        *has_escapes = true;
-        if (!string_tail(scan))
-            return false;
+    place from = at + 1;
+    at = ft_plain_run(from, end);
+    *has_escapes = at == end || *at != '"';
+    if (*has_escapes) {
+        at = string_tail(scan, at);
+        if (!at)
+            return NULL;
     }
-    *text = ft_slice(from, (size_t)(scan->at - from));
-    scan->at++;
-    return true;
+    *text = ft_slice(from, (size_t)(at - from));
+    return at + 1;
 }
 
 bool ft_json_string(struct ft_scan *scan, struct ft_slice *text, bool *has_escapes)
 {
-    if (!is_next(scan, '"'))
+    place at = scan->at;
+    if (at == scan->end || *at != '"')
         return ft_scan_broken(scan, "a string was expected");
-    return scan_string(scan, text, has_escapes);
+    at = scan_string(scan, at, scan->end, text, has_escapes);
+    if (!at)
+        return false;
+    scan->at = at;
+    return true;
 }
 
 /* Writes one code point as UTF-8 and returns the end of it. */
@@ -240,7 +262,7 @@ static int64_t read_exponent(const uint8_t *at, const uint8_t *end)
  * Says whether a number, whose grammar is right, overflows a float64, exactly and without a float:
  * its size is 0.ddd × 10^size, with the first d not zero.
  */
-static bool overflows(const uint8_t *at, const uint8_t *end)
+__attribute__((cold)) static bool overflows(const uint8_t *at, const uint8_t *end)
 {
     const uint8_t *digits_end = at;
     int64_t before_point = -1; /* digits before the point, once it was seen */
@@ -270,65 +292,54 @@ static bool overflows(const uint8_t *at, const uint8_t *end)
     return reaches_overflow(first, digits_end);
 }
 
-/* Reads the fraction and the exponent of a number whose integer part began at `from`. */
-static bool number_tail(struct ft_scan *scan, const uint8_t *from, bool *is_long)
+/* A number that is too long for a quick answer is looked at with care: 308 digits without an
+ * exponent, or 200 with one of two digits, stay below 10^308. */
+#define QUICK_DIGITS          308
+#define QUICK_MANTISSA        200
+#define QUICK_EXPONENT_DIGITS 2
+
+/* The rest of a number whose integer part ends at `at`, where a point or an e stands. Sets `*is_long`
+ * where it may overflow. */
+static inline place number_tail(struct ft_scan *scan, place start, place at, bool *is_long)
 {
-    if (is_next(scan, '.')) {
-        scan->at++;
-        if (!is_digit(scan))
-            return ft_scan_broken(scan, "a number without a digit after its point");
-        while (is_digit(scan))
-            scan->at++;
+    place end = scan->end;
+    if (*at == '.') {
+        place from = at + 1;
+        at = ft_digit_run(from, end);
+        if (at == from)
+            return broken(scan, at, "a number without a digit after its point");
     }
-    if (scan->at < scan->end && (*scan->at | 0x20) == 'e') {
-        scan->at++;
-        if (is_next(scan, '+') || is_next(scan, '-'))
-            scan->at++;
-        if (!is_digit(scan))
-            return ft_scan_broken(scan, "a number without a digit in its exponent");
-        const uint8_t *exponent = scan->at;
-        while (is_digit(scan))
-            scan->at++;
-        /* Two digits of exponent and 200 of mantissa stay below 10^300. */
-        *is_long |= scan->at - exponent > 2 || exponent - from > 200;
-    }
-    return true;
+    if (at == end || (*at | 0x20) != 'e')
+        return at;
+    *is_long |= at - start > QUICK_MANTISSA;
+    at++;
+    if (at < end && (*at == '+' || *at == '-'))
+        at++;
+    place from = at;
+    at = ft_digit_run(from, end);
+    if (at == from)
+        return broken(scan, at, "a number without a digit in its exponent");
+    *is_long |= at - from > QUICK_EXPONENT_DIGITS;
+    return at;
 }
 
-static inline bool scan_number(struct ft_scan *scan, struct ft_value *value)
+static inline place scan_number(struct ft_scan *scan, place start, place end)
 {
-    const uint8_t *start = scan->at;
-    bool is_negative = *start == '-';
-    scan->at += is_negative;
-    if (!is_digit(scan))
-        return ft_scan_broken(scan, "a minus without a digit after it");
-    const uint8_t *from = scan->at;
-    uint64_t num = 0;
-    if (*scan->at == '0') {
-        scan->at++;
-        if (is_digit(scan))
-            return ft_scan_broken(scan, "a number that begins with a needless zero");
-    } else {
-        while (is_digit(scan))
-            num = num * 10 + (*scan->at++ - (uint64_t)'0');
+    place from = start + (*start == '-');
+    place at = ft_digit_run(from, end);
+    if (at == from)
+        return broken(scan, at, "a minus without a digit after it");
+    if (*from == '0' && at - from > 1)
+        return broken(scan, at, "a number that begins with a needless zero");
+    bool is_long = at - from > QUICK_DIGITS;
+    if (at < end && (*at == '.' || (*at | 0x20) == 'e')) {
+        at = number_tail(scan, start, at, &is_long);
+        if (!at)
+            return NULL;
     }
-    ptrdiff_t digits = scan->at - from;
-    bool is_long = digits > 308;
-    const uint8_t *integer_end = scan->at;
-    if (!number_tail(scan, from, &is_long))
-        return false;
-    if (is_long && overflows(start, scan->at)) {
-        scan->at = start;
-        return ft_scan_refused(scan, "a number too large for a float64");
-    }
-    value->kind = FT_VALUE_NUMBER;
-    /* 19 digits always fit 64 bits; 20 may have wrapped, so they are read again with care. */
-    if (!is_negative && scan->at == integer_end && digits <= 20) {
-        bool fits = digits <= 19 || ft_json_integer(ft_slice(from, 20), &is_negative, &num);
-        value->kind = fits ? FT_VALUE_UINT : FT_VALUE_NUMBER;
-        value->num = num;
-    }
-    return true;
+    if (is_long && overflows(start, at))
+        return refused(scan, start, "a number too large for a float64");
+    return at;
 }
 
 bool ft_json_integer(struct ft_slice number, bool *is_negative, uint64_t *num)
@@ -352,37 +363,37 @@ bool ft_json_integer(struct ft_slice number, bool *is_negative, uint64_t *num)
 
 /* --- values --- */
 
-static bool scan_word(struct ft_scan *scan, const char *word, size_t len)
+static inline place scan_word(struct ft_scan *scan, place at, const char *word, size_t len)
 {
-    if ((size_t)(scan->end - scan->at) < len || memcmp(scan->at, word, len) != 0)
-        return ft_scan_broken(scan, "something that is no JSON value");
-    scan->at += len;
-    return true;
+    if ((size_t)(scan->end - at) < len || memcmp(at, word, len) != 0)
+        return broken(scan, at, "something that is no JSON value");
+    return at + len;
 }
 
 /* Reads anything but a container. */
-static inline bool scan_scalar(struct ft_scan *scan, struct ft_value *value)
+static inline place scan_scalar(struct ft_scan *scan, place at, place end, struct ft_value *value)
 {
-    switch (*scan->at) {
+    switch (*at) {
     case '"':
         value->kind = FT_VALUE_STR;
-        return scan_string(scan, &value->text, &value->has_escapes);
+        return scan_string(scan, at, end, &value->text, &value->has_escapes);
     case 't':
         value->kind = FT_VALUE_BOOL;
         value->is_true = true;
-        return scan_word(scan, "true", 4);
+        return scan_word(scan, at, "true", 4);
     case 'f':
         value->kind = FT_VALUE_BOOL;
         value->is_true = false;
-        return scan_word(scan, "false", 5);
+        return scan_word(scan, at, "false", 5);
     case 'n':
         value->kind = FT_VALUE_NULL;
-        return scan_word(scan, "null", 4);
+        return scan_word(scan, at, "null", 4);
     case '-':
     case '0' ... '9':
-        return scan_number(scan, value);
+        value->kind = FT_VALUE_NUMBER;
+        return scan_number(scan, at, end);
     default:
-        return ft_scan_broken(scan, "something that is no JSON value");
+        return broken(scan, at, "something that is no JSON value");
     }
 }
 
@@ -392,103 +403,134 @@ struct nest {
     unsigned depth;
 };
 
-static inline bool is_in_map(const struct nest *nest)
+/* Reads a key of a map and its colon, and stands at the value then. */
+static inline place scan_key(struct ft_scan *scan, place at, place end, struct ft_slice *text,
+                             bool *has_escapes)
 {
-    return nest->maps >> (nest->depth - 1) & 1;
+    if (at == end || *at != '"')
+        return broken(scan, at, "a key in quotes was expected");
+    at = scan_string(scan, at, end, text, has_escapes);
+    if (!at)
+        return NULL;
+    at = skip_space(at, end);
+    if (at == end || *at != ':')
+        return broken(scan, at, "a colon was expected after a key");
+    return skip_space(at + 1, end);
 }
 
-/* Reads a key of a map and its colon, and stands at the value then. */
-static inline bool scan_key(struct ft_scan *scan)
+bool ft_json_key(struct ft_scan *scan, struct ft_slice *text, bool *has_escapes)
+{
+    place at = scan_key(scan, scan->at, scan->end, text, has_escapes);
+    if (!at)
+        return false;
+    scan->at = at;
+    return true;
+}
+
+/* A key that nobody asks for. */
+static inline place skip_key(struct ft_scan *scan, place at, place end)
 {
     struct ft_slice text;
     bool has_escapes;
-    if (!is_next(scan, '"'))
-        return ft_scan_broken(scan, "a key in quotes was expected");
-    if (!scan_string(scan, &text, &has_escapes))
-        return false;
-    ft_json_skip_space(scan);
-    if (!is_next(scan, ':'))
-        return ft_scan_broken(scan, "a colon was expected after a key");
-    scan->at++;
-    ft_json_skip_space(scan);
-    return true;
+    return scan_key(scan, at, end, &text, &has_escapes);
 }
 
-/* Opens the container at scan->at, and closes it where it is empty; else stands at its first value. */
-static inline bool open_container(struct ft_scan *scan, struct nest *nest, bool *is_empty)
+/* Opens the container at `at`, and closes it where it is empty; else stands at its first value. */
+static inline place open_container(struct ft_scan *scan, place at, place end, struct nest *nest,
+                                   bool *is_empty)
 {
     if (nest->depth == FT_DEPTH_MAX)
-        return ft_scan_refused(scan, FT_FAULT_DEPTH);
-    bool is_map = *scan->at == '{';
-    scan->at++;
-    ft_json_skip_space(scan);
-    *is_empty = is_next(scan, is_map ? '}' : ']');
-    if (*is_empty) {
-        scan->at++;
-        return true;
-    }
-    nest->maps &= ~(UINT64_C(1) << nest->depth);
-    nest->maps |= (uint64_t)is_map << nest->depth;
+        return refused(scan, at, FT_FAULT_DEPTH);
+    bool is_map = *at == '{';
+    at = skip_space(at + 1, end);
+    *is_empty = at < end && *at == (is_map ? '}' : ']');
+    if (*is_empty)
+        return at + 1;
+    nest->maps = nest->maps << 1 | is_map;
     nest->depth++;
-    return !is_map || scan_key(scan);
+    return is_map ? skip_key(scan, at, end) : at;
 }
 
 /* After a value: closes what closes here. Stands at the next value then; or nest->depth is 0. */
-static inline bool go_on(struct ft_scan *scan, struct nest *nest)
+static inline place go_on(struct ft_scan *scan, place at, place end, struct nest *nest)
 {
     while (nest->depth > 0) {
-        ft_json_skip_space(scan);
-        bool is_map = is_in_map(nest);
-        if (is_next(scan, ',')) {
-            scan->at++;
-            ft_json_skip_space(scan);
-            return is_map ? scan_key(scan) : true;
+        at = skip_space(at, end);
+        bool is_map = nest->maps & 1;
+        if (at < end && *at == ',') {
+            at = skip_space(at + 1, end);
+            return is_map ? skip_key(scan, at, end) : at;
         }
-        if (!is_next(scan, is_map ? '}' : ']'))
-            return ft_scan_broken(scan, is_map ? "a comma or } was expected after a value"
-                                               : "a comma or ] was expected after a value");
-        scan->at++;
+        if (at == end || *at != (is_map ? '}' : ']'))
+            return broken(scan, at,
+                          is_map ? "a comma or } was expected after a value"
+                                 : "a comma or ] was expected after a value");
+        at++;
+        nest->maps >>= 1;
         nest->depth--;
     }
-    return true;
+    return at;
 }
 
-static bool scan_container(struct ft_scan *scan)
+static place scan_container(struct ft_scan *scan, place at, place end)
 {
     struct nest nest = {0};
     struct ft_value ignored;
     do {
-        if (scan->at == scan->end)
-            return ft_scan_broken(scan, FT_FAULT_ENDS);
-        if (*scan->at == '{' || *scan->at == '[') {
+        if (at == end)
+            return broken(scan, at, FT_FAULT_ENDS);
+        if (*at == '{' || *at == '[') {
             bool is_empty;
-            if (!open_container(scan, &nest, &is_empty))
-                return false;
-            if (!is_empty)
+            at = open_container(scan, at, end, &nest, &is_empty);
+            if (at && !is_empty)
                 continue;
-        } else if (!scan_scalar(scan, &ignored)) {
-            return false;
+        } else {
+            at = scan_scalar(scan, at, end, &ignored);
         }
-        if (!go_on(scan, &nest))
+        if (!at)
+            return NULL;
+        at = go_on(scan, at, end, &nest);
+    } while (at && nest.depth > 0);
+    return at;
+}
+
+/* Says whether a number is an integer from 0 to 2^64 - 1. Up to 19 digits always fit. */
+static inline bool is_uint(struct ft_slice number, uint64_t *num)
+{
+    bool is_negative;
+    if (number.len > 19)
+        return ft_json_integer(number, &is_negative, num) && !is_negative;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < number.len; i++) {
+        unsigned digit = (unsigned)number.ptr[i] - '0';
+        if (digit > 9)
             return false;
-    } while (nest.depth > 0);
+        sum = sum * 10 + digit;
+    }
+    *num = sum;
     return true;
 }
 
 bool ft_json_value(struct ft_scan *scan, struct ft_value *value)
 {
-    if (scan->at == scan->end)
+    place from = scan->at;
+    place end = scan->end;
+    if (from == end)
         return ft_scan_broken(scan, FT_FAULT_ENDS);
-    const uint8_t *from = scan->at;
-    bool is_good;
+    place at;
     if (*from == '{' || *from == '[') {
         value->kind = *from == '{' ? FT_VALUE_MAP : FT_VALUE_ARRAY;
-        is_good = scan_container(scan);
+        at = scan_container(scan, from, end);
     } else {
-        is_good = scan_scalar(scan, value);
+        at = scan_scalar(scan, from, end, value);
     }
-    value->raw = ft_slice(from, (size_t)(scan->at - from));
-    return is_good;
+    if (!at)
+        return false;
+    scan->at = at;
+    value->raw = ft_slice(from, (size_t)(at - from));
+    if (value->kind == FT_VALUE_NUMBER && is_uint(value->raw, &value->num))
+        value->kind = FT_VALUE_UINT;
+    return true;
 }
 
 /* Steps over a string by its quotes, whatever its escapes are. */

@@ -18,13 +18,19 @@ static inline bool ft_json_is_space(uint8_t byte)
 static inline void ft_json_skip_space(struct ft_scan *scan)
 {
     /* One comparison decides for what comes most: no white space. */
-    while (scan->at < scan->end && *scan->at <= ' ' && ft_json_is_space(*scan->at))
-        scan->at++;
+    const uint8_t *at = scan->at;
+    const uint8_t *end = scan->end;
+    while (at < end && *at <= ' ' && ft_json_is_space(*at))
+        at++;
+    scan->at = at;
 }
 
 /* Reads a string at its opening quote: sets `text` to what stands between the quotes, and
  * `*has_escapes` when that has still to be decoded. */
 bool ft_json_string(struct ft_scan *scan, struct ft_slice *text, bool *has_escapes);
+
+/* Reads a key of a map, its colon and the white space around that, and stands at the value. */
+bool ft_json_key(struct ft_scan *scan, struct ft_slice *text, bool *has_escapes);
 
 /*
  * Writes the UTF-8 that `text`, which ft_json_string() accepted, stands for into `out`, which may be
