@@ -51,14 +51,17 @@ static void on_subscribed(struct fantail *f, const struct fantail_result *result
                      result->code, result->message);
 }
 
-/* How long a turn may wait: -1 without a bound. */
+/* How often a silent feed looks whether anybody still reads it. */
+enum { LOOK_MS = 1000 };
+
+/* How long a turn may wait: -1 without a bound, 0 when the time is over. */
 static int turn_ms(const struct sub *sub)
 {
     if (sub->until_ms == 0)
-        return -1;
+        return sub->output.is_pipe ? LOOK_MS : -1;
     uint64_t now_ms = ft_clock_mono_ms();
     uint64_t left = now_ms < sub->until_ms ? sub->until_ms - now_ms : 0;
-    return left > 3600 * 1000 ? 3600 * 1000 : (int)left;
+    return left > LOOK_MS ? LOOK_MS : (int)left;
 }
 
 static void run(struct sub *sub)
@@ -72,6 +75,7 @@ static void run(struct sub *sub)
         }
         bool goes_on = fantail_run(sub->link.client, wait_ms);
         ft_output_flush(&sub->output);
+        ft_output_check(&sub->output);
         if (!goes_on)
             return;
     }

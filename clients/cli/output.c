@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -20,6 +21,9 @@ void ft_output_init(struct ft_output *output)
 {
     ft_buffer_init(&output->bytes, MAX_BYTES);
     output->state = FT_OUTPUT_OPEN;
+    struct stat status;
+    output->is_pipe = fstat(STDOUT_FILENO, &status) == 0 &&
+                      (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
 }
 
 void ft_output_fini(struct ft_output *output)
@@ -67,4 +71,13 @@ void ft_output_relieve(struct ft_output *output)
 {
     if (output->bytes.len >= RELIEVE_BYTES)
         ft_output_flush(output);
+}
+
+void ft_output_check(struct ft_output *output)
+{
+    /* poll() reports these two without being asked. */
+    struct pollfd fd = {.fd = STDOUT_FILENO};
+    if (output->is_pipe && output->state == FT_OUTPUT_OPEN && poll(&fd, 1, 0) > 0 &&
+        fd.revents & (POLLERR | POLLHUP))
+        output->state = FT_OUTPUT_GONE;
 }

@@ -16,6 +16,7 @@ enum ft_output_state {
 struct ft_output {
     struct ft_buffer bytes; /* append here */
     enum ft_output_state state;
+    bool is_pipe; /* its reader can go away while there is nothing to write */
 };
 
 void ft_output_init(struct ft_output *output);
@@ -26,5 +27,8 @@ void ft_output_relieve(struct ft_output *output);
 
 /* Writes everything that is gathered. Blocks as long as the reader does. */
 void ft_output_flush(struct ft_output *output);
+
+/* Looks whether the reader of a pipe went away, without writing anything. */
+void ft_output_check(struct ft_output *output);
 
 #endif
