@@ -3,6 +3,9 @@
  * Each row starts and stops its own servers. The process has one thread.
  */
 #include "clients/cli/bench/bench.h"
+
+#include "broker/base/clock.h"
+#include "clients/cli/bench/stats.h"
 #include "clients/cli/command.h"
 
 #include <errno.h>
@@ -52,6 +55,9 @@ struct options {
     bool is_json, is_list, is_help;
     char fantaild[PATH_MAX];
 };
+
+/* Below this share, what else the machine does is lost in the noise between rounds. */
+#define OTHERS_PERCENT 5
 
 static int fail_usage(const char *option, const char *value, const char *right)
 {
@@ -223,6 +229,35 @@ static int read_arguments(int argc, char **argv, struct ft_bench *bench, struct 
     return 0;
 }
 
+/* What the cores have done, and how much of it was this process and the servers that it started. */
+struct usage {
+    uint64_t wall_ns, busy_ns, own_ns;
+};
+
+static struct usage usage_now(const struct ft_bench *bench)
+{
+    struct usage now = {.wall_ns = ft_clock_mono_ns(), .own_ns = ft_stats_own_cpu_ns()};
+    now.busy_ns = ft_stats_core_busy_ns(bench->server_core);
+    if (bench->generator_core != bench->server_core)
+        now.busy_ns += ft_stats_core_busy_ns(bench->generator_core);
+    return now;
+}
+
+/* Says so when other processes used the cores: caches are shared with them, and ratios suffer. */
+static void warn_unless_quiet(const struct ft_bench *bench, const struct usage *since)
+{
+    struct usage now = usage_now(bench);
+    double cores = bench->generator_core != bench->server_core ? 2 : 1;
+    double others = (double)(now.busy_ns - since->busy_ns) - (double)(now.own_ns - since->own_ns);
+    double percent = others * 100 / ((double)(now.wall_ns - since->wall_ns) * cores);
+    if (percent > OTHERS_PERCENT)
+        fprintf(
+            stderr,
+            "fantail bench: other processes took %.0f %% of the cores meanwhile: the figures are "
+            "worse than on a quiet machine\n",
+            percent);
+}
+
 int ft_cmd_bench(int argc, char **argv)
 {
     static struct ft_bench bench; /* large, and only one */
@@ -245,7 +280,9 @@ int ft_cmd_bench(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     choose_cores(&bench);
     raise_file_limit();
+    struct usage since = usage_now(&bench);
     enum ft_err err = run_rows(&bench, wanted);
+    warn_unless_quiet(&bench, &since);
     if (options.is_json)
         ft_report_json(&bench);
     else

@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t ft_stats_cpu_ns(pid_t pid)
 {
@@ -30,6 +33,39 @@ uint64_t ft_stats_rss_bytes(pid_t pid)
         continue;
     fclose(status);
     return (uint64_t)kib * 1024;
+}
+
+uint64_t ft_stats_core_busy_ns(int core)
+{
+    char line[512], name[16];
+    FILE *stat = fopen("/proc/stat", "re");
+    if (stat == NULL)
+        return 0;
+    uint64_t busy = 0;
+    size_t n = (size_t)snprintf(name, sizeof(name), "cpu%d ", core);
+    while (fgets(line, sizeof(line), stat) != NULL) {
+        unsigned long long user, nice, system, idle, iowait, irq, softirq, steal;
+        if (strncmp(line, name, n) == 0 &&
+            sscanf(line + n, "%llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system,
+                   &idle, &iowait, &irq, &softirq, &steal) == 8)
+            busy = user + nice + system + irq + softirq + steal;
+    }
+    fclose(stat);
+    return busy * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+static uint64_t used_ns(int who)
+{
+    struct rusage used;
+    if (getrusage(who, &used) != 0)
+        return 0;
+    return (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000u +
+           (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000u;
+}
+
+uint64_t ft_stats_own_cpu_ns(void)
+{
+    return used_ns(RUSAGE_SELF) + used_ns(RUSAGE_CHILDREN);
 }
 
 static int compare_doubles(const void *a, const void *b)

@@ -16,6 +16,12 @@ uint64_t ft_stats_cpu_ns(pid_t pid);
 /* Returns a process's resident memory in bytes (VmRSS), 0 when there is no such process. */
 uint64_t ft_stats_rss_bytes(pid_t pid);
 
+/* Returns for how long a core was not idle since the machine started, in nanoseconds. */
+uint64_t ft_stats_core_busy_ns(int core);
+
+/* Returns the CPU time of this process and of its children that have ended, in nanoseconds. */
+uint64_t ft_stats_own_cpu_ns(void);
+
 /* Returns the median of `n` values, at least one; sorts them. */
 double ft_stats_median(double *values, size_t n);
 
