@@ -25,7 +25,8 @@ struct chunk {
     uint64_t last_offset; /* of the publications in it that were numbered */
     uint64_t epoch;       /* in limbo: free once every reader has seen this epoch */
     size_t size, used;
-    uint32_t pending; /* built, not yet numbered */
+    uint32_t pending;             /* built, not yet numbered */
+    _Atomic uint64_t other_bytes; /* of second encodings that hang off publications in it */
     _Alignas(8) uint8_t bytes[];
 };
 
@@ -45,12 +46,19 @@ struct ft_journal_writer {
     struct chunk *chunk;
 };
 
+/* A place in the ring. What dropping a publication needs to know is here too, so that it does not
+ * have to touch memory that has long left the caches. */
+struct slot {
+    _Atomic(struct ft_publication *) publication;
+    uint32_t size, accepted_s; /* under the lock */
+};
+
 struct ft_journal {
     char stream[FT_STREAM_NAME_LEN + 1];
     size_t size_bytes, chunk_bytes;
     uint32_t age_s;
     uint64_t mask;
-    _Atomic(struct ft_publication *) *ring;
+    struct slot *ring;
 
     _Atomic uint64_t head, tail;
     _Atomic uint64_t epoch;
@@ -66,6 +74,11 @@ struct ft_journal {
     uint32_t reader_count;
     struct ft_journal_reader *readers[FT_JOURNAL_READERS_MAX];
 };
+
+static struct chunk *chunk_of(const struct ft_publication *p)
+{
+    return (struct chunk *)((uintptr_t)p - p->place_ - offsetof(struct chunk, bytes));
+}
 
 static void list_init(struct chunk_list *list)
 {
@@ -109,13 +122,23 @@ struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
     return j;
 }
 
-static void chunk_free(struct chunk *chunk)
+/* Frees the second encodings that hang off a chunk's publications. */
+static void chunk_fini(struct ft_journal *j, struct chunk *chunk)
 {
+    uint64_t other = atomic_load_explicit(&chunk->other_bytes, memory_order_relaxed);
+    if (other == 0)
+        return;
     for (size_t at = 0; at < chunk->used;) {
         struct ft_publication *p = (struct ft_publication *)(chunk->bytes + at);
         at += p->size_;
         ft_publication_fini(p);
     }
+    atomic_fetch_sub_explicit(&j->other_bytes, other, memory_order_relaxed);
+}
+
+static void chunk_free(struct ft_journal *j, struct chunk *chunk)
+{
+    chunk_fini(j, chunk);
     free(chunk);
 }
 
@@ -124,9 +147,9 @@ void ft_journal_free(struct ft_journal *j)
     if (!j)
         return;
     while (j->sealed.first)
-        chunk_free(list_pop(&j->sealed));
+        chunk_free(j, list_pop(&j->sealed));
     while (j->limbo.first)
-        chunk_free(list_pop(&j->limbo));
+        chunk_free(j, list_pop(&j->limbo));
     while (j->spare) {
         struct chunk *chunk = j->spare;
         j->spare = chunk->next;
@@ -160,22 +183,13 @@ static struct chunk *chunk_take(struct ft_journal *j, size_t size)
     chunk->used = 0;
     chunk->pending = 0;
     chunk->last_offset = 0;
+    atomic_store_explicit(&chunk->other_bytes, 0, memory_order_relaxed);
     return chunk;
 }
 
 static void chunk_retire(struct ft_journal *j, struct chunk *chunk)
 {
-    uint64_t freed = 0;
-    for (size_t at = 0; at < chunk->used;) {
-        struct ft_publication *p = (struct ft_publication *)(chunk->bytes + at);
-        struct ft_frame *other = atomic_load_explicit(&p->other_, memory_order_relaxed);
-        if (other)
-            freed += sizeof(*other) + other->len;
-        at += p->size_;
-        ft_publication_fini(p);
-    }
-    if (freed)
-        atomic_fetch_sub_explicit(&j->other_bytes, freed, memory_order_relaxed);
+    chunk_fini(j, chunk);
     if (chunk->size == j->chunk_bytes && j->spares < SPARE_CHUNKS) {
         chunk->next = j->spare;
         j->spare = chunk;
@@ -273,9 +287,9 @@ static uint64_t oldest_cursor(struct ft_journal *j)
     return oldest;
 }
 
-static struct ft_publication *slot_load(const struct ft_journal *j, uint64_t offset)
+static struct slot *slot_of(const struct ft_journal *j, uint64_t offset)
 {
-    return atomic_load_explicit(&j->ring[offset & j->mask], memory_order_acquire);
+    return &j->ring[offset & j->mask];
 }
 
 /* Drops from the tail what is too old, and what it takes to have room for `n` publications of
@@ -287,10 +301,10 @@ static bool make_room(struct ft_journal *j, size_t n, size_t bytes, uint32_t now
     uint64_t was = tail, fanned_out = 0;
     bool fits = true;
     while (tail < head) {
-        struct ft_publication *p = slot_load(j, tail + 1);
+        const struct slot *slot = slot_of(j, tail + 1);
         uint64_t other = atomic_load_explicit(&j->other_bytes, memory_order_relaxed);
         bool is_full = j->bytes + other + bytes > j->size_bytes || head - tail + n > j->mask;
-        if (!is_full && now_s - p->accepted_s <= j->age_s)
+        if (!is_full && now_s - slot->accepted_s <= j->age_s)
             break;
         if (tail >= fanned_out)
             fanned_out = oldest_cursor(j);
@@ -298,7 +312,7 @@ static bool make_room(struct ft_journal *j, size_t n, size_t bytes, uint32_t now
             fits = !is_full;
             break;
         }
-        j->bytes -= p->size_;
+        j->bytes -= slot->size;
         tail++;
     }
     if (tail != was) {
@@ -306,11 +320,6 @@ static bool make_room(struct ft_journal *j, size_t n, size_t bytes, uint32_t now
         reclaim(j);
     }
     return fits;
-}
-
-static struct chunk *chunk_of(struct ft_publication *p)
-{
-    return (struct chunk *)((uint8_t *)p - p->place_ - offsetof(struct chunk, bytes));
 }
 
 bool ft_journal_append(struct ft_journal_writer *writer, struct ft_publication *const *batch,
@@ -337,7 +346,10 @@ bool ft_journal_append(struct ft_journal_writer *writer, struct ft_publication *
         ft_publication_number(batch[i], ++head);
         chunk->pending--;
         chunk->last_offset = head;
-        atomic_store_explicit(&j->ring[head & j->mask], batch[i], memory_order_release);
+        struct slot *slot = slot_of(j, head);
+        slot->size = batch[i]->size_;
+        slot->accepted_s = batch[i]->accepted_s;
+        atomic_store_explicit(&slot->publication, batch[i], memory_order_release);
     }
     j->bytes += bytes;
     atomic_store_explicit(&j->head, head, memory_order_seq_cst);
@@ -421,7 +433,8 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *j, uint64_
     if (offset > ft_journal_head(j) || offset <= ft_journal_tail(j))
         return NULL;
     /* Its slot may be given to a newer publication between the check and the look. */
-    const struct ft_publication *p = slot_load(j, offset);
+    const struct ft_publication *p =
+        atomic_load_explicit(&slot_of(j, offset)->publication, memory_order_acquire);
     return p->offset == offset ? p : NULL;
 }
 
@@ -430,8 +443,10 @@ struct ft_slice ft_journal_frame(struct ft_journal *j, const struct ft_publicati
 {
     size_t made;
     struct ft_slice frame = ft_publication_frame(p, encoding, &made);
-    if (made)
+    if (made) {
+        atomic_fetch_add_explicit(&chunk_of(p)->other_bytes, made, memory_order_relaxed);
         atomic_fetch_add_explicit(&j->other_bytes, made, memory_order_relaxed);
+    }
     return frame;
 }
 
