@@ -134,7 +134,7 @@ def test_a_close_payload_of_one_byte_is_a_protocol_error(echo, payload):
 
 def test_a_close_payload_of_126_bytes_is_a_protocol_error(echo):
     echo.send_frame(CLOSE, close_payload(1000, b"x" * 124))
-    echo.expect_closed(1002)
+    echo.expect_failed()
 
 
 @pytest.mark.parametrize("reason", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"ok\xe2\x82"])
@@ -226,8 +226,7 @@ def test_a_frame_that_claims_more_than_the_limit_is_refused_before_it_came(
 def test_a_length_with_its_top_bit_set_is_refused(large_broker, encoding):
     echo = Echo(large_broker.address, encoding)
     echo.send(bytes([0x80 | echo.opcode, 0xFF]) + b"\xff" * 8 + b"mask" + b"x" * 1000)
-    assert echo.read_close()[0] in (1002, 1009)
-    echo.wait_gone()
+    echo.expect_failed()
     echo.close()
 
 

@@ -169,20 +169,23 @@ def test_the_environment_is_read(start):
 
 def test_the_environment_goes_before_the_file_and_the_command_line_before_both(start, tmp_path):
     file = tmp_path / "fantail.conf"
-    file.write_text("node = file\n[limits]\nping = 11\ntopics = 11\nqueue = 11000\n")
-    env = {"FANTAIL_LIMITS_TOPICS": "22", "FANTAIL_LIMITS_QUEUE": "22000", "FANTAIL_NODE": "env"}
+    file.write_text("node = file\n[limits]\nping = 11\ntopics = 11\nqueue = 111000\n")
+    env = {"FANTAIL_LIMITS_TOPICS": "22", "FANTAIL_LIMITS_QUEUE": "222000", "FANTAIL_NODE": "env"}
     welcome = welcome_of(start(
-        args=["-c", str(file), "--node", "line"], env=env, settings={"limits.queue": 33000}))
+        args=["-c", str(file), "--node", "line"], env=env, settings={"limits.queue": 333000}))
     assert welcome["ping"] == 11
     assert welcome["limits"]["topics"] == 22
-    assert welcome["limits"]["queue"] == 33000
+    assert welcome["limits"]["queue"] == 333000
     assert welcome["node"] == "line"
 
 
-def test_the_last_of_two_settings_wins(start):
-    args = ["--set", "limits.ping=5", "--set", "limits.ping=6", "--node", "a", "--node", "b"]
-    welcome = welcome_of(start(args=args))
-    assert (welcome["ping"], welcome["node"]) == (6, "b")
+@pytest.mark.parametrize("args, name", [
+    (["--set", "limits.ping=5", "--set", "limits.ping=6"], "limits.ping"),
+    (["--node", "a", "--node", "b"], "node"),
+    (["--workers", "1", "--set", "workers=2"], "workers"),
+])
+def test_a_setting_that_is_given_twice_is_an_error(args, name):
+    assert_one_line_error(run("--check-config", *args), name, "twice")
 
 
 def test_listen_may_come_from_the_file_and_the_environment(start, tmp_path):
@@ -258,7 +261,7 @@ def test_workers_default_to_the_cores(start):
 
 
 def test_logs_are_logfmt_on_stderr(start):
-    broker = start(settings={"log.level": "debug"}, args=["--node", "a b\"c"])
+    broker = start(settings={"log.level": "debug"}, args=["--node", "kingfisher"])
     with Client(broker.address) as client:
         client.refused({"op": "pub", "topic": "bad #", "data": 1}, 400)
     broker.stop()

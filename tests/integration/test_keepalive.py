@@ -47,8 +47,10 @@ def test_a_client_that_answers_with_envelopes_stays(echo):
     echo.still_works()
 
 
-def test_pings_and_pongs_of_the_clients_own_are_signs_of_life(echo):
-    for sign in (frame(PONG, b"unasked"), frame(PING, b"mine"), frame(PONG)):
+@pytest.mark.parametrize("sign", [frame(PONG, b"unasked"), frame(PONG), frame(PING, b"mine")],
+                         ids=["pong", "empty pong", "ping"])
+def test_other_frames_of_the_client_are_signs_of_life(echo, sign):
+    for _ in range(3):
         assert echo.control_frames_until(PING)[-1].opcode == PING
         echo.send(sign)
     echo.still_works()

@@ -181,10 +181,11 @@ def _descriptor_limit(count):
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
-def run(*args, env=None, timeout=START_S, stdin=None, name="fantaild"):
+def run(*args, env=None, timeout=START_S, stdin=None, name="fantaild", descriptors=None):
     """Runs a program to its end and returns what subprocess.run returns, with text output."""
     return subprocess.run(
         [program(name), *args], input=stdin, capture_output=True, text=True,
         env=environment(env), timeout=timeout, check=False,
         stdin=subprocess.DEVNULL if stdin is None else None,
+        preexec_fn=_descriptor_limit(descriptors),
     )

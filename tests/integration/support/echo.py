@@ -69,6 +69,15 @@ class Echo(RawClient):
             pass  # after its CLOSE a broker may hang up at once
         self.wait_gone()
 
+    def expect_failed(self):
+        """Sees the connection fail as RFC 6455 section 7.1.7 has it: a CLOSE 1002 or just the end."""
+        try:
+            while (got := self.read_frame()).opcode != CLOSE:
+                pass
+        except Gone:
+            return
+        assert close_code(got.payload) == 1002
+
     def outcome(self):
         """Says what became of what was sent: "msg", "ok", "error", or the code of the close."""
         while True:

@@ -197,7 +197,7 @@ class RawClient:
         """Reads one HTTP response with its body by Content-Length (or to the end without)."""
         lines = self.read_until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         version, status, reason = (lines[0] + " ").split(" ", 2)
-        assert version == "HTTP/1.1", lines[0]
+        assert version in ("HTTP/1.1", "HTTP/1.0"), lines[0]
         headers = {}
         for line in filter(None, lines[1:]):
             name, value = line.split(":", 1)
