@@ -76,7 +76,7 @@ $(B)/libfantail.a: $(call objects,$(PROTOCOL) $(BASE) $(CLIENT))
 
 $(B)/example: clients/c/example/example.c clients/c/fantail.h $(B)/libfantail.a
 	$(call say,LINK)
-	$(Q)$(CC) -Iclients/c $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libfantail.a $(LIBS_fantail)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libfantail.a $(LIBS_fantail)
 
 $(O)/%.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -4,7 +4,7 @@
  *
  *     build/example [URL]
  */
-#include <fantail.h>
+#include "clients/c/fantail.h" /* <fantail.h> outside of this tree */
 
 #include <signal.h>
 #include <stdio.h>
@@ -64,8 +64,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", why);
         return EXIT_FAILURE;
     }
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 
     const char *filters[] = {"demo/+/cpu/total"};
     struct fantail_subscription *subscription;
