@@ -17,10 +17,10 @@ void *ft_alloc_aligned(size_t alignment, size_t n) __attribute__((malloc, return
 char *ft_strdup(const char *text) __attribute__((malloc, returns_nonnull));
 
 /* States what we guarantee; stays on in release builds. Never for what a peer sent. */
-#define FT_ASSERT(fact)                                                                            \
-    do {                                                                                           \
-        if (__builtin_expect(!(fact), 0))                                                          \
-            ft_assert_failed(#fact, __FILE__, __LINE__);                                           \
+#define FT_ASSERT(fact)                                  \
+    do {                                                 \
+        if (__builtin_expect(!(fact), 0))                \
+            ft_assert_failed(#fact, __FILE__, __LINE__); \
     } while (0)
 
 void ft_assert_failed(const char *fact, const char *file, int line) __attribute__((noreturn, cold));

@@ -43,9 +43,9 @@ _Static_assert(sizeof(struct ft_trie_node) == 32, "two nodes fill one cache line
 
 struct ft_trie_slab {
     uint32_t number;
-    uint32_t live;       /* nodes in use */
-    uint32_t fresh;      /* nodes from here on were never used */
-    uint32_t first_free; /* places + 1, linked through `parent`; 0: none */
+    uint32_t live;                    /* nodes in use */
+    uint32_t fresh;                   /* nodes from here on were never used */
+    uint32_t first_free;              /* places + 1, linked through `parent`; 0: none */
     struct ft_trie_slab *next, *prev; /* slabs with room */
     uint8_t padding_[32];             /* nodes start on a cache line */
     struct ft_trie_node nodes[FT_TRIE_SLAB_NODES];
