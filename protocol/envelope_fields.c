@@ -260,15 +260,13 @@ __attribute__((cold)) static void bad_item(struct ft_pass *pass, const struct ke
 
 /* --- fields --- */
 
-struct ft_slice ft_pass_text(struct ft_pass *pass, const struct ft_value *value)
+struct ft_slice ft_pass_decode(struct ft_pass *pass, struct ft_slice text)
 {
-    if (pass->reader->encoding == FT_MSGPACK || !value->has_escapes)
-        return value->text;
     struct ft_reader *reader = pass->reader;
     uint8_t *out = reader->scratch_ + reader->scratch_used_;
     size_t len = 0;
-    if (!ft_json_decode(value->text, out, reader->scratch_len_ - reader->scratch_used_, &len))
-        return value->text; /* cannot be: the scratch is as long as the message */
+    if (!ft_json_decode(text, out, reader->scratch_len_ - reader->scratch_used_, &len))
+        return text; /* cannot be: the scratch is as long as the message */
     reader->scratch_used_ += len;
     return ft_slice(out, len);
 }
@@ -346,7 +344,7 @@ static void set_data(struct ft_pass *pass, const struct ft_value *value)
     pass->env->data.bytes = value->raw;
 }
 
-static bool set_b64(struct ft_pass *pass, const struct ft_value *value)
+__attribute__((noinline)) static bool set_b64(struct ft_pass *pass, const struct ft_value *value)
 {
     if (value->kind != FT_VALUE_STR)
         return false;
@@ -371,9 +369,11 @@ static bool set_b64(struct ft_pass *pass, const struct ft_value *value)
     return true;
 }
 
-/* A list of strings, into `list`; where the key takes one string too, that goes into `text`. */
-static bool set_texts(struct ft_pass *pass, const struct key *key, const struct ft_value *value,
-                      struct ft_list *list, struct ft_slice *text)
+/* Not inlined, as what is off the path of a publish would only burden its stack frame.
+ * A list of strings, into `list`; where the key takes one string too, that goes into `text`. */
+__attribute__((noinline)) static bool set_texts(struct ft_pass *pass, const struct key *key,
+                                                const struct ft_value *value, struct ft_list *list,
+                                                struct ft_slice *text)
 {
     if (text && value->kind == FT_VALUE_STR) {
         *text = ft_pass_text(pass, value);

@@ -37,8 +37,14 @@ __attribute__((cold)) bool ft_pass_refuse(struct ft_pass *pass, struct ft_scan *
 /* Says that the syntax is broken where the scanner stands. Returns false. */
 __attribute__((cold)) bool ft_pass_broken(struct ft_pass *pass, const struct ft_scan *scan);
 
-/* Decodes a string of the message; the slice is part of the message or of the scratch. */
-struct ft_slice ft_pass_text(struct ft_pass *pass, const struct ft_value *value);
+/* Decodes a string that has escapes into the scratch. */
+struct ft_slice ft_pass_decode(struct ft_pass *pass, struct ft_slice text);
+
+/* The text of a string: part of the message, or of the scratch where it had to be decoded. */
+static inline struct ft_slice ft_pass_text(struct ft_pass *pass, const struct ft_value *value)
+{
+    return value->has_escapes ? ft_pass_decode(pass, value->text) : value->text;
+}
 
 /* Counts the elements of an array of strings. False, and `item` is the culprit, when one is none. */
 bool ft_list_count(enum ft_encoding encoding, struct ft_slice array, uint32_t *count,

@@ -10,7 +10,7 @@ static inline bool read_name(struct ft_pass *pass, struct ft_scan *scan, struct 
     struct ft_value value;
     if (!ft_json_key(scan, &value.text, &value.has_escapes))
         return ft_pass_broken(pass, scan);
-    *name = value.has_escapes ? ft_pass_text(pass, &value) : value.text;
+    *name = ft_pass_text(pass, &value);
     return true;
 }
 

@@ -84,6 +84,7 @@ static inline bool take_content(struct ft_scan *scan, enum ft_value_kind kind, u
     if ((uint64_t)(scan->end - scan->at) < len)
         return ft_scan_broken(scan, FT_FAULT_ENDS);
     value->kind = kind;
+    value->has_escapes = false;
     value->text = ft_slice(scan->at, (size_t)len);
     scan->at += len;
     return true;

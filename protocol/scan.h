@@ -37,7 +37,7 @@ enum ft_value_kind {
 struct ft_value {
     enum ft_value_kind kind;
     bool is_true;         /* BOOL */
-    bool has_escapes;     /* STR in JSON: `text` still has to be decoded */
+    bool has_escapes;     /* STR: `text` still has to be decoded (never in MessagePack) */
     uint64_t num;         /* UINT; INT in two's complement; in MessagePack elements or pairs too */
     double real;          /* NUMBER in MessagePack */
     struct ft_slice text; /* STR, BIN: the content, without quotes or header */
