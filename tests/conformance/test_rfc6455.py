@@ -139,6 +139,11 @@ def test_a_ping_with_a_payload_that_is_not_utf8_is_fine(echo):
 @pytest.mark.parametrize("rsv", range(1, 8))
 def test_a_reserved_bit_is_a_protocol_error(echo, rsv):
     echo.send(echo.pub_frame("x", rsv=rsv))
+    assert echo.read_close()[0] == 1002
+
+
+def test_after_a_protocol_error_the_connection_ends(echo):
+    echo.send(echo.pub_frame("x", rsv=1))
     echo.expect_closed(1002)
 
 
@@ -147,13 +152,13 @@ def test_what_came_before_a_reserved_bit_was_handled(echo, rsv):
     echo.send(echo.pub_frame("before"))
     echo.expect("before")
     echo.send_frame(PING, b"x", rsv=rsv)
-    echo.expect_closed(1002)
+    assert echo.read_close()[0] == 1002
 
 
 @pytest.mark.parametrize("rsv", [1, 4])
 def test_a_reserved_bit_on_a_close_is_a_protocol_error(echo, rsv):
     echo.send_frame(CLOSE, close_payload(1000), rsv=rsv)
-    echo.expect_closed(1002)
+    assert echo.read_close()[0] == 1002
 
 
 # -- 4 opcodes

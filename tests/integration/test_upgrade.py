@@ -63,9 +63,16 @@ def test_the_accept_key_is_that_of_the_rfc(broker, raw):
 def test_header_names_and_tokens_are_taken_in_any_case(broker, raw):
     request = (f"GET /ws HTTP/1.1\r\nhOST: x\r\nUPGRADE: WebSocket\r\n"
                f"connection: keep-alive, UPGRADE\r\nsec-websocket-KEY:{KEY}\r\n"
-               f"Sec-Websocket-Version:  13  \r\n\r\n")
+               f"Sec-Websocket-Version: 13\r\n\r\n")
     connection = raw(broker)
     assert_welcomed(connection, connection.ask(request.encode()), None)
+
+
+@pytest.mark.parametrize("value", ["13 ", "  13", "13\t", " \t13 \t "])
+def test_white_space_around_a_value_does_not_belong_to_it(broker, raw, value):
+    connection = raw(broker)
+    response = connection.ask(upgrade_request(sec_websocket_version=value))
+    assert_welcomed(connection, response, None)
 
 
 def test_a_query_does_not_change_the_path(broker, raw):

@@ -33,7 +33,8 @@ def program(name):
 
 def is_sanitized(path):
     """Says whether a program was built with a sanitizer, which makes it slower and larger."""
-    return b"__asan_init" in Path(path).read_bytes()
+    code = Path(path).read_bytes()
+    return b"__asan_init" in code or b"__tsan_init" in code
 
 
 def environment(extra=None):

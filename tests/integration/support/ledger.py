@@ -174,8 +174,8 @@ def run(feeds, publishers, expected, deadline_s, churn=None):
                 key.data.read()
                 if key.data.received >= expected:
                     waiting.discard(key.data)
-        if churn:
-            churn.turn()
+            if churn:
+                churn.turn()
     selector.close()
     return faults(feeds, expected)
 
