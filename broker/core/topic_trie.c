@@ -1,6 +1,8 @@
 /*
- * The index of filters: how levels become edges, and the walk that collects what matches. Nodes and
- * their memory are in trie_node.c, edges in edge_table.c. Owned by one worker, hence one thread.
+ * The index of filters. A topic's levels are hashed once, each into the hash of the path so far; a
+ * node's children are found in one table by that hash and then compared byte by byte, so a collision
+ * costs time and never a false match. `+` and `#` are ordinary children, with a flag in the parent
+ * that says whether to look. Knows no sessions; one thread each.
  */
 #include "broker/core/topic_trie.h"
 
@@ -11,109 +13,155 @@
 #include "broker/core/trie_node.h"
 #include "protocol/topic.h"
 
-#define ROOT 0u
+#define ROOT 0
 
 struct ft_topic_trie {
-    struct ft_trie_pool pool;
     struct ft_edge_table edges;
-    uint64_t seed;
+    struct ft_trie_pool nodes;
+    uint64_t keys[3];    /* of the hash, from the seed */
+    uint64_t plus_level; /* hash of the level "+" */
+    uint64_t hash_level; /* hash of the level "#" */
+    uint32_t hash_mask;  /* the bits of an edge's hash that are kept */
+    uint32_t filters;
     uint64_t subs;
     uint64_t version;
-    uint32_t filters;
-    struct ft_trie_set *sets; /* the last result of match */
-    uint32_t sets_len, sets_cap;
+    struct ft_trie_set *found; /* the last match */
+    uint32_t found_count, found_cap;
 };
 
-/* One level of a topic or filter, with its hash. */
-struct level {
-    struct ft_slice text;
-    uint64_t hash;
-};
-
+/* A topic or filter split into levels. `path[i]` is the hash of the first i levels. */
 struct levels {
-    struct level all[FT_TOPIC_LEVELS_MAX];
     uint32_t count;
+    struct ft_slice text[FT_TOPIC_LEVELS_MAX];
+    uint64_t hash[FT_TOPIC_LEVELS_MAX];
+    uint64_t path[FT_TOPIC_LEVELS_MAX + 1];
 };
 
-/* Multiplies to 128 bits and folds the halves: every bit of the input reaches every bit of the
- * output. The constants are odd and have about as many ones as zeros. */
+/* The full product of two words, folded: every bit of the result hangs on every bit of both. */
 static inline uint64_t fold(uint64_t a, uint64_t b)
 {
     unsigned __int128 product = (unsigned __int128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-#define MIX_WORD UINT64_C(0x9e3779b97f4a7c15)
-#define MIX_TAIL UINT64_C(0xd6e8feb86659fd93)
-#define MIX_EDGE UINT64_C(0xa0761d6478bd642f)
-
-/* Peers choose the texts, so the seed is secret: they cannot choose what collides. */
-static uint64_t hash_level(uint64_t seed, struct ft_slice text)
+static inline uint64_t load(const uint8_t *at, size_t n)
 {
+    uint64_t word = 0;
+    memcpy(&word, at, n);
+    return word;
+}
+
+/* The last 0 to 8 bytes as one word; different texts of one length give different words. */
+static inline uint64_t load_tail(const uint8_t *at, size_t n)
+{
+    if (n >= 4)
+        return load(at, 4) << 32 | load(at + n - 4, 4);
+    return n == 0 ? 0 : (uint64_t)at[0] << 16 | (uint64_t)at[n / 2] << 8 | at[n - 1];
+}
+
+/*
+ * Hashes one level. Peers choose topics, so the words are mixed with keys that they do not know
+ * before each multiplication: no set of levels can be made to collide in every process. The length
+ * meets the key and not the words, which could make up for it.
+ */
+static uint64_t hash_level(const struct ft_topic_trie *trie, struct ft_slice text)
+{
+    uint64_t hash = trie->keys[0];
     const uint8_t *at = text.ptr;
     size_t left = text.len;
-    uint64_t hash = seed ^ (text.len * MIX_EDGE);
-    for (; left >= 8; left -= 8, at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        hash = fold(hash ^ word, MIX_WORD);
-    }
-    uint64_t tail = 0;
-    if (left > 0)
-        memcpy(&tail, at, left);
-    return fold(hash ^ tail, MIX_TAIL);
+    for (; left > 8; at += 8, left -= 8)
+        hash = fold(hash ^ load(at, 8), trie->keys[1]);
+    return fold(hash ^ load_tail(at, left), trie->keys[2] ^ text.len);
 }
 
-static inline uint32_t hash_edge(uint32_t parent, uint64_t level_hash)
+/* The hash of a path that goes on by one level. */
+static inline uint64_t extend(const struct ft_topic_trie *trie, uint64_t path, uint64_t level)
 {
-    return (uint32_t)(fold(level_hash ^ parent, MIX_EDGE) >> 32);
+    return fold(path ^ level, trie->keys[1]);
 }
 
-static void split(const struct ft_topic_trie *trie, struct ft_slice topic, struct levels *levels)
+/* The part of a path's hash that the table of edges keeps. */
+static inline uint32_t edge_hash(const struct ft_topic_trie *trie, uint64_t path)
 {
+    return (uint32_t)(path >> 32) & trie->hash_mask;
+}
+
+/* Splits and hashes, and asks the memory for the edges of the path as soon as each is known. */
+static void split(const struct ft_topic_trie *trie, struct ft_slice name, struct levels *levels)
+{
+    uint32_t n = 0;
     size_t at = 0;
-    struct ft_slice text;
-    levels->count = 0;
-    while (ft_topic_next_level(topic, &at, &text)) {
-        FT_ASSERT(levels->count < FT_TOPIC_LEVELS_MAX); /* it passed the check */
-        levels->all[levels->count++] = (struct level){text, hash_level(trie->seed, text)};
+    levels->path[0] = trie->keys[0];
+    while (n < FT_TOPIC_LEVELS_MAX && ft_topic_next_level(name, &at, &levels->text[n])) {
+        levels->hash[n] = hash_level(trie, levels->text[n]);
+        levels->path[n + 1] = extend(trie, levels->path[n], levels->hash[n]);
+        ft_edge_table_prefetch(&trie->edges, edge_hash(trie, levels->path[n + 1]));
+        n++;
+    }
+    levels->count = n;
+}
+
+/* Asks the memory for the nodes of the path, of which the edges are arriving. The misses of all
+ * levels overlap so, instead of each waiting for the one above. */
+static void prefetch_nodes(const struct ft_topic_trie *trie, const struct levels *levels)
+{
+    for (uint32_t i = 1; i <= levels->count; i++) {
+        uint32_t hash = edge_hash(trie, levels->path[i]);
+        uint32_t at = ft_edge_table_home(&trie->edges, hash);
+        uint32_t child = ft_edge_table_next(&trie->edges, hash, &at);
+        if (child != 0)
+            __builtin_prefetch(ft_trie_pool_at(&trie->nodes, child));
     }
 }
 
-static bool is_text(struct ft_slice text, char wildcard)
+/* Returns the child of `parent` with this text, whose path has the hash `path`; 0 when there is
+ * none. */
+static uint32_t find_child(const struct ft_topic_trie *trie, uint32_t parent, struct ft_slice text,
+                           uint64_t path)
 {
-    return text.len == 1 && text.ptr[0] == (uint8_t)wildcard;
-}
-
-static inline struct ft_trie_node *node_at(const struct ft_topic_trie *trie, uint32_t index)
-{
-    return ft_trie_pool_at(&trie->pool, index);
-}
-
-/* Returns the child of `parent` with this level, or 0. */
-static uint32_t child_of(const struct ft_topic_trie *trie, uint32_t parent,
-                         const struct level *level)
-{
-    uint32_t hash = hash_edge(parent, level->hash);
+    uint32_t hash = edge_hash(trie, path);
     uint32_t at = ft_edge_table_home(&trie->edges, hash);
     uint32_t child;
-    while ((child = ft_edge_table_next(&trie->edges, hash, &at))) {
-        const struct ft_trie_node *node = node_at(trie, child);
-        if (node->parent == parent && ft_slice_equal(ft_trie_node_text(node), level->text))
+    while ((child = ft_edge_table_next(&trie->edges, hash, &at)) != 0) {
+        const struct ft_trie_node *node = ft_trie_pool_at(&trie->nodes, child);
+        if (node->parent == parent && ft_slice_equal(ft_trie_node_text(node), text))
             return child;
     }
     return 0;
 }
 
-struct ft_topic_trie *ft_topic_trie_new(uint64_t seed)
+static struct ft_slice plus_text(void)
 {
+    return ft_slice("+", 1);
+}
+
+static struct ft_slice hash_text(void)
+{
+    return ft_slice("#", 1);
+}
+
+struct ft_topic_trie *ft_topic_trie_new_colliding(uint64_t seed, unsigned hash_bits)
+{
+    FT_ASSERT(hash_bits <= 32);
     struct ft_topic_trie *trie = ft_alloc_zero(sizeof(*trie));
-    trie->seed = seed;
-    ft_trie_pool_init(&trie->pool);
+    /* Spreads the seed over the keys; odd, because they multiply. The constants are the fractions
+     * of the square roots of 2, 3 and 5: nothing up the sleeve. */
+    static const uint64_t roots[3] = {0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B};
+    for (int i = 0; i < 3; i++)
+        trie->keys[i] = fold(seed ^ roots[i], roots[(i + 1) % 3] | 1) | 1;
+    trie->hash_mask = hash_bits == 0 ? 0 : UINT32_MAX << (32 - hash_bits);
+    trie->plus_level = hash_level(trie, plus_text());
+    trie->hash_level = hash_level(trie, hash_text());
     ft_edge_table_init(&trie->edges);
-    uint32_t root = ft_trie_pool_take(&trie->pool, ROOT, ft_slice("", 0));
+    ft_trie_pool_init(&trie->nodes);
+    uint32_t root = ft_trie_pool_take(&trie->nodes, ROOT, ft_slice("", 0));
     FT_ASSERT(root == ROOT);
     return trie;
+}
+
+struct ft_topic_trie *ft_topic_trie_new(uint64_t seed)
+{
+    return ft_topic_trie_new_colliding(seed, 32);
 }
 
 void ft_topic_trie_free(struct ft_topic_trie *trie)
@@ -121,29 +169,33 @@ void ft_topic_trie_free(struct ft_topic_trie *trie)
     if (!trie)
         return;
     ft_edge_table_fini(&trie->edges);
-    ft_trie_pool_fini(&trie->pool);
-    free(trie->sets);
+    ft_trie_pool_fini(&trie->nodes);
+    free(trie->found);
     free(trie);
 }
 
-/* ---- adding and removing ---- */
-
-/* Counts a child in or out (`by` is 1 or -1). */
-static void count_child(struct ft_trie_node *parent, struct ft_slice text, int by)
+static bool is_plus(struct ft_slice level)
 {
-    if (is_text(text, '+'))
-        parent->has_plus = by > 0;
-    else if (is_text(text, '#'))
-        parent->has_hash = by > 0;
-    else
-        parent->literals = (parent->literals + (unsigned)by) & ((1u << 30) - 1);
+    return level.len == 1 && level.ptr[0] == '+';
 }
 
-static uint32_t add_child(struct ft_topic_trie *trie, uint32_t parent, const struct level *level)
+static bool is_hash(struct ft_slice level)
 {
-    uint32_t child = ft_trie_pool_take(&trie->pool, parent, level->text);
-    ft_edge_table_add(&trie->edges, hash_edge(parent, level->hash), child);
-    count_child(node_at(trie, parent), level->text, 1);
+    return level.len == 1 && level.ptr[0] == '#';
+}
+
+static uint32_t add_child(struct ft_topic_trie *trie, uint32_t parent, struct ft_slice text,
+                          uint64_t path)
+{
+    uint32_t child = ft_trie_pool_take(&trie->nodes, parent, text);
+    ft_edge_table_add(&trie->edges, edge_hash(trie, path), child);
+    struct ft_trie_node *above = ft_trie_pool_at(&trie->nodes, parent);
+    if (is_plus(text))
+        above->has_plus = 1;
+    else if (is_hash(text))
+        above->has_hash = 1;
+    else
+        above->literals++;
     return child;
 }
 
@@ -153,121 +205,185 @@ void ft_topic_trie_add(struct ft_topic_trie *trie, struct ft_slice filter, struc
     split(trie, filter, &levels);
     uint32_t index = ROOT;
     for (uint32_t i = 0; i < levels.count; i++) {
-        uint32_t child = child_of(trie, index, &levels.all[i]);
-        index = child ? child : add_child(trie, index, &levels.all[i]);
+        uint64_t path = levels.path[i + 1];
+        uint32_t child = find_child(trie, index, levels.text[i], path);
+        index = child != 0 ? child : add_child(trie, index, levels.text[i], path);
     }
-    struct ft_trie_node *node = node_at(trie, index);
-    trie->filters += !ft_trie_node_is_filter(node);
-    ft_trie_node_add(&trie->pool, node, sub);
+    struct ft_trie_node *node = ft_trie_pool_at(&trie->nodes, index);
+    if (!ft_trie_node_is_filter(node))
+        trie->filters++;
+    ft_trie_node_add(&trie->nodes, node, sub);
     trie->subs++;
     trie->version++;
 }
 
-static bool is_needed(const struct ft_trie_node *node)
+/* Collects the levels of the path to `node` by walking up. */
+static void levels_of(const struct ft_topic_trie *trie, const struct ft_trie_node *node,
+                      struct levels *levels)
 {
-    return ft_trie_node_is_filter(node) || node->literals || node->has_plus || node->has_hash;
+    const struct ft_trie_node *root = ft_trie_pool_at(&trie->nodes, ROOT);
+    uint32_t n = 0;
+    struct ft_slice upward[FT_TOPIC_LEVELS_MAX];
+    for (; node != root; node = ft_trie_pool_at(&trie->nodes, node->parent))
+        upward[n++] = ft_trie_node_text(node);
+    levels->count = n;
+    levels->path[0] = trie->keys[0];
+    for (uint32_t i = 0; i < n; i++) {
+        levels->text[i] = upward[n - 1 - i];
+        levels->hash[i] = hash_level(trie, levels->text[i]);
+        levels->path[i + 1] = extend(trie, levels->path[i], levels->hash[i]);
+    }
 }
 
-/* Removes the node and those above it that nobody needs any more. */
-static void prune(struct ft_topic_trie *trie, struct ft_trie_node *node)
+/* Returns the index of a node whose address is known, from the edge that leads to it. */
+static uint32_t index_of(const struct ft_topic_trie *trie, const struct ft_trie_node *node,
+                         uint64_t path)
 {
-    while (node != node_at(trie, ROOT) && !is_needed(node)) {
-        uint32_t parent = node->parent;
-        struct level level = {.text = ft_trie_node_text(node)};
-        level.hash = hash_level(trie->seed, level.text);
-        uint32_t index = child_of(trie, parent, &level);
-        FT_ASSERT(node_at(trie, index) == node);
-        ft_edge_table_remove(&trie->edges, hash_edge(parent, level.hash), index);
-        count_child(node_at(trie, parent), level.text, -1);
-        ft_trie_pool_give_back(&trie->pool, index);
-        node = node_at(trie, parent);
-    }
+    uint32_t hash = edge_hash(trie, path);
+    uint32_t at = ft_edge_table_home(&trie->edges, hash);
+    uint32_t child;
+    do {
+        child = ft_edge_table_next(&trie->edges, hash, &at);
+        FT_ASSERT(child != 0);
+    } while (ft_trie_pool_at(&trie->nodes, child) != node);
+    return child;
+}
+
+/* Removes a node without children or subscribers, and says which one is above it. */
+static struct ft_trie_node *remove_node(struct ft_topic_trie *trie, struct ft_trie_node *node,
+                                        uint64_t path)
+{
+    struct ft_trie_node *above = ft_trie_pool_at(&trie->nodes, node->parent);
+    struct ft_slice text = ft_trie_node_text(node);
+    if (is_plus(text))
+        above->has_plus = 0;
+    else if (is_hash(text))
+        above->has_hash = 0;
+    else
+        above->literals--;
+    uint32_t index = index_of(trie, node, path);
+    ft_edge_table_remove(&trie->edges, edge_hash(trie, path), index);
+    ft_trie_pool_give_back(&trie->nodes, index);
+    return above;
+}
+
+static bool is_needed(const struct ft_trie_node *node)
+{
+    return ft_trie_node_is_filter(node) || node->literals > 0 || node->has_plus || node->has_hash;
 }
 
 void ft_topic_trie_remove(struct ft_topic_trie *trie, struct ft_trie_sub *sub)
 {
     struct ft_trie_node *node = sub->node_;
-    FT_ASSERT(node);
-    ft_trie_node_remove(&trie->pool, node, sub);
+    FT_ASSERT(node != NULL);
+    ft_trie_node_remove(&trie->nodes, node, sub);
     trie->subs--;
     trie->version++;
     if (ft_trie_node_is_filter(node))
         return;
     trie->filters--;
-    prune(trie, node);
-}
-
-/* ---- matching ---- */
-
-static void collect(struct ft_topic_trie *trie, const struct ft_trie_node *node)
-{
-    if (!ft_trie_node_is_filter(node))
+    if (is_needed(node))
         return;
-    if (trie->sets_len == trie->sets_cap) {
-        trie->sets_cap = trie->sets_cap ? 2 * trie->sets_cap : 16;
-        trie->sets = ft_realloc(trie->sets, trie->sets_cap * sizeof(*trie->sets));
-    }
-    trie->sets[trie->sets_len++] = ft_trie_node_set(node);
+
+    struct levels levels;
+    levels_of(trie, node, &levels);
+    for (uint32_t depth = levels.count; depth > 0 && !is_needed(node); depth--)
+        node = remove_node(trie, node, levels.path[depth]);
 }
 
-/* A node that the walk has still to visit, reached by the first `depth` levels of the topic. */
-struct visit {
-    uint32_t index;
+static void found(struct ft_topic_trie *trie, const struct ft_trie_node *node)
+{
+    struct ft_trie_set set = ft_trie_node_set(node);
+    if (set.count == 0)
+        return;
+    if (trie->found_count == trie->found_cap) {
+        trie->found_cap = trie->found_cap ? trie->found_cap * 2 : 16;
+        trie->found = ft_realloc(trie->found, trie->found_cap * sizeof(*trie->found));
+    }
+    trie->found[trie->found_count++] = set;
+}
+
+/* A place that the match may go to: the child `text` of `parent`, to which the first `depth` levels
+ * of the topic lead and which is looked up when its turn comes. */
+struct place {
+    struct ft_slice text;
+    uint64_t path;
+    uint32_t parent;
     uint32_t depth;
 };
 
-/* Each visit takes one off the stack and puts at most two on, a level deeper. */
+/* The state of one match. Depth first, so that each level leaves at most one place waiting: one a
+ * level is enough, and one more for the second that the deepest step adds. */
 struct walk {
-    struct visit stack[FT_TOPIC_LEVELS_MAX + 2];
-    uint32_t len;
+    struct levels levels;
+    bool is_reserved;
+    uint32_t waiting;
+    struct place places[FT_TOPIC_LEVELS_MAX + 1];
 };
 
-static void walk_push(struct walk *walk, uint32_t index, uint32_t depth)
+static void push(struct walk *walk, struct place place)
 {
-    if (index != 0)
-        walk->stack[walk->len++] = (struct visit){index, depth};
+    walk->places[walk->waiting++] = place;
 }
 
-/* Visits one node: collects what ends here and pushes the children that go on. */
-static void visit(struct ft_topic_trie *trie, struct walk *walk, const struct levels *levels,
-                  struct visit at)
+/* Puts off the `+` below a node, and asks the memory for its edge and for the one that most likely
+ * comes next: while they arrive, the literal child is walked. */
+static void push_plus(const struct ft_topic_trie *trie, struct walk *walk, uint32_t index,
+                      uint32_t depth, uint64_t path)
 {
-    static const struct ft_slice plus = {.ptr = (const uint8_t *)"+", .len = 1};
-    static const struct ft_slice hash = {.ptr = (const uint8_t *)"#", .len = 1};
-    const struct ft_trie_node *node = node_at(trie, at.index);
-    /* MQTT 5.0 section 4.7.2: a wildcard at the beginning does not match a topic of the broker's. */
-    bool wild = at.depth > 0 || levels->all[0].text.len == 0 || levels->all[0].text.ptr[0] != '$';
-    if (node->has_hash && wild) {
-        struct level level = {hash, hash_level(trie->seed, hash)};
-        collect(trie, node_at(trie, child_of(trie, at.index, &level)));
+    uint64_t below = extend(trie, path, trie->plus_level);
+    ft_edge_table_prefetch(&trie->edges, edge_hash(trie, below));
+    if (depth + 1 < walk->levels.count) {
+        uint64_t next = extend(trie, below, walk->levels.hash[depth + 1]);
+        ft_edge_table_prefetch(&trie->edges, edge_hash(trie, next));
     }
-    if (at.depth == levels->count) {
-        collect(trie, node);
+    push(walk, (struct place){plus_text(), below, index, depth + 1});
+}
+
+/* Reports what ends at a node, to which the first `depth` levels of the topic lead, and notes where
+ * to go on. */
+static void visit(struct ft_topic_trie *trie, struct walk *walk, uint32_t index, uint32_t depth,
+                  uint64_t path)
+{
+    const struct ft_trie_node *node = ft_trie_pool_at(&trie->nodes, index);
+    bool wildcards = depth > 0 || !walk->is_reserved; /* MQTT 5.0, 4.7.2 */
+    if (node->has_hash && wildcards) {
+        uint64_t below = extend(trie, path, trie->hash_level);
+        uint32_t child = find_child(trie, index, hash_text(), below);
+        found(trie, ft_trie_pool_at(&trie->nodes, child));
+    }
+    if (depth == walk->levels.count) {
+        found(trie, node);
         return;
     }
-    if (node->has_plus && wild) {
-        struct level level = {plus, hash_level(trie->seed, plus)};
-        walk_push(walk, child_of(trie, at.index, &level), at.depth + 1);
+    if (node->has_plus && wildcards)
+        push_plus(trie, walk, index, depth, path);
+    if (node->literals > 0) {
+        uint64_t below = extend(trie, path, walk->levels.hash[depth]);
+        push(walk, (struct place){walk->levels.text[depth], below, index, depth + 1});
     }
-    if (node->literals)
-        walk_push(walk, child_of(trie, at.index, &levels->all[at.depth]), at.depth + 1);
 }
 
 uint32_t ft_topic_trie_match(struct ft_topic_trie *trie, struct ft_slice topic,
                              const struct ft_trie_set **sets)
 {
-    struct levels levels;
-    struct walk walk = {.len = 0};
-    split(trie, topic, &levels);
-    trie->sets_len = 0;
-    visit(trie, &walk, &levels, (struct visit){ROOT, 0});
-    while (walk.len > 0)
-        visit(trie, &walk, &levels, walk.stack[--walk.len]);
-    *sets = trie->sets;
-    return trie->sets_len;
-}
+    struct walk walk;
+    split(trie, topic, &walk.levels);
+    prefetch_nodes(trie, &walk.levels);
+    walk.is_reserved = ft_topic_is_reserved(topic);
+    walk.waiting = 0;
+    trie->found_count = 0;
 
-/* ---- looking up ---- */
+    visit(trie, &walk, ROOT, 0, walk.levels.path[0]);
+    while (walk.waiting > 0) {
+        struct place place = walk.places[--walk.waiting];
+        uint32_t child = find_child(trie, place.parent, place.text, place.path);
+        if (child != 0)
+            visit(trie, &walk, child, place.depth, place.path);
+    }
+    *sets = trie->found;
+    return trie->found_count;
+}
 
 const struct ft_trie_node *ft_topic_trie_find(const struct ft_topic_trie *trie,
                                               struct ft_slice filter)
@@ -276,32 +392,29 @@ const struct ft_trie_node *ft_topic_trie_find(const struct ft_topic_trie *trie,
     split(trie, filter, &levels);
     uint32_t index = ROOT;
     for (uint32_t i = 0; i < levels.count; i++) {
-        index = child_of(trie, index, &levels.all[i]);
+        index = find_child(trie, index, levels.text[i], levels.path[i + 1]);
         if (index == 0)
             return NULL;
     }
-    const struct ft_trie_node *node = node_at(trie, index);
+    const struct ft_trie_node *node = ft_trie_pool_at(&trie->nodes, index);
     return ft_trie_node_is_filter(node) ? node : NULL;
 }
 
 uint32_t ft_topic_trie_filter_of(const struct ft_topic_trie *trie, const struct ft_trie_sub *sub,
                                  char *out)
 {
-    const struct ft_trie_node *path[FT_TOPIC_LEVELS_MAX];
-    uint32_t depth = 0;
-    for (const struct ft_trie_node *node = sub->node_; node != node_at(trie, ROOT);
-         node = node_at(trie, node->parent))
-        path[depth++] = node;
-    uint32_t len = 0;
-    while (depth > 0) {
-        struct ft_slice text = ft_trie_node_text(path[--depth]);
-        if (text.len > 0)
-            memcpy(out + len, text.ptr, text.len);
-        len += (uint32_t)text.len;
-        if (depth > 0)
-            out[len++] = '/';
+    FT_ASSERT(sub->node_ != NULL);
+    struct levels levels;
+    levels_of(trie, sub->node_, &levels);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < levels.count; i++) {
+        if (i > 0)
+            out[n++] = '/';
+        if (levels.text[i].len > 0)
+            memcpy(out + n, levels.text[i].ptr, levels.text[i].len);
+        n += (uint32_t)levels.text[i].len;
     }
-    return len;
+    return n;
 }
 
 uint32_t ft_topic_trie_filters(const struct ft_topic_trie *trie)
@@ -316,8 +429,8 @@ uint64_t ft_topic_trie_subs(const struct ft_topic_trie *trie)
 
 size_t ft_topic_trie_bytes(const struct ft_topic_trie *trie)
 {
-    return sizeof(*trie) + ft_trie_pool_bytes(&trie->pool) + ft_edge_table_bytes(&trie->edges) +
-           trie->sets_cap * sizeof(*trie->sets);
+    return sizeof(*trie) + ft_edge_table_bytes(&trie->edges) + ft_trie_pool_bytes(&trie->nodes) +
+           trie->found_cap * sizeof(*trie->found);
 }
 
 uint64_t ft_topic_trie_version(const struct ft_topic_trie *trie)

@@ -33,13 +33,20 @@ struct ft_trie_set {
 /* `seed` makes the hash of topic levels unpredictable to peers. */
 struct ft_topic_trie *ft_topic_trie_new(uint64_t seed);
 
+/*
+ * The same with hashes of only so many bits, 0 to 32: for tests, which make everything collide with
+ * it. Matches are right all the same, only slow.
+ */
+struct ft_topic_trie *ft_topic_trie_new_colliding(uint64_t seed, unsigned hash_bits);
+
 /* Frees the trie; every subscriber that is still in it is simply forgotten. */
 void ft_topic_trie_free(struct ft_topic_trie *trie);
 
 /* Adds `sub` (which is in no trie) under a valid filter. */
 void ft_topic_trie_add(struct ft_topic_trie *trie, struct ft_slice filter, struct ft_trie_sub *sub);
 
-/* Takes `sub` out; the nodes that no filter needs any more go with it. Constant time. */
+/* Takes `sub` out; the nodes that no filter needs any more go with it. Time grows with the levels of
+ * the filter, with nothing else. */
 void ft_topic_trie_remove(struct ft_topic_trie *trie, struct ft_trie_sub *sub);
 
 /*
