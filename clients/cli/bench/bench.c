@@ -31,6 +31,8 @@ static const struct row {
     {"rate", ft_row_rate, "1 topic, 100 subscribers, 100 publications a second: latency"},
     {"flat", ft_row_flat, "10 publishers flat out, no subscriber, both encodings"},
     {"idle", ft_row_idle, "18,000 idle connections: memory and CPU"},
+    {"trie", ft_row_trie, "the filter index alone, with a million filters"},
+    {"codec", ft_row_codec, "the envelope reader alone"},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -53,6 +55,7 @@ static const char usage[] =
 
 struct options {
     bool is_json, is_list, is_help;
+    char programs[PATH_MAX - 16]; /* leaves room for a name behind it */
     char fantaild[PATH_MAX];
 };
 
@@ -137,16 +140,17 @@ static int take_option(int code, struct ft_bench *bench, struct options *options
     }
 }
 
-/* The broker that was built with this program lies beside it. */
-static const char *find_fantaild(char path[PATH_MAX])
+/* What was built with this program lies beside it. */
+static void find_programs(struct ft_bench *bench, struct options *options)
 {
-    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof("/fantaild"));
-    if (n <= 0)
-        return "fantaild";
-    path[n] = '\0';
-    char *slash = strrchr(path, '/');
-    strcpy(slash + 1, "fantaild");
-    return path;
+    ssize_t n = readlink("/proc/self/exe", options->programs, sizeof(options->programs) - 1);
+    char *slash = n > 0 ? memrchr(options->programs, '/', (size_t)n) : NULL;
+    if (slash == NULL)
+        slash = stpcpy(options->programs, ".");
+    *slash = '\0';
+    snprintf(options->fantaild, sizeof(options->fantaild), "%s/fantaild", options->programs);
+    bench->programs = options->programs;
+    bench->fantaild = options->fantaild;
 }
 
 static int find_row(const char *name)
@@ -264,7 +268,7 @@ int ft_cmd_bench(int argc, char **argv)
     static struct options options;
     bool wanted[ROWS];
     bench = (struct ft_bench){.rounds = 5, .seconds = 1, .connections = 18000};
-    bench.fantaild = find_fantaild(options.fantaild);
+    find_programs(&bench, &options);
     if (read_arguments(argc, argv, &bench, &options, wanted) != 0) {
         fprintf(stderr, "Try `fantail bench --help`.\n");
         return 2;

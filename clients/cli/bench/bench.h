@@ -43,6 +43,7 @@ struct ft_figure {
 struct ft_bench {
     /* options */
     const char *fantaild;
+    const char *programs; /* the folder where this program lies, and bench/ beside it */
     unsigned rounds;
     double seconds; /* of one round */
     uint32_t connections;
@@ -123,5 +124,7 @@ enum ft_err ft_row_pairs_10(struct ft_bench *bench);
 enum ft_err ft_row_rate(struct ft_bench *bench);
 enum ft_err ft_row_flat(struct ft_bench *bench);
 enum ft_err ft_row_idle(struct ft_bench *bench);
+enum ft_err ft_row_trie(struct ft_bench *bench);
+enum ft_err ft_row_codec(struct ft_bench *bench);
 
 #endif
