@@ -58,7 +58,7 @@ static void forget_connection(struct fantail *f)
     ft_pending_break(&f->pending);
     ft_subscriptions_break(&f->subscriptions);
     ft_buffer_clear(&f->control);
-    f->is_begun = f->is_pinged = f->is_close_sent = false;
+    f->is_begun = f->is_pinged = f->is_close_sent = f->is_leaving = false;
 }
 
 /* Says whether another attempt would end the same way. A missing path or a wrong kind of request may
@@ -245,8 +245,8 @@ static bool flush(struct fantail *f)
         if (frames.len > 0) {
             ft_buffer_clear(&f->control); /* empties it, but keeps the bytes for the write */
         } else {
-            frames =
-                f->is_close_sent ? ft_slice(NULL, 0) : ft_pending_unsent(&f->pending, WRITE_BYTES);
+            bool is_over = f->is_close_sent || f->is_leaving;
+            frames = is_over ? ft_slice(NULL, 0) : ft_pending_unsent(&f->pending, WRITE_BYTES);
             ft_pending_sent(&f->pending, frames.len); /* from here on it may have arrived */
         }
         if (frames.len == 0)

@@ -42,6 +42,7 @@ struct fantail {
     bool is_begun;        /* CONNECTING: the attempt is under way */
     bool is_pinged;       /* OPEN: a ping waits for its answer */
     bool is_close_sent;   /* OPEN: our close frame is out */
+    bool is_leaving;      /* OPEN: the broker said bye; publications wait for the next one */
     uint64_t opened_ms;   /* OPEN: since when */
     uint64_t heard_ms;    /* when the broker last said anything */
     uint64_t deadline_ms; /* of the attempt, of the ping's answer, or of the close */

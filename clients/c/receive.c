@@ -120,6 +120,7 @@ static void on_bye(struct fantail *f, const struct ft_envelope *env)
     f->bye_code = env->has_code ? (int)env->code : 0;
     snprintf(f->bye_reason, sizeof(f->bye_reason), "%.*s", (int)sizeof(f->bye_reason) - 1,
              as_text(env->reason, text));
+    f->is_leaving = true;
     f->has_reconnect = env->has_reconnect;
     f->reconnect_ms = env->reconnect_ms;
 }

@@ -20,6 +20,7 @@
 enum {
     RX_BYTES = 64 * 1024,   /* one recv; measured: larger is not faster */
     TX_BYTES = 1024 * 1024, /* one send; less would cut our writes and copy their tails */
+    LAST_WORDS_S = 1,       /* to read what came before a connection broke */
     HANDSHAKE_S = 10,       /* from the first packet to the upgrade */
     DESCRIPTORS = 16        /* ours are three: the socket, the wake-up, lws's own */
 };
@@ -37,7 +38,7 @@ struct ft_transport {
     lws_sorted_usec_list_t timer;
     int wake_fd;
     int depth; /* inside how many of lws's callbacks for this connection we are */
-    bool is_connecting, is_open, is_dropped, is_writable;
+    bool is_connecting, is_open, is_dropped, is_writable, is_broken;
 };
 
 /* What lws said last on this thread, for a connection error that brings no text of its own. Its log
@@ -161,7 +162,7 @@ static int on_socket(struct ft_transport *t, struct lws *wsi, enum lws_callback_
             on_piece(t, wsi, in, len);
         break;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
-        if (t->is_open && !lws_partial_buffered(wsi)) {
+        if (t->is_open && !t->is_broken && !lws_partial_buffered(wsi)) {
             t->is_writable = true;
             t->events.on_writable(t->context);
         }
@@ -283,7 +284,7 @@ void ft_transport_connect(struct ft_transport *t, const char *token)
     FT_ASSERT(!t->is_connecting && !t->is_open);
     t->end = (struct ft_transport_end){0};
     t->is_connecting = true;
-    t->is_dropped = false;
+    t->is_dropped = t->is_broken = false;
     last_line[0] = '\0';
     t->authorization[0] = '\0';
     if (token && token[0] != '\0')
@@ -318,7 +319,10 @@ void ft_transport_write(struct ft_transport *t, struct ft_slice frames)
     /* LWS_WRITE_RAW neither changes the bytes nor writes before them (see the test of this). */
     int n = lws_write(t->wsi, (unsigned char *)(uintptr_t)frames.ptr, frames.len, LWS_WRITE_RAW);
     if (n < 0) {
-        ft_transport_drop(t, "the connection was lost while writing");
+        /* The peer is gone, but what it said last may still be unread: answers, its close frame. */
+        t->is_broken = true;
+        t->is_writable = false;
+        lws_set_timeout(t->wsi, PENDING_TIMEOUT_USER_OK, LAST_WORDS_S);
         return;
     }
     if (!lws_partial_buffered(t->wsi))

@@ -95,6 +95,9 @@ bool ft_link_open(struct ft_link *link, const struct ft_link_options *options, v
         .token = options->token ? options->token : getenv("FANTAIL_TOKEN"),
         .ca_file = options->ca_file,
         .fail_first = !options->retry,
+        /* What is under way when a broker dies has an unknown end, so no more of it than keeps a
+           distant broker busy: 8,192 in 50 ms are 160,000 a second. */
+        .queue_count = 8192,
         .user = link,
         .on_state = on_state,
         .on_error = on_error,

@@ -252,6 +252,29 @@ Test(client_transport, a_close_brings_its_code_and_reason)
     finish(&peer);
 }
 
+Test(client_transport, what_came_before_a_break_is_read_although_writing_fails)
+{
+    struct peer peer;
+    start(&peer, NULL);
+    ft_transport_write(transport, ft_slice_str("never read: the kernel answers with a reset"));
+    uint8_t last[12 + 2 + FT_WS_CONTROL_MAX] =
+        "\x81\x0alast words"; /* in one piece: lws reads once from a dead socket */
+    size_t len = 12 + ft_ws_close_frame(1001, "shutting down", last + 12);
+    put(&peer, last, len);
+    struct pollfd arrived = {.fd = peer.fd, .events = POLLIN};
+    poll(&arrived, 1, -1);
+    close(peer.fd);
+    while (ft_transport_is_writable(transport)) /* until the reset has arrived */
+        ft_transport_write(transport, ft_slice_str("x"));
+    cr_assert_eq(seen.ended, 0);
+    while (!seen.ended)
+        ft_transport_run(transport, 1000);
+    cr_assert_eq(seen.messages, 1);
+    cr_assert_eq(seen.end.close_code, 1001);
+    peer.fd = dup(peer.listener);
+    finish(&peer);
+}
+
 Test(client_transport, a_refused_upgrade_brings_its_status)
 {
     struct peer peer;
