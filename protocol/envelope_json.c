@@ -5,51 +5,41 @@
 #include "protocol/envelope_fields.h"
 #include "protocol/json_scan.h"
 
-static inline bool read_name(struct ft_pass *pass, struct ft_scan *scan, struct ft_slice *name)
+static inline struct ft_slice name_of(struct ft_pass *pass, const struct ft_json_pair *pair)
 {
-    struct ft_value value;
-    if (!ft_json_key(scan, &value.text, &value.has_escapes))
+    return pair->has_escapes ? ft_pass_decode(pass, pair->key) : pair->key;
+}
+
+/* A pair that could not be read whole: its value may be good, or only break a rule. */
+__attribute__((cold)) static bool mend_pair(struct ft_pass *pass, struct ft_scan *scan,
+                                            struct ft_json_pair *pair)
+{
+    if (!pair->from)
         return ft_pass_broken(pass, scan);
-    *name = ft_pass_text(pass, &value);
-    return true;
-}
-
-static inline bool read_pair(struct ft_pass *pass, struct ft_scan *scan)
-{
-    struct ft_slice name;
-    if (!read_name(pass, scan, &name))
+    struct ft_slice name = name_of(pass, pair);
+    if (pair->is_value_whole) {
+        ft_pass_take(pass, name, &pair->value);
+        return ft_pass_broken(pass, scan);
+    }
+    if (!ft_pass_refuse(pass, scan, name, pair->from))
         return false;
-    struct ft_value value;
-    const uint8_t *from = scan->at;
-    if (!ft_json_value(scan, &value))
-        return ft_pass_refuse(pass, scan, name, from);
-    ft_pass_take(pass, name, &value);
-    return true;
-}
-
-/* Steps over a byte and the white space after it, where that byte is next. */
-static inline bool take(struct ft_scan *scan, uint8_t byte)
-{
-    if (scan->at == scan->end || *scan->at != byte)
-        return false;
-    scan->at++;
-    ft_json_skip_space(scan);
-    return true;
+    return ft_json_pair_end(scan, &pair->is_last) || ft_pass_broken(pass, scan);
 }
 
 bool ft_walk_json(struct ft_pass *pass, struct ft_scan *scan)
 {
     scan->at++;
     ft_json_skip_space(scan);
-    if (take(scan, '}'))
+    if (scan->at < scan->end && *scan->at == '}') {
+        scan->at++;
         return true;
+    }
+    struct ft_json_pair pair;
     do {
-        if (!read_pair(pass, scan))
+        if (ft_json_pair(scan, &pair))
+            ft_pass_take(pass, name_of(pass, &pair), &pair.value);
+        else if (!mend_pair(pass, scan, &pair))
             return false;
-        ft_json_skip_space(scan);
-    } while (take(scan, ','));
-    if (take(scan, '}'))
-        return true;
-    ft_scan_broken(scan, "a comma or } was expected after a value");
-    return ft_pass_broken(pass, scan);
+    } while (!pair.is_last);
+    return true;
 }

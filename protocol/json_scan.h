@@ -29,9 +29,6 @@ static inline void ft_json_skip_space(struct ft_scan *scan)
  * `*has_escapes` when that has still to be decoded. */
 bool ft_json_string(struct ft_scan *scan, struct ft_slice *text, bool *has_escapes);
 
-/* Reads a key of a map, its colon and the white space around that, and stands at the value. */
-bool ft_json_key(struct ft_scan *scan, struct ft_slice *text, bool *has_escapes);
-
 /*
  * Writes the UTF-8 that `text`, which ft_json_string() accepted, stands for into `out`, which may be
  * `text` itself, and sets `*len`. False when it is longer than `cap`; text.len is always enough,
@@ -41,6 +38,25 @@ bool ft_json_decode(struct ft_slice text, uint8_t *out, size_t cap, size_t *len)
 
 /* Reads one value of any kind, containers whole. Starts at its first byte: no white space. */
 bool ft_json_value(struct ft_scan *scan, struct ft_value *value);
+
+/* One pair of a map, whose key still has to be decoded where it `has_escapes`. */
+struct ft_json_pair {
+    struct ft_slice key;
+    bool has_escapes;
+    struct ft_value value;
+    const uint8_t *from; /* where the value begins; NULL while it is not reached */
+    bool is_value_whole; /* it was read: what is wrong comes after it */
+    bool is_last;        /* the map ends with this pair */
+};
+
+/*
+ * Reads a pair of a map at its key, with the comma or the closing brace after it, and stands at what
+ * follows. When it returns false, `from` and `is_value_whole` say how far it came.
+ */
+bool ft_json_pair(struct ft_scan *scan, struct ft_json_pair *pair);
+
+/* Reads what follows the value of a pair: a comma, or the brace that sets `*is_last`. */
+bool ft_json_pair_end(struct ft_scan *scan, bool *is_last);
 
 /*
  * Steps over a value that ft_json_value() refused for a rule (scan->is_rule), from its first byte, by

@@ -1,4 +1,4 @@
-/* The runs of plain_run.h, sixteen bytes at a time: every x86-64 has SSE2. */
+/* The plain run of a JSON string, sixteen bytes at a time: every x86-64 has SSE2. */
 #ifndef FT_PROTOCOL_PLAIN_RUN_SSE2_H
 #define FT_PROTOCOL_PLAIN_RUN_SSE2_H
 
@@ -22,21 +22,6 @@ static inline const uint8_t *ft_plain_run_sse2(const uint8_t *at, const uint8_t 
             return at + __builtin_ctz(mask);
     }
     return ft_plain_run_swar(at, end);
-}
-
-static inline const uint8_t *ft_digit_run_sse2(const uint8_t *at, const uint8_t *end)
-{
-    const __m128i zero = _mm_set1_epi8('0');
-    const __m128i nine = _mm_set1_epi8(9);
-    for (; end - at >= 16; at += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i value = _mm_sub_epi8(bytes, zero);
-        __m128i digits = _mm_cmpeq_epi8(_mm_min_epu8(value, nine), value);
-        unsigned others = (unsigned)_mm_movemask_epi8(digits) ^ 0xFFFF;
-        if (others)
-            return at + __builtin_ctz(others);
-    }
-    return ft_digit_run_swar(at, end);
 }
 
 #endif

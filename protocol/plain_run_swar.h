@@ -1,4 +1,4 @@
-/* The runs of plain_run.h, eight bytes at a time in ordinary registers: every machine. */
+/* The plain run of a JSON string, eight bytes at a time in ordinary registers: every machine. */
 #ifndef FT_PROTOCOL_PLAIN_RUN_SWAR_H
 #define FT_PROTOCOL_PLAIN_RUN_SWAR_H
 
@@ -22,13 +22,6 @@ static inline bool ft_word_has_special(uint64_t word)
     uint64_t found = ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) |
                      ((word - ones * 0x20) & ~word);
     return (found & (ones * 0x80)) != 0;
-}
-
-static inline const uint8_t *ft_digit_run_swar(const uint8_t *at, const uint8_t *end)
-{
-    while (at < end && (uint8_t)(*at - '0') <= 9)
-        at++;
-    return at;
 }
 
 static inline const uint8_t *ft_plain_run_swar(const uint8_t *at, const uint8_t *end)

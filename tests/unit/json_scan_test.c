@@ -96,25 +96,6 @@ Test(json_scan, the_whole_suite_is_accepted_or_refused_as_it_wants)
     globfree(&files);
 }
 
-Test(json_scan, digit_runs_end_where_the_slow_way_says)
-{
-    uint64_t state = 15;
-    for (int i = 0; i < 20000; i++) {
-        uint8_t bytes[80];
-        size_t len = ft_input_random(&state, sizeof(bytes) + 1);
-        for (size_t k = 0; k < len; k++)
-            bytes[k] = ft_input_random(&state, 20) ? (uint8_t)('0' + ft_input_random(&state, 10))
-                                                   : (uint8_t)ft_input_random(&state, 256);
-        struct ft_slice exact = ft_input_exact(ft_slice(bytes, len));
-        size_t slow = 0;
-        while (slow < len && strchr("0123456789", exact.ptr[slow]) && exact.ptr[slow])
-            slow++;
-        cr_assert_eq(ft_digit_run(exact.ptr, exact.ptr + len), exact.ptr + slow);
-        cr_assert_eq(ft_digit_run_swar(exact.ptr, exact.ptr + len), exact.ptr + slow);
-        ft_input_free(exact);
-    }
-}
-
 Test(json_scan, plain_runs_end_where_the_slow_way_says)
 {
     uint64_t state = 11;
