@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <libwebsockets.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -308,21 +309,33 @@ void ft_transport_connect(struct ft_transport *t, const char *token)
     }
 }
 
+/* Says whether the peer is gone altogether: a write would fail, and lws would then throw away what it
+ * said last, answers and close frame. One poll() for 256 KiB written. */
+static bool has_hung_up(struct ft_transport *t)
+{
+    struct pollfd fd = {.fd = lws_get_socket_fd(t->wsi)};
+    return poll(&fd, 1, 0) > 0 && fd.revents & (POLLERR | POLLHUP);
+}
+
 bool ft_transport_is_writable(struct ft_transport *t)
 {
-    return t->is_open && t->is_writable && !t->is_dropped;
+    if (!t->is_open || !t->is_writable || t->is_dropped)
+        return false;
+    if (!has_hung_up(t))
+        return true;
+    t->is_broken = true;
+    t->is_writable = false;
+    lws_set_timeout(t->wsi, PENDING_TIMEOUT_USER_OK, LAST_WORDS_S);
+    return false;
 }
 
 void ft_transport_write(struct ft_transport *t, struct ft_slice frames)
 {
-    FT_ASSERT(ft_transport_is_writable(t));
+    FT_ASSERT(t->is_open && t->is_writable);
     /* LWS_WRITE_RAW neither changes the bytes nor writes before them (see the test of this). */
     int n = lws_write(t->wsi, (unsigned char *)(uintptr_t)frames.ptr, frames.len, LWS_WRITE_RAW);
     if (n < 0) {
-        /* The peer is gone, but what it said last may still be unread: answers, its close frame. */
-        t->is_broken = true;
-        t->is_writable = false;
-        lws_set_timeout(t->wsi, PENDING_TIMEOUT_USER_OK, LAST_WORDS_S);
+        ft_transport_drop(t, "the connection was lost while writing");
         return;
     }
     if (!lws_partial_buffered(t->wsi))

