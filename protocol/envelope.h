@@ -135,7 +135,10 @@ bool ft_reader_has_more(const struct ft_reader *reader);
  * Reads the next envelope into `env`. Returns FT_OK; or an error with `problem` filled, in which case
  * `env->id` is still set where the envelope could be read that far, so that the reply can carry it.
  * After an error in the syntax itself nothing more can be read (ft_reader_has_more() is false); after
- * a wrong value of one envelope in an array, the next one can.
+ * a wrong value of one envelope in an array, or one that breaks a rule above but is good JSON or
+ * MessagePack, the next one can. FT_ERR_BAD_DATA: the rule was broken in `data`; FT_ERR_BAD_FIELD: a
+ * key's value is of the wrong kind; FT_ERR_BAD_ENVELOPE: all else. A repeated key is looked for among
+ * the keys that the reader knows; an `id` that was sent twice is not set.
  * An empty array holds no envelope: FT_ERR_BAD_ENVELOPE.
  */
 FT_MUST_USE enum ft_err ft_reader_next(struct ft_reader *reader, struct ft_envelope *env,
