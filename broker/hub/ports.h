@@ -23,6 +23,10 @@ struct ft_conn_ops {
     /* Stops (or starts again) to read what the peer sends. Repeating it is allowed. */
     void (*pause)(void *conn, bool paused);
 
+    /* Returns for how many milliseconds nothing at all has come from the peer: no message, no PONG,
+     * no byte of anything. */
+    uint64_t (*silence_ms)(void *conn);
+
     /* Ends the connection now, without another word; ft_session_gone() follows, not from within. */
     void (*kill)(void *conn);
 };

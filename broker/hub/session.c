@@ -36,7 +36,6 @@ void ft_session_open(struct ft_session *s, struct ft_worker *worker, enum ft_enc
     worker->sessions = s;
     worker->session_count++;
     ft_worker_new_session_id(worker, s->id);
-    s->heard = ft_wheel_now(&worker->wheel);
     ft_wheel_set(&worker->wheel, &s->timer, ping_ms(s));
     ft_reply_welcome(s);
 }
@@ -66,12 +65,6 @@ void ft_session_gone(struct ft_session *s)
 
 /* ---- receiving ---- */
 
-void ft_session_heard(struct ft_session *s)
-{
-    s->heard = ft_wheel_now(&s->worker->wheel);
-    s->was_pinged = false;
-}
-
 static void end_too_large(struct ft_session *s)
 {
     char reason[64];
@@ -97,29 +90,28 @@ static void add_piece(struct ft_session *s, struct ft_slice piece)
     s->partial_len = (uint32_t)len;
 }
 
-void ft_session_receive(struct ft_session *s, struct ft_slice piece, bool is_text, bool is_first,
-                        bool is_last)
+void ft_session_receive(struct ft_session *s, const struct ft_piece *piece)
 {
     if (s->is_ending)
         return;
-    ft_session_heard(s);
-    if (is_first && is_text != (s->encoding == FT_JSON)) {
+    if (piece->is_first && piece->is_text != (s->encoding == FT_JSON)) {
         ft_session_end(s, 1003,
-                       is_text ? "this connection speaks MessagePack, in binary messages"
-                               : "this connection speaks JSON, in text messages");
+                       piece->is_text ? "this connection speaks MessagePack, in binary messages"
+                                      : "this connection speaks JSON, in text messages");
         return;
     }
-    if (s->partial_len + piece.len > s->worker->hub->options.message_bytes) {
+    size_t max = s->worker->hub->options.message_bytes;
+    if (piece->to_come > max || s->partial_len + piece->bytes.len + piece->to_come > max) {
         drop_partial(s);
         end_too_large(s);
         return;
     }
-    if (is_last && s->partial_len == 0) {
-        ft_handle_message(s, piece);
+    if (piece->is_last && s->partial_len == 0) {
+        ft_handle_message(s, piece->bytes);
         return;
     }
-    add_piece(s, piece);
-    if (is_last) {
+    add_piece(s, piece->bytes);
+    if (piece->is_last) {
         ft_handle_message(s, ft_slice(s->partial, s->partial_len));
         drop_partial(s);
     }
@@ -212,30 +204,42 @@ void ft_session_peer_closed(struct ft_session *s, uint16_t code)
     s->is_ending = true;
 }
 
+void ft_session_failed(struct ft_session *s)
+{
+    if (s->is_ending)
+        return;
+    ft_session_end(s, 1002, "that is not a frame that may come here");
+    ft_session_flush(s);
+}
+
 /* ---- signs of life ---- */
 
 void ft_session_timer(struct ft_wheel_timer *timer)
 {
     struct ft_session *s =
         (struct ft_session *)((char *)timer - offsetof(struct ft_session, timer));
-    struct ft_wheel *wheel = &s->worker->wheel;
     if (s->is_ending) {
         s->ops->kill(s->conn);
         return;
     }
-    if (s->paused & FT_PAUSED_JOURNAL)
-        ft_session_heard(s); /* it may well be talking: it is we who do not listen */
     uint64_t ping = ping_ms(s);
-    uint64_t silent = (uint64_t)(ft_wheel_now(wheel) - s->heard) * FT_WHEEL_TICK_MS;
+    uint64_t silent = s->ops->silence_ms(s->conn);
+    if (s->paused & FT_PAUSED_JOURNAL)
+        silent = 0; /* it may well be talking: it is we who do not listen */
     if (silent >= 2 * ping) {
         ft_session_end(s, 4408, "no answer to pings");
         return;
     }
-    if (silent >= ping && !s->was_pinged) {
-        s->was_pinged = true;
+    /* A PING of this silence was sent after a whole interval of it; of an earlier one, before it
+     * began. Half an interval is more than ticks can be late. */
+    uint32_t now = ft_wheel_now(&s->worker->wheel);
+    uint64_t since_ping = (uint64_t)(now - s->pinged_at) * FT_WHEEL_TICK_MS;
+    bool is_pinged = s->pinged_at && silent >= since_ping + ping / 2;
+    if (silent >= ping && !is_pinged) {
+        s->pinged_at = now;
         ft_reply_ping(s);
     }
-    ft_wheel_set(wheel, timer, (silent >= ping ? 2 * ping : ping) - silent);
+    ft_wheel_set(&s->worker->wheel, timer, (silent >= ping ? 2 * ping : ping) - silent);
 }
 
 /* ---- subscriptions ---- */

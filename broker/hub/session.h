@@ -41,16 +41,15 @@ struct ft_session {
     uint8_t *partial; /* a message that is still coming in */
     uint32_t partial_len, partial_cap;
     uint32_t subscription_count;
-    uint32_t heard;      /* tick at which the peer was last heard */
-    uint32_t dirty_at;   /* 1 + its place among the worker's dirty sessions, 0: not there */
-    uint32_t unacked;    /* publishes that wait for their number */
-    uint8_t encoding;    /* enum ft_encoding */
-    uint8_t bad_count;   /* bad envelopes so far */
-    uint8_t paused;      /* FT_PAUSED_… : why nothing is read from it */
-    bool is_blocked;     /* the socket takes nothing more */
-    bool is_ending;      /* a close frame was queued; nothing else is taken in or sent */
-    bool was_pinged;     /* and has not been heard since */
-    bool partial_is_bad; /* the rest of a refused message is skipped */
+    uint32_t dirty_at;  /* 1 + its place among the worker's dirty sessions, 0: not there */
+    uint32_t pinged_at; /* tick of the last PING */
+    uint32_t unacked;   /* publishes that wait for their number */
+    uint8_t encoding;   /* enum ft_encoding */
+    uint8_t bad_count;  /* bad envelopes so far */
+    uint8_t paused;     /* FT_PAUSED_… : why nothing is read from it */
+    bool is_blocked;    /* the socket takes nothing more */
+    bool is_ending;     /* a close frame was queued; nothing else is taken in or sent */
+    bool was_pinged;    /* and has been silent since */
     char id[FT_SESSION_ID_LEN];
 };
 
@@ -62,15 +61,21 @@ struct ft_session {
 void ft_session_open(struct ft_session *session, struct ft_worker *worker,
                      enum ft_encoding encoding, const struct ft_conn_ops *ops, void *conn);
 
-/*
- * Takes in a piece of a message: `is_text` says its kind, `is_last` whether it ends here. A message
- * that comes whole is handled in place; pieces are put together up to limits.message.
- */
-void ft_session_receive(struct ft_session *session, struct ft_slice piece, bool is_text,
-                        bool is_first, bool is_last);
+/* What came of a message, as far as it came at once. */
+struct ft_piece {
+    struct ft_slice bytes;
+    uint64_t to_come; /* bytes of the same frame that have been announced and will follow */
+    bool is_text;
+    bool is_first, is_last; /* of its message */
+};
 
-/* Notes a sign of life that is not a message: a PONG. */
-void ft_session_heard(struct ft_session *session);
+/* Takes in a piece of a message. One that comes whole is handled in place; pieces are put together up
+ * to limits.message. */
+void ft_session_receive(struct ft_session *session, const struct ft_piece *piece);
+
+/* The peer broke the framing rules, or left without a close frame: the caller closes the connection,
+ * this sends a close frame before, in case anybody listens. */
+void ft_session_failed(struct ft_session *session);
 
 /* Says that the socket takes bytes again. */
 void ft_session_writable(struct ft_session *session);

@@ -44,12 +44,12 @@ static void admit(struct ft_net *net, int fd)
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    uintptr_t admission = now > loops->connections_max ? FT_ADMITTED_TO_REFUSE : FT_ADMITTED;
+    struct ft_arrival *arrival = ft_arrival_new(net, fd, now > loops->connections_max);
     lws_adopt_desc_t adopt = {
         .vh = net->vhost,
         .fd.sockfd = fd,
         .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
-        .opaque = (void *)admission,
+        .opaque = arrival,
     };
     /* Where it fails it closes the socket, and the WSI_DESTROY that counts down comes as usual. */
     (void)lws_adopt_descriptor_vhost_via_info(&adopt);

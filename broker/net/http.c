@@ -87,7 +87,8 @@ static int on_upgrade(struct lws *wsi)
     struct ft_http_response response = {0};
     ft_buffer_init(&response.body, RESPONSE_MAX);
     bool ok = ft_upgrade_check(wsi, &response, &headers);
-    if (ok && lws_get_opaque_user_data(wsi) == (void *)(uintptr_t)FT_ADMITTED_TO_REFUSE) {
+    const struct ft_arrival *arrival = lws_get_opaque_user_data(wsi);
+    if (ok && arrival->is_over_limit) {
         ft_http_refuse(&response, 503,
                        "this node has as many connections as limits.connections allows");
         headers = "Retry-After: 5\r\n";
@@ -168,6 +169,7 @@ static int on_request(struct ft_net *net, struct lws *wsi)
     }
     int result = respond(wsi, &response, &how);
     ft_buffer_fini(&response.body);
+    ft_arrival_answered(wsi);
     return result == 0 && lws_http_transaction_completed(wsi) ? -1 : result;
 }
 
@@ -183,8 +185,8 @@ int ft_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
         ft_net_enter(ft_net_of(wsi));
         return on_request(ft_net_of(wsi), wsi);
     case LWS_CALLBACK_WSI_DESTROY:
-        if (lws_get_opaque_user_data(wsi)) /* one that was accepted, not a pipe of the library */
-            atomic_fetch_sub(&ft_net_of(wsi)->loops->connections, 1);
+        atomic_fetch_sub(&ft_net_of(wsi)->loops->connections, 1);
+        ft_arrival_free(lws_get_opaque_user_data(wsi));
         return 0;
     default:
         return 0;

@@ -18,10 +18,11 @@
 /* Connections that wait to be accepted; the kernel caps it (net.core.somaxconn). */
 #define BACKLOG 4096
 
-/* Descriptors that are not connections: what the process begins with and what libraries open … */
-#define FILES_RESERVED 24
-/* … and what a loop needs: epoll, eventfds, libuv's signal pipe, libwebsockets' pipe. */
-#define FILES_PER_WORKER 12
+/* Descriptors that are not connections: what the process begins with and what libraries open (9 were
+ * counted) … */
+#define FILES_RESERVED 16
+/* … and what a loop needs: epoll, eventfds, libwebsockets' pipe and its /dev/urandom (6 counted). */
+#define FILES_PER_WORKER 8
 /* Connections over the limit that are heard, so that they get their 503. */
 #define REFUSALS_MAX 64
 

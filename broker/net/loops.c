@@ -18,8 +18,6 @@
 #define HEADERS_MAX 1024
 /* Longest request line and headers together. */
 #define HEADER_BYTES 8192
-/* Seconds that an idle HTTP connection is kept. */
-#define KEEPALIVE_S 60
 /* The largest single send; what it does not take is copied by libwebsockets. Must not change while a
  * TLS write is retried, so it is a constant. */
 #define TX_BYTES (1024 * 1024)
@@ -116,6 +114,7 @@ static void on_tick(uv_timer_t *timer)
     struct ft_net *net = timer->data;
     ft_net_enter(net);
     ft_worker_tick(net->worker);
+    ft_arrivals_tick(net);
     ft_accept_retry(net);
     check_stop(net);
 }
@@ -152,8 +151,6 @@ static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index)
         .foreign_loops = foreign,
         .user = net,
         .retry_and_idle_policy = &no_pings,
-        .timeout_secs = loops->options.header_timeout_s,
-        .keepalive_timeout = KEEPALIVE_S,
         .max_http_header_data = HEADER_BYTES,
         .max_http_header_pool = HEADERS_MAX,
         .pt_serv_buf_size = FT_RX_BYTES + LWS_PRE,

@@ -17,10 +17,14 @@
  * Memory per connection does not grow with it, see lws_memory.c. */
 #define FT_RX_BYTES 65536
 
-/* How a connection was accepted; libwebsockets carries it as the wsi's opaque data. */
-enum ft_admission {
-    FT_ADMITTED = 1,
-    FT_ADMITTED_TO_REFUSE = 2 /* over limits.connections: it may ask for anything but an upgrade */
+/*
+ * A connection that is not a WebSocket (yet): it has a time for its request, and may be there only to
+ * be refused. libwebsockets carries it as the wsi's opaque data, NULL once it is upgraded.
+ */
+struct ft_arrival {
+    struct ft_wheel_timer timer;
+    int fd;
+    bool is_over_limit; /* of limits.connections: anything but an upgrade is answered */
 };
 
 struct ft_listener {
@@ -49,6 +53,7 @@ struct ft_net {
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct ft_accepter *accepters; /* one for each listener */
+    struct ft_wheel arrivals;      /* timers of struct ft_arrival */
     bool in_turn;
     bool is_stopping;
     uint64_t stop_at_ms;  /* monotonic */
@@ -89,6 +94,13 @@ bool ft_limits_settle(struct ft_loops *loops, char error[FT_LOOPS_ERROR_MAX]);
 void ft_accept_start(struct ft_net *net);
 void ft_accept_retry(struct ft_net *net); /* every tick */
 void ft_accept_stop(struct ft_net *net);
+
+/* arrival.c: the time that connections have for their requests. */
+struct ft_arrival *ft_arrival_new(struct ft_net *net, int fd, bool is_over_limit);
+void ft_arrival_answered(struct lws *wsi); /* a request was: the next one may take its time */
+void ft_arrival_upgraded(struct lws *wsi);
+void ft_arrival_free(struct ft_arrival *arrival);
+void ft_arrivals_tick(struct ft_net *net);
 
 /* ws.c, http.c: libwebsockets' callbacks. */
 int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

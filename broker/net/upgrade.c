@@ -18,7 +18,12 @@ const char *ft_header(struct lws *wsi, enum lws_token_indexes token, char *out, 
     int len = lws_hdr_total_length(wsi, token);
     if (len == 0)
         return "";
-    return len < size && lws_hdr_copy(wsi, out, size, token) >= 0 ? out : NULL;
+    if (len >= size || lws_hdr_copy(wsi, out, size, token) < 0)
+        return NULL;
+    /* White space around a value is not part of it (RFC 9110 section 5.5). */
+    while (len > 0 && (out[len - 1] == ' ' || out[len - 1] == '\t'))
+        out[--len] = '\0';
+    return out + strspn(out, " \t");
 }
 
 /* Walks a comma-separated list of tokens: returns the next one, cut out of `*rest`, or NULL. */

@@ -9,6 +9,8 @@
 #include "broker/net/private.h"
 #include "protocol/ws_frame.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 static enum ft_write_result conn_write(void *context, struct ft_slice frames)
@@ -29,6 +31,16 @@ static void conn_pause(void *context, bool paused)
         lws_cancel_service(lws_get_context(conn->wsi));
 }
 
+static uint64_t conn_silence_ms(void *context)
+{
+    struct ft_ws_conn *conn = context;
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    if (getsockopt(lws_get_socket_fd(conn->wsi), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return 0; /* the next write or read will say what is wrong */
+    return info.tcpi_last_data_recv;
+}
+
 static void conn_kill(void *context)
 {
     struct ft_ws_conn *conn = context;
@@ -42,6 +54,7 @@ static void conn_kill(void *context)
 static const struct ft_conn_ops conn_ops = {
     .write = conn_write,
     .pause = conn_pause,
+    .silence_ms = conn_silence_ms,
     .kill = conn_kill,
 };
 
@@ -50,6 +63,7 @@ static void on_established(struct ft_net *net, struct ft_ws_conn *conn, struct l
     const struct lws_protocols *protocol = lws_get_protocol(wsi);
     conn->wsi = wsi;
     conn->is_open = true;
+    ft_arrival_upgraded(wsi);
     ft_session_open(&conn->session, net->worker, (enum ft_encoding)protocol->id, &conn_ops, conn);
 }
 
@@ -65,11 +79,13 @@ int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
         return 0;
     case LWS_CALLBACK_RECEIVE:
         ft_net_enter(ft_net_of(wsi));
-        ft_session_receive(&conn->session, ft_slice(in, len), !lws_frame_is_binary(wsi),
-                           lws_is_first_fragment(wsi), lws_is_final_fragment(wsi));
-        return 0;
-    case LWS_CALLBACK_RECEIVE_PONG:
-        ft_session_heard(&conn->session);
+        ft_session_receive(&conn->session, &(struct ft_piece){
+                                               .bytes = ft_slice(in, len),
+                                               .to_come = lws_remaining_packet_payload(wsi),
+                                               .is_text = !lws_frame_is_binary(wsi),
+                                               .is_first = lws_is_first_fragment(wsi),
+                                               .is_last = lws_is_final_fragment(wsi),
+                                           });
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         ft_net_enter(ft_net_of(wsi));
@@ -81,6 +97,11 @@ int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
         answer = ft_ws_close_read(ft_slice(in, len), &code);
         ft_session_peer_closed(&conn->session, answer ? answer : code);
         return -1;
+    case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL: /* about to be closed, for whatever reason */
+        ft_net_enter(ft_net_of(wsi));
+        if (conn && conn->is_open)
+            ft_session_failed(&conn->session);
+        return 0;
     case LWS_CALLBACK_CLOSED:
         ft_net_enter(ft_net_of(wsi));
         if (conn && conn->is_open)

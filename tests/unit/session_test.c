@@ -15,6 +15,7 @@ struct fake {
     char sent[64 * 1024]; /* payloads, a line each; a close frame as "close CODE" */
     size_t sent_len;
     uint32_t writes;
+    uint64_t silence_ms;
     bool is_full, is_paused, is_killed;
 };
 
@@ -64,7 +65,12 @@ static void fake_kill(void *conn)
     ((struct fake *)conn)->is_killed = true;
 }
 
-static const struct ft_conn_ops fake_ops = {fake_write, fake_pause, fake_kill};
+static uint64_t fake_silence_ms(void *conn)
+{
+    return ((struct fake *)conn)->silence_ms;
+}
+
+static const struct ft_conn_ops fake_ops = {fake_write, fake_pause, fake_silence_ms, fake_kill};
 
 static void count_wake(void *loops, uint32_t index)
 {
@@ -130,7 +136,10 @@ TestSuite(session, .init = setup, .fini = teardown);
 
 static void receive(int i, const char *text)
 {
-    ft_session_receive(&fakes[i].session, ft_slice_str(text), true, true, true);
+    ft_session_receive(&fakes[i].session, &(struct ft_piece){.bytes = ft_slice_str(text),
+                                                             .is_text = true,
+                                                             .is_first = true,
+                                                             .is_last = true});
 }
 
 /* A turn in which session `i` sends one message. */
@@ -245,7 +254,10 @@ Test(session, pieces_of_a_message_are_put_together)
     struct ft_session *session = &fakes[0].session;
     begin_turn(hub->workers[0]);
     for (size_t i = 0; text[i]; i++)
-        ft_session_receive(session, ft_slice(text + i, 1), true, i == 0, text[i + 1] == '\0');
+        ft_session_receive(session, &(struct ft_piece){.bytes = ft_slice(text + i, 1),
+                                                       .is_text = true,
+                                                       .is_first = i == 0,
+                                                       .is_last = text[i + 1] == '\0'});
     end_turn(hub->workers[0]);
     assert_sent(0, "{\"op\":\"ok\",\"id\":7}\n");
 }
@@ -259,12 +271,25 @@ Test(session, a_message_past_the_limit_closes_with_1009)
     assert_sent(0, "close 1009\n");
 }
 
+Test(session, a_frame_that_announces_too_much_is_not_waited_for)
+{
+    begin_turn(hub->workers[0]);
+    ft_session_receive(&fakes[0].session, &(struct ft_piece){.bytes = ft_slice_str("{"),
+                                                             .to_come = UINT64_C(1) << 62,
+                                                             .is_text = true,
+                                                             .is_first = true});
+    end_turn(hub->workers[0]);
+    assert_sent(0, "close 1009\n");
+}
+
 Test(session, invalid_utf8_closes_with_1007_and_the_wrong_kind_with_1003)
 {
     say(0, "{\"op\":\"ping\",\"x\":\"\xc3\x28\"}");
     assert_sent(0, "close 1007\n");
     begin_turn(hub->workers[0]);
-    ft_session_receive(&fakes[1].session, ft_slice_str("\x80"), false, true, true);
+    ft_session_receive(
+        &fakes[1].session,
+        &(struct ft_piece){.bytes = ft_slice_str("\x80"), .is_first = true, .is_last = true});
     end_turn(hub->workers[0]);
     assert_sent(1, "close 1003\n");
 }
@@ -355,6 +380,8 @@ static void pass_seconds(uint32_t seconds)
 {
     for (uint32_t i = 0; i < seconds * 1000 / FT_WHEEL_TICK_MS; i++) {
         begin_turn(hub->workers[0]);
+        for (int k = 0; k < SESSIONS; k++)
+            fakes[k].silence_ms += FT_WHEEL_TICK_MS;
         ft_worker_tick(hub->workers[0]);
         end_turn(hub->workers[0]);
     }
@@ -366,13 +393,28 @@ Test(session, silence_is_pinged_and_then_closed_with_4408)
     assert_sent(0, "");
     pass_seconds(2);
     assert_sent(0, "ping\n");
-    ft_session_heard(&fakes[1].session);
+    fakes[1].silence_ms = 0; /* a PONG, or anything else */
     pass_seconds(PING_S);
     assert_sent(0, "close 4408\n");
     cr_assert_not(fakes[1].session.is_ending, "who answers stays");
     cr_assert_not(fakes[0].is_killed);
     pass_seconds(3);
     cr_assert(fakes[0].is_killed, "who does not answer the close frame either is killed");
+}
+
+Test(session, who_answers_every_ping_at_once_stays_for_good)
+{
+    uint32_t pings = 0;
+    for (uint32_t second = 0; second < 20 * PING_S; second++) {
+        pass_seconds(1);
+        if (fakes[0].sent_len == 0)
+            continue;
+        assert_sent(0, "ping\n");
+        fakes[0].silence_ms = 0;
+        pings++;
+    }
+    cr_assert_geq(pings, 18);
+    cr_assert_leq(pings, 20);
 }
 
 Test(session, the_peers_close_is_answered_after_what_it_sent)
