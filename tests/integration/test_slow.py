@@ -76,6 +76,23 @@ def test_what_a_slow_reader_got_has_no_holes(bounded, clients):
     slow.close()
 
 
+def test_a_reader_that_comes_back_too_late_for_the_journal_is_let_go(start, clients, encoding,
+                                                                     workers):
+    settings = {"limits.queue": 64 << 20, "journal.size": 1 << 20}
+    broker = start(settings=settings, workers=workers)
+    slow = Echo(broker.address, encoding, receive_buffer=4096)
+    publisher = clients(broker, "json")
+    for n in range(200):  # 12 MB: within the queue's bound, far beyond the journal's
+        publisher.pub(slow.topic, [n, TEXT_60K])
+    ended, taken = how_it_ended(slow)
+    assert ended == 4508 and 0 < taken < 200 * len(TEXT_60K)
+    healthy = clients(broker, encoding)
+    healthy.sub("after")
+    publisher.pub("after", "all is well")
+    assert healthy.next_msg()["data"] == "all is well"
+    slow.close()
+
+
 def test_a_reader_that_pauses_within_its_bound_loses_nothing(bounded, clients, encoding):
     slow = Echo(bounded.address, encoding, receive_buffer=4096)
     publisher = clients(bounded, "json")
