@@ -51,24 +51,3 @@ uint8_t *ft_buffer_reserve(struct ft_buffer *buffer, size_t n)
         grow(buffer, buffer->len + n);
     return buffer->ptr + buffer->len;
 }
-
-void ft_buffer_add(struct ft_buffer *buffer, const void *bytes, size_t n)
-{
-    if (n == 0)
-        return;
-    uint8_t *at = ft_buffer_reserve(buffer, n);
-    if (!at)
-        return;
-    memcpy(at, bytes, n);
-    buffer->len += n;
-}
-
-void ft_buffer_add_byte(struct ft_buffer *buffer, uint8_t byte)
-{
-    ft_buffer_add(buffer, &byte, 1);
-}
-
-void ft_buffer_add_str(struct ft_buffer *buffer, const char *text)
-{
-    ft_buffer_add(buffer, text, strlen(text));
-}

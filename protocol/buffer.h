@@ -30,9 +30,27 @@ void ft_buffer_clear(struct ft_buffer *buffer);
  * adds to `len` what it then really wrote. */
 uint8_t *ft_buffer_reserve(struct ft_buffer *buffer, size_t n);
 
-void ft_buffer_add(struct ft_buffer *buffer, const void *bytes, size_t n);
-void ft_buffer_add_byte(struct ft_buffer *buffer, uint8_t byte);
-void ft_buffer_add_str(struct ft_buffer *buffer, const char *text);
+static inline void ft_buffer_add(struct ft_buffer *buffer, const void *bytes, size_t n)
+{
+    if (n == 0)
+        return;
+    uint8_t *at = n <= buffer->cap_ - buffer->len && !buffer->failed ? buffer->ptr + buffer->len
+                                                                     : ft_buffer_reserve(buffer, n);
+    if (!at)
+        return;
+    memcpy(at, bytes, n);
+    buffer->len += n;
+}
+
+static inline void ft_buffer_add_byte(struct ft_buffer *buffer, uint8_t byte)
+{
+    ft_buffer_add(buffer, &byte, 1);
+}
+
+static inline void ft_buffer_add_str(struct ft_buffer *buffer, const char *text)
+{
+    ft_buffer_add(buffer, text, strlen(text));
+}
 
 /* Lends the content until the next call. */
 static inline struct ft_slice ft_buffer_slice(const struct ft_buffer *buffer)

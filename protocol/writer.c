@@ -91,8 +91,9 @@ void ft_write_key(struct ft_writer *writer, const char *key)
     int top = writer->depth_ - 1;
     if (writer->left_[top] < writer->all_[top])
         ft_buffer_add_byte(writer->out, ',');
-    ft_json_add_quoted(writer->out, ft_slice_str(key));
-    ft_buffer_add_byte(writer->out, ':');
+    ft_buffer_add_byte(writer->out, '"'); /* keys are ours: nothing in them wants an escape */
+    ft_buffer_add_str(writer->out, key);
+    ft_buffer_add(writer->out, "\":", 2);
 }
 
 void ft_write_str(struct ft_writer *writer, struct ft_slice text)
@@ -109,9 +110,8 @@ void ft_write_uint(struct ft_writer *writer, uint64_t value)
 {
     begin_value(writer);
     if (is_json(writer)) {
-        char text[24];
-        int n = snprintf(text, sizeof(text), "%" PRIu64, value);
-        ft_buffer_add(writer->out, text, (size_t)n);
+        char text[FT_UINT_TEXT_MAX];
+        ft_buffer_add(writer->out, text, ft_uint_print(value, text));
     } else {
         msgpack_packer packer = ft_msgpack_out(writer->out);
         msgpack_pack_uint64(&packer, value);

@@ -10,13 +10,16 @@
 
 /* A frame that belongs to one session. */
 struct ft_own_frame {
-    struct ft_own_frame *next; /* among those lent */
+    struct ft_own_frame *next; /* among those lent, or free */
     uint32_t len;
+    bool is_small;
     uint8_t bytes[];
 };
 
 /* 1 | pointer; user-space pointers have their top bit clear on every platform that we build for. */
-#define OWN_FLAG    (UINT64_C(1) << 63)
+#define OWN_FLAG (UINT64_C(1) << 63)
+/* Spare nodes and frames that are kept: what a busy turn of a few thousand sessions needs. */
+#define SPARES_MAX  4096
 #define OFFSET_MASK ((UINT64_C(1) << FT_OFFSET_BITS) - 1)
 
 _Static_assert(sizeof(struct ft_outbox_node) == 64, "a node is a cache line");
@@ -53,23 +56,65 @@ void ft_outbox_pool_init(struct ft_outbox_pool *pool, size_t flush_bytes)
     pool->scratch_ = ft_alloc(flush_bytes);
 }
 
+/* An `ok` with its position takes 60 bytes and comes once a publish: such frames are kept for the
+ * next one. */
+#define SMALL_FRAME 104
+
+static struct ft_own_frame *own_take(struct ft_outbox_pool *pool, size_t n)
+{
+    struct ft_own_frame *frame = pool->small_;
+    if (n <= SMALL_FRAME && frame) {
+        pool->small_ = frame->next;
+        pool->smalls_--;
+    } else {
+        frame = ft_alloc(sizeof(*frame) + (n > SMALL_FRAME ? n : SMALL_FRAME));
+        frame->is_small = n <= SMALL_FRAME;
+    }
+    frame->len = (uint32_t)n;
+    return frame;
+}
+
+static void own_give(struct ft_outbox_pool *pool, struct ft_own_frame *frame)
+{
+    if (!frame->is_small) {
+        free(frame);
+        return;
+    }
+    frame->next = pool->small_;
+    pool->small_ = frame;
+    pool->smalls_++;
+}
+
+/* Frees spare nodes and small frames, but for so many of each. */
+static void trim(struct ft_outbox_pool *pool, uint32_t keep)
+{
+    while (pool->nodes_ > keep) {
+        struct ft_outbox_node *node = pool->free_;
+        pool->free_ = node->next;
+        pool->nodes_--;
+        free(node);
+    }
+    while (pool->smalls_ > keep) {
+        struct ft_own_frame *frame = pool->small_;
+        pool->small_ = frame->next;
+        pool->smalls_--;
+        free(frame);
+    }
+}
+
 static void free_lent(struct ft_outbox_pool *pool)
 {
     while (pool->lent_) {
         struct ft_own_frame *frame = pool->lent_;
         pool->lent_ = frame->next;
-        free(frame);
+        own_give(pool, frame);
     }
 }
 
 void ft_outbox_pool_fini(struct ft_outbox_pool *pool)
 {
     free_lent(pool);
-    while (pool->free_) {
-        struct ft_outbox_node *node = pool->free_;
-        pool->free_ = node->next;
-        free(node);
-    }
+    trim(pool, 0);
     free(pool->scratch_);
 }
 
@@ -77,13 +122,7 @@ void ft_outbox_pool_end_turn(struct ft_outbox_pool *pool)
 {
     free_lent(pool);
     pool->last_count_ = 0;
-    /* Nodes beyond what a busy turn of a thousand sessions needs go back to the system. */
-    while (pool->nodes_ > 4096) {
-        struct ft_outbox_node *node = pool->free_;
-        pool->free_ = node->next;
-        pool->nodes_--;
-        free(node);
-    }
+    trim(pool, SPARES_MAX);
 }
 
 static struct ft_outbox_node *node_take(struct ft_outbox_pool *pool)
@@ -139,8 +178,7 @@ void ft_outbox_push_run(struct ft_outbox *outbox, struct ft_outbox_pool *pool, u
 
 uint8_t *ft_outbox_push_bytes(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
 {
-    struct ft_own_frame *frame = ft_alloc(sizeof(*frame) + n);
-    frame->len = (uint32_t)n;
+    struct ft_own_frame *frame = own_take(pool, n);
     outbox->bytes += n;
     push(outbox, pool, (uint64_t)(uintptr_t)frame | OWN_FLAG);
     return frame->bytes;
@@ -287,7 +325,7 @@ void ft_outbox_clear(struct ft_outbox *outbox, struct ft_outbox_pool *pool)
     while (outbox->first) {
         uint64_t item = outbox->first->items[outbox->first->begin];
         if (!is_run(item))
-            free(item_own(item));
+            own_give(pool, item_own(item));
         pop(outbox, pool);
     }
     outbox->bytes = 0;

@@ -37,8 +37,10 @@ struct ft_outbox_pool {
     struct ft_outbox_node *free_;
     uint32_t nodes_;
     uint8_t *scratch_;
-    size_t scratch_len_;        /* most bytes of one gathering */
-    struct ft_own_frame *lent_; /* own frames of the last gathering, which may still be lent */
+    size_t scratch_len_;         /* most bytes of one gathering */
+    struct ft_own_frame *lent_;  /* own frames of the last gathering, which may still be lent */
+    struct ft_own_frame *small_; /* free ones, of a size that fits most replies */
+    uint32_t smalls_;
     /* The last gathering, to be used again for an outbox with the same content. */
     uint64_t last_items_[FT_OUTBOX_NODE_ITEMS];
     uint32_t last_count_; /* 0: it cannot be used again */

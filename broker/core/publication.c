@@ -8,6 +8,7 @@
 
 #include "broker/base/alloc.h"
 #include "protocol/base64.h"
+#include "protocol/number.h"
 #include "protocol/transcode.h"
 #include "protocol/ws_frame.h"
 
@@ -38,15 +39,7 @@ static uint8_t *put_slice(uint8_t *at, struct ft_slice bytes)
 
 static uint8_t *put_decimal(uint8_t *at, uint64_t value)
 {
-    uint8_t digits[20];
-    size_t n = 0;
-    do {
-        digits[n++] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    while (n > 0)
-        *at++ = digits[--n];
-    return at;
+    return at + ft_uint_print(value, at);
 }
 
 /* A valid topic holds no control characters, so two characters need an escape. */

@@ -151,6 +151,18 @@ static void check_bounds(struct ft_session *s)
                      s->is_blocked && s->outbox.bytes > queue / 2 && !s->is_ending);
 }
 
+/* What it has still to get is not kept any more. Nothing behind it may be sent instead, but for a close
+ * frame, which an ending session has lost now, too. */
+static void end_lost(struct ft_session *s)
+{
+    static const char reason[] = "slow consumer: what was unsent is not kept any more";
+    ft_outbox_clear(&s->outbox, &s->worker->pool);
+    if (s->is_ending)
+        ft_reply_close(s, 4508, reason);
+    else
+        ft_session_end(s, 4508, reason);
+}
+
 void ft_session_flush(struct ft_session *s)
 {
     struct ft_worker *w = s->worker;
@@ -161,7 +173,7 @@ void ft_session_flush(struct ft_session *s)
         if (gathered == FT_GATHERED_NOTHING)
             break;
         if (gathered == FT_GATHERED_LOST) {
-            ft_session_end(s, 4508, "slow consumer: what was unsent is not kept any more");
+            end_lost(s);
             continue;
         }
         enum ft_write_result result = s->ops->write(s->conn, bytes);

@@ -297,6 +297,7 @@ void ft_worker_tick(struct ft_worker *w)
 
 void ft_worker_end_all(struct ft_worker *w, uint16_t close_code, const char *reason)
 {
+    ft_worker_settle(w); /* what was accepted is delivered before the close frames */
     for (struct ft_session *s = w->sessions; s; s = s->next)
         ft_session_end(s, close_code, reason);
 }

@@ -67,6 +67,16 @@ static void on_established(struct ft_net *net, struct ft_ws_conn *conn, struct l
     ft_session_open(&conn->session, net->worker, (enum ft_encoding)protocol->id, &conn_ops, conn);
 }
 
+/* The library gives up on a connection, mostly because framing rules were broken. What follows on it
+ * makes no sense any more, the answer to a close frame included, so nobody waits for that. */
+static void on_failed(struct ft_ws_conn *conn)
+{
+    if (conn->session.is_ending)
+        return;
+    ft_session_failed(&conn->session);
+    shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR);
+}
+
 int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                    size_t len)
 {
@@ -100,7 +110,7 @@ int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
     case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL: /* about to be closed, for whatever reason */
         ft_net_enter(ft_net_of(wsi));
         if (conn && conn->is_open)
-            ft_session_failed(&conn->session);
+            on_failed(conn);
         return 0;
     case LWS_CALLBACK_CLOSED:
         ft_net_enter(ft_net_of(wsi));

@@ -361,6 +361,22 @@ Test(session, who_reads_late_gets_everything_in_order)
     }
 }
 
+Test(session, who_missed_what_the_journal_has_dropped_is_told_so)
+{
+    say(0, "{\"op\":\"sub\",\"topics\":[\"a\"]}");
+    fakes[0].is_full = true;
+    say(1, "{\"op\":\"pub\",\"topic\":\"a\",\"data\":1}");
+    say(1, "{\"op\":\"pub\",\"topic\":\"a\",\"data\":2}");
+    while (ft_journal_tail(journal) < 2)
+        say(1, "{\"op\":\"pub\",\"topic\":\"b\",\"data\":\"what pushes the others out\"}");
+    fakes[0].is_full = false;
+    fakes[0].sent_len = 0;
+    begin_turn(hub->workers[0]);
+    ft_session_writable(&fakes[0].session);
+    end_turn(hub->workers[0]);
+    assert_sent(0, "close 4508\n");
+}
+
 Test(session, who_does_not_read_its_replies_is_not_read_either)
 {
     fakes[0].is_full = true;
@@ -460,6 +476,16 @@ Test(workers, a_sleeping_worker_with_subscribers_is_woken_and_delivers)
     begin_turn(hub->workers[1]);
     end_turn(hub->workers[1]);
     assert_sent(1, MSG("a", "2", "2"));
+}
+
+Test(workers, what_was_accepted_is_delivered_before_everybody_is_sent_away)
+{
+    say(1, "{\"op\":\"sub\",\"topics\":[\"a\"]}");
+    say(0, "{\"op\":\"pub\",\"id\":1,\"topic\":\"a\",\"data\":1}");
+    begin_turn(hub->workers[1]);
+    ft_worker_end_all(hub->workers[1], 1001, "the broker is shutting down");
+    end_turn(hub->workers[1]);
+    assert_sent(1, MSG("a", "1", "1") "close 1001\n");
 }
 
 Test(workers, a_publisher_waits_for_a_slow_worker_instead_of_losing_anything)
