@@ -147,10 +147,12 @@ bool ft_filter_covers(struct ft_slice wide, struct ft_slice narrow)
 {
     if (begins_with_wildcard(wide) && ft_topic_is_reserved(narrow))
         return false;
-    /* There is no topic without a level, so "#" is no more than "+/#" and that covers it. Deeper
-     * down it is more: "a/#" matches "a", which "a/+/#" does not. */
+    /* A `#` stands for no level too, except where that would leave the empty name, which is no
+     * topic: "#" is no more than "+/#", and "/#" no more than "/+/#". */
     if (ft_slice_equal(narrow, ft_slice_str("#")))
         narrow = ft_slice_str("+/#");
+    else if (ft_slice_equal(narrow, ft_slice_str("/#")))
+        narrow = ft_slice_str("/+/#");
 
     struct ft_slice allow, ask;
     size_t wide_at = 0, narrow_at = 0;
