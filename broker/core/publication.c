@@ -18,6 +18,8 @@
 #define JSON_FIXED_MAX 80
 /* The same in MessagePack: map header, five keys, op, three headers of 5 bytes, uint64. */
 #define MSGPACK_FIXED_MAX 64
+/* What comes after the stream's name and its point: digits, and the end of the JSON text. */
+#define TAIL_MAX (FT_OFFSET_DIGITS_MAX + 2)
 /* How much longer data can get in the other encoding: a control character of one byte becomes
  * \u00XX; everything else grows less. */
 #define TRANSCODED_MAX(n) (6 * (n) + 64)
@@ -165,10 +167,12 @@ struct ft_publication *ft_publication_build(void *memory, size_t size,
     uint8_t *payload = put_slice(topic, spec->topic) + FT_WS_SERVER_HEADER_MAX;
     struct layout l = {.at = payload};
     lay(spec->encoding, &l, spec->topic, spec->data, spec->at_ms, spec->stream);
+    size_t used = (size_t)(l.at - base) + TAIL_MAX;
+    FT_ASSERT(used <= size);
     *p = (struct ft_publication){
         .at_ms = spec->at_ms,
         .accepted_s = spec->accepted_s,
-        .size_ = (uint32_t)size,
+        .size_ = (uint32_t)((used + 7) & ~(size_t)7),
         .data_at_ = (uint32_t)(l.data - base),
         .data_len_ = (uint32_t)spec->data.bytes.len,
         .payload_at_ = (uint32_t)(payload - base),

@@ -63,8 +63,8 @@ struct ft_publication_spec {
 /* Returns an upper bound of the bytes that such a publication takes, a multiple of 8. */
 size_t ft_publication_size(const struct ft_publication_spec *spec);
 
-/* Lays a publication out in `memory` of `size` bytes (from ft_publication_size()), all but its
- * offset. */
+/* Lays a publication out in `memory` of `size` bytes (from ft_publication_size()), all but its offset.
+ * It takes `size_` of them; the rest is free again. */
 struct ft_publication *ft_publication_build(void *memory, size_t size,
                                             const struct ft_publication_spec *spec);
 

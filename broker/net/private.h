@@ -73,8 +73,9 @@ struct ft_loops {
 /* A WebSocket connection: libwebsockets' user data of one, zeroed by it. */
 struct ft_ws_conn {
     struct lws *wsi;
-    struct ft_session session;
+    int fd;
     bool is_open;
+    struct ft_session session;
 };
 
 /* Notes that an event is about to be handled. Every way into a turn calls it first. */

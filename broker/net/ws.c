@@ -2,9 +2,10 @@
  * WebSocket connections: libwebsockets' events become calls of the session, and the session's wishes
  * become raw writes. No meaning lives here. The worker's thread.
  *
- * What is written are whole frames, header included (LWS_WRITE_RAW), directly at the end of the turn
- * and not from a WRITEABLE callback: two epoll_ctl calls less for each delivery. When the socket takes
- * only part, libwebsockets keeps the rest and sends it before anything later; we stop until it calls.
+ * What is written are whole frames, header included, directly at the end of the turn and not from a
+ * WRITEABLE callback: two epoll_ctl calls less for each delivery. The socket is tried first; what it
+ * does not take, libwebsockets keeps (LWS_WRITE_RAW) and sends before anything later, and we stop until
+ * it calls.
  */
 #include "broker/net/private.h"
 #include "protocol/ws_frame.h"
@@ -16,6 +17,13 @@
 static enum ft_write_result conn_write(void *context, struct ft_slice frames)
 {
     struct ft_ws_conn *conn = context;
+    if (!lws_partial_buffered(conn->wsi)) {
+        ssize_t n = send(conn->fd, frames.ptr, frames.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n == (ssize_t)frames.len)
+            return FT_WRITE_DONE;
+        if (n > 0)
+            frames = ft_slice(frames.ptr + n, frames.len - (size_t)n);
+    }
     /* The library does not change what it writes raw; its type only says so. */
     unsigned char *bytes = (unsigned char *)(uintptr_t)frames.ptr;
     if (lws_write(conn->wsi, bytes, frames.len, LWS_WRITE_RAW) < 0)
@@ -36,7 +44,7 @@ static uint64_t conn_silence_ms(void *context)
     struct ft_ws_conn *conn = context;
     struct tcp_info info;
     socklen_t len = sizeof(info);
-    if (getsockopt(lws_get_socket_fd(conn->wsi), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
         return 0; /* the next write or read will say what is wrong */
     return info.tcpi_last_data_recv;
 }
@@ -47,7 +55,7 @@ static void conn_kill(void *context)
     /* A dead socket is closed by libwebsockets itself, on its own terms, in the next turn; it must be
      * listened to for that. */
     lws_rx_flow_control(conn->wsi, 1);
-    shutdown(lws_get_socket_fd(conn->wsi), SHUT_RDWR);
+    shutdown(conn->fd, SHUT_RDWR);
     lws_callback_on_writable(conn->wsi);
 }
 
@@ -62,6 +70,7 @@ static void on_established(struct ft_net *net, struct ft_ws_conn *conn, struct l
 {
     const struct lws_protocols *protocol = lws_get_protocol(wsi);
     conn->wsi = wsi;
+    conn->fd = lws_get_socket_fd(wsi);
     conn->is_open = true;
     ft_arrival_upgraded(wsi);
     ft_session_open(&conn->session, net->worker, (enum ft_encoding)protocol->id, &conn_ops, conn);
@@ -74,7 +83,7 @@ static void on_failed(struct ft_ws_conn *conn)
     if (conn->session.is_ending)
         return;
     ft_session_failed(&conn->session);
-    shutdown(lws_get_socket_fd(conn->wsi), SHUT_WR);
+    shutdown(conn->fd, SHUT_WR);
 }
 
 int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
