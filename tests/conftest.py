@@ -10,7 +10,7 @@ from support.broker import Broker
 from support.client import Client
 from support.raw import RawClient
 
-TEST_S = 60  # far above the slowest test; what hangs should say so before the runner's patience ends
+TEST_S = 60  # far above the slowest test: what hangs should say where it hangs
 
 _numbers = itertools.count(1)
 

@@ -165,7 +165,7 @@ def test_a_pipe_that_closes_ends_sub_quietly(broker, connect, topic):
     ('{"a": [1, 2]}', {"a": [1, 2]}), ("text", "text"), ("two words", "two words"), ("", ""),
     ("{not json", "{not json"), ("01", "01"), ("é", "é"), ("NaN", "NaN"), ("1 2", "1 2"),
 ])
-def test_pub_sends_json_where_it_parses_and_else_a_string(fantail, connect, topic, speech, text, data):
+def test_pub_sends_json_where_it_parses_else_a_string(fantail, connect, topic, speech, text, data):
     client = connect("json")
     client.sub(topic)
     result = fantail(*speech, "pub", topic, text)

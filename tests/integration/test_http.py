@@ -149,8 +149,10 @@ def test_thousands_of_headers_are_refused_or_ignored(broker, raw):
 @pytest.mark.parametrize("junk", [
     b"\x00\x01\x02\x03\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     b"\r\n\r\n\r\n\r\n", b"GET\r\n\r\n", b"GET /healthz\r\n\r\n", b"GET /healthz HTTP/9.9\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\xff" * 4096, b"GET /healthz%00 HTTP/1.1\r\n\r\n", b"GET /healthz HTTP/1.1\nHost: x\n\n",
-], ids=["binary", "tls", "blank", "no path", "no version", "http 9", "http 2", "ff", "nul", "bare lf"])
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\xff" * 4096,
+    b"GET /healthz%00 HTTP/1.1\r\n\r\n", b"GET /healthz HTTP/1.1\nHost: x\n\n",
+], ids=["binary", "tls", "blank", "no path", "no version", "http 9", "http 2", "ff", "nul",
+        "bare lf"])
 def test_junk_harms_nobody(broker, raw, junk):
     connection = raw(broker)
     try:

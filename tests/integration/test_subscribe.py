@@ -104,7 +104,7 @@ def test_a_hash_alone_gets_every_topic_but_the_brokers_own(connect, encoding, pu
 @pytest.mark.parametrize("count", [2, 5])
 def test_overlapping_filters_deliver_once(connect, encoding, publisher, topic, end, count):
     client = connect(encoding)
-    filters = [f"{topic}/x", f"{topic}/#", f"{topic}/+", "+/+/+/x", f"t/#"][:count]
+    filters = [f"{topic}/x", f"{topic}/#", f"{topic}/+", "+/+/+/x", "t/#"][:count]
     for each in filters:
         client.sub(each)
     client.sub(*filters)

@@ -1,4 +1,4 @@
-"""A broker as a process: started with options, read by its lines, stopped and judged by its exit."""
+"""A broker as a process: started with options, read by its lines, judged by its exit."""
 
 import os
 import queue

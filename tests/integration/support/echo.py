@@ -1,4 +1,4 @@
-"""An echo made of publish and subscribe, on a raw connection: what it says comes back as a `msg`."""
+"""An echo made of publish and subscribe, on a raw connection: what it says comes back."""
 
 import itertools
 import os
@@ -70,7 +70,7 @@ class Echo(RawClient):
         self.wait_gone()
 
     def expect_failed(self):
-        """Sees the connection fail as RFC 6455 section 7.1.7 has it: a CLOSE 1002 or just the end."""
+        """Sees the connection fail (RFC 6455 section 7.1.7): a CLOSE 1002, or just the end."""
         try:
             while (got := self.read_frame()).opcode != CLOSE:
                 pass

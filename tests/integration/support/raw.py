@@ -1,4 +1,4 @@
-"""Bytes on a socket: HTTP requests and WebSocket frames built by hand, so that they can be wrong."""
+"""Bytes on a socket: HTTP requests and WebSocket frames built by hand, so as to be wrong."""
 
 import base64
 import hashlib
