@@ -212,6 +212,47 @@ def test_a_refused_request_is_not_a_bad_envelope(connect, encoding):
     assert client.ok({"op": "ping"})
 
 
+COUNTED = {
+    "json": [b"{", b"", b'{"op":"ping"} x', b"5", b"[]", b'{"op":"ping","op":"ping"}', b"[5]",
+             b'{"op":"ping","x":1e400}', b'{"op":"ping","x":"\\ud800"}'],
+    "msgpack": [b"\xc1", b"", b"\x81\xa2op\xa4ping\xc0", b"\x05", b"\x90", b"\x91\x05",
+                b"\x82\xa2op\xa4ping\xa2op\xa4ping", b"\x82\xa2op\xa4ping\xa1x\xd4\x01x"],
+}
+
+
+def test_each_kind_of_bad_envelope_counts(connect, encoding):
+    for bad in COUNTED[encoding]:
+        client = connect(encoding)
+        for _ in range(15):
+            client.send_payload(bad)
+            client.error(400)
+        client.send_payload(bad)
+        assert client.wait_closed() == 4400, bad
+
+
+@pytest.mark.parametrize("request_", [
+    {"op": "nonsense"}, {"op": 5}, {"op": "sub", "topics": "t"}, {"op": "sub", "topics": ["a#"]},
+    {"op": "pub", "topic": "t"}, {"op": "pub", "topic": "t", "b64": "!"}, {"op": "ping", "id": -1},
+    {"op": "pub", "topic": "$x", "data": 1},
+], ids=str)
+def test_an_envelope_that_was_read_well_does_not_count(connect, encoding, request_):
+    client = connect(encoding)
+    for _ in range(20):
+        client.send(request_)
+        assert client.next()["op"] == "error"
+    assert client.ok({"op": "ping"})
+
+
+def test_bad_data_does_not_count(connect, encoding):
+    bad = {"json": b'{"op":"pub","topic":"t","data":1e400}',
+           "msgpack": b"\x83\xa2op\xa3pub\xa5topic\xa1t\xa4data\xd4\x01x"}[encoding]
+    client = connect(encoding)
+    for _ in range(20):
+        client.send_payload(bad)
+        client.error(400)
+    assert client.ok({"op": "ping"})
+
+
 def test_what_was_sent_before_a_bad_envelope_holds(connect, encoding, topic):
     client, publisher = connect(encoding), connect("json")
     client.sub(topic, f"end/{topic}")
