@@ -64,10 +64,4 @@ bool ft_json_pair_end(struct ft_scan *scan, bool *is_last);
  */
 bool ft_json_step_over(struct ft_scan *scan);
 
-/*
- * Says whether the text of a JSON number is an integer of 64 bits: sets `*num` to its magnitude and
- * `*is_negative` where a minus stands before it. A negative one has a magnitude of at most 2^63.
- */
-bool ft_json_integer(struct ft_slice number, bool *is_negative, uint64_t *num);
-
 #endif

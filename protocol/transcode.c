@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "protocol/base64.h"
+#include "protocol/json_number.h"
 #include "protocol/json_scan.h"
 #include "protocol/msgpack_out.h"
 #include "protocol/msgpack_scan.h"
