@@ -206,8 +206,7 @@ void ft_trie_node_remove(struct ft_trie_pool *pool, struct ft_trie_node *node,
     sub->node_ = NULL;
     if (array->count == 1) {
         pool->outside_bytes_ -= array_bytes(array->cap);
-        node->subs.one = array->subs[0];
-        node->subs.one->slot_ = 0;
+        node->subs.one = array->subs[0]; /* its slot is 0 by now, as it has to be */
         free(array);
     } else if (array->count <= array->cap / 4) {
         resize_array(pool, node, array->cap / 2);

@@ -29,27 +29,28 @@ struct ft_subscription {
 };
 
 struct ft_session {
+    /* What a delivery touches comes first: two cache lines. */
     struct ft_worker *worker;
     const struct ft_conn_ops *ops;
     void *conn;
     struct ft_outbox outbox;
     uint64_t
         match; /* serial of the last match that reached it: one delivery, however many filters */
+    uint32_t dirty_at; /* 1 + its place among the worker's dirty sessions, 0: not there */
+    uint8_t encoding;  /* enum ft_encoding */
+    uint8_t paused;    /* FT_PAUSED_… : why nothing is read from it */
+    bool is_blocked;   /* the socket takes nothing more */
+    bool is_ending;    /* a close frame was queued; nothing else is taken in or sent */
+    uint8_t bad_count; /* bad envelopes so far */
+
     struct ft_subscription *subscriptions;
     struct ft_session *next, **link; /* among the worker's */
     struct ft_wheel_timer timer;
     uint8_t *partial; /* a message that is still coming in */
     uint32_t partial_len, partial_cap;
     uint32_t subscription_count;
-    uint32_t dirty_at;  /* 1 + its place among the worker's dirty sessions, 0: not there */
     uint32_t pinged_at; /* tick of the last PING */
     uint32_t unacked;   /* publishes that wait for their number */
-    uint8_t encoding;   /* enum ft_encoding */
-    uint8_t bad_count;  /* bad envelopes so far */
-    uint8_t paused;     /* FT_PAUSED_… : why nothing is read from it */
-    bool is_blocked;    /* the socket takes nothing more */
-    bool is_ending;     /* a close frame was queued; nothing else is taken in or sent */
-    bool was_pinged;    /* and has been silent since */
     char id[FT_SESSION_ID_LEN];
 };
 

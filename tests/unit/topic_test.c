@@ -219,6 +219,44 @@ Test(topic, a_filter_covers_where_it_matches_all_that_the_other_does, .timeout =
     free(topics);
 }
 
+/* MQTT 5.0, section 4.7, said a second time: by recursion over the texts. */
+static bool rest_matches(const char *filter, const char *topic)
+{
+    if (strcmp(filter, "#") == 0)
+        return true;
+    size_t filter_len = strcspn(filter, "/");
+    size_t topic_len = strcspn(topic, "/");
+    bool is_plus = filter_len == 1 && *filter == '+';
+    if (!is_plus && (filter_len != topic_len || memcmp(filter, topic, topic_len) != 0))
+        return false;
+    filter += filter_len;
+    topic += topic_len;
+    if (*filter == '\0' || *topic == '\0')
+        return (*filter == '\0' && *topic == '\0') || strcmp(filter, "/#") == 0;
+    return rest_matches(filter + 1, topic + 1);
+}
+
+Test(topic, every_short_filter_matches_what_a_second_definition_says, .timeout = 60)
+{
+    static const char *const filter_texts[] = {"a", "ab", "$", "", "+", "#"};
+    static const char *const topic_texts[] = {"a", "ab", "$", ""};
+    struct names *filters = calloc(1, sizeof(*filters));
+    struct names *topics = calloc(1, sizeof(*topics));
+    add_names(filters, filter_texts, 6, LEVELS_MAX, "", ft_filter_check);
+    add_names(topics, topic_texts, 4, LEVELS_MAX, "", ft_topic_check);
+    cr_assert_gt(filters->count, 900);
+    for (size_t f = 0; f < filters->count; f++)
+        for (size_t t = 0; t < topics->count; t++) {
+            const char *filter = filters->text[f];
+            const char *topic = topics->text[t];
+            bool is_hidden = *topic == '$' && (*filter == '+' || *filter == '#');
+            cr_assert_eq(ft_filter_matches(ft_slice_str(filter), ft_slice_str(topic)),
+                         !is_hidden && rest_matches(filter, topic), "%s on %s", filter, topic);
+        }
+    free(filters);
+    free(topics);
+}
+
 /* --- the small ones --- */
 
 Test(topic, a_problem_names_the_topic_and_what_would_be_right)
@@ -262,4 +300,16 @@ Test(topic, levels_are_walked_with_the_empty_ones)
     cr_assert(ft_topic_next_level(ft_slice_str(""), &at, &level));
     cr_assert_eq(level.len, 0);
     cr_assert_not(ft_topic_next_level(ft_slice_str(""), &at, &level));
+}
+
+Test(topic, each_byte_alone_is_judged_by_what_it_is)
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        uint8_t name = (uint8_t)byte;
+        bool is_text = byte >= 0x20 && byte < 0x7F;
+        bool is_wildcard = byte == '+' || byte == '#';
+        cr_expect_eq(ft_filter_check(ft_slice(&name, 1), NULL) == FT_OK, is_text, "%02X", byte);
+        cr_expect_eq(ft_topic_check(ft_slice(&name, 1), NULL) == FT_OK, is_text && !is_wildcard,
+                     "%02X", byte);
+    }
 }
