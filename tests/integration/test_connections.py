@@ -5,7 +5,9 @@ import pytest
 from support.broker import run
 from support.client import Client
 from support.echo import Echo
-from support.raw import PING, PONG, Gone, RawClient, assert_refused, request, upgrade_request
+from support.raw import (
+    CLOSE, PING, PONG, Gone, RawClient, assert_refused, close_payload, request, upgrade_request,
+)
 from support.wait import until
 
 DESCRIPTORS = 64
@@ -23,17 +25,21 @@ def test_beyond_the_cap_a_client_gets_a_503_with_a_body(start, raw, encoding, wo
 
 def test_a_place_that_becomes_free_is_given_again(start, raw, encoding, workers):
     broker = start(settings={"limits.connections": 20}, workers=workers)
-    held = [Client(broker.address, encoding) for _ in range(20)]
+    held = [Echo(broker.address, encoding) for _ in range(20)]
     assert_refused(raw(broker).ask(upgrade_request()), 503)
-    for n in (0, 7, 19):
-        before = broker.descriptors()
-        held[n].close()
-        until(lambda: broker.descriptors() < before, "the closed connection is gone")
-        held[n] = Client(broker.address, encoding)
+
+    def welcomed():
+        connection = raw(broker)
+        return connection if connection.ask(upgrade_request()).status == 101 else None
+
+    for each in held[:3]:
+        each.send_frame(CLOSE, close_payload(1000))
+        each.wait_gone()
+        until(welcomed, "the place of the closed connection is given again")
         assert_refused(raw(broker).ask(upgrade_request()), 503)
-    for each in held:
-        assert each.ok({"op": "ping"})
-        each.socket.close()
+    for each in held[3:]:
+        each.still_works()
+        each.close()
 
 
 def test_refused_clients_do_not_use_places_up(start, raw, workers):
