@@ -1,8 +1,10 @@
 /* Log lines as they reach stderr, and values that have to be made fit for them. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <regex.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/base/alloc.h"
@@ -75,6 +77,45 @@ Test(log, a_line_without_fields_has_no_blank_at_its_end)
     log_without_fields("stopped", "");
     end_capture(capture, out, sizeof(out));
     assert_like(out, TS "level=error event=stopped\n$");
+}
+
+/* Returns the time that a line begins with, in milliseconds since the epoch. */
+static uint64_t time_of(const char *line)
+{
+    struct tm utc = {0};
+    const char *rest = strptime(line, "ts=%Y-%m-%dT%H:%M:%S.", &utc);
+    cr_assert_not_null(rest, "no time in %s", line);
+    return (uint64_t)timegm(&utc) * 1000 + strtoull(rest, NULL, 10);
+}
+
+Test(log, the_time_of_a_line_is_that_of_the_wall_clock)
+{
+    /* Ten lines, 13 ms apart: some have more than 99 ms. */
+    for (unsigned i = 0; i < 10; i++) {
+        char out[4096];
+        struct capture capture = begin_capture();
+        uint64_t before = ft_clock_wall_ms();
+        ft_log(FT_LOG_INFO, "now", "i=%u", i);
+        uint64_t after = ft_clock_wall_ms();
+        end_capture(capture, out, sizeof(out));
+        uint64_t at = time_of(out);
+        cr_assert(before <= at && at <= after, "%llu is not in %llu to %llu",
+                  (unsigned long long)at, (unsigned long long)before, (unsigned long long)after);
+        while (ft_clock_wall_ms() < after + 13)
+            continue;
+    }
+}
+
+Test(log, a_log_that_cannot_be_written_changes_nothing_for_its_caller)
+{
+    int saved = dup(STDERR_FILENO);
+    close(STDERR_FILENO);
+    errno = ERANGE;
+    ft_log(FT_LOG_ERROR, "lost", "a=%d", 1);
+    int left = errno;
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    cr_assert_eq(left, ERANGE, "errno became %d", left);
 }
 
 Test(log, only_the_level_and_graver_ones_are_written)

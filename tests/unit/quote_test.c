@@ -26,6 +26,8 @@ Test(quote, what_cannot_be_shown_is_written_as_hexadecimal)
     assert_quoted(ft_slice_str("\n\x1F\x7F"), "\"\\x0A\\x1F\\x7F\"");
     assert_quoted(ft_slice_str("say \"x\\y\""), "\"say \\x22x\\x5Cy\\x22\"");
     assert_quoted(ft_slice_str("\xC2\x85"), "\"\\xC2\\x85\""); /* U+0085, a control character */
+    assert_quoted(ft_slice_str("\xC2\x9F\xC2\xA0"),
+                  "\"\\xC2\\x9F\xC2\xA0\""); /* the last one, and text */
     assert_quoted(ft_slice_str("a\xFF\xE2\x82"), "\"a\\xFF\\xE2\\x82\"");
 }
 

@@ -55,7 +55,9 @@ struct ft_slice ft_input_hex(const char *hex)
         bytes[len++] = (uint8_t)byte;
         hex += 2;
     }
-    return ft_slice(bytes, len);
+    struct ft_slice exact = ft_input_exact(ft_slice(bytes, len));
+    free(bytes);
+    return exact;
 }
 
 /* xorshift64*: small, fast, and the same on every machine. */

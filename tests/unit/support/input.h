@@ -13,7 +13,8 @@ struct ft_slice ft_input_file(const char *path);
 /* Copies bytes into an allocation of exactly their size, so that a read past them is seen. */
 struct ft_slice ft_input_exact(struct ft_slice bytes);
 
-/* Decodes "82-a2 6f" (dashes and blanks are skipped) into memory that the caller frees. */
+/* Decodes "82-a2 6f" (dashes and blanks are skipped) into an allocation of exactly that size, which
+ * the caller frees. */
 struct ft_slice ft_input_hex(const char *hex);
 
 /* Frees what one of the above returned. */
