@@ -175,8 +175,10 @@ enum ft_err ft_reader_next(struct ft_reader *reader, struct ft_envelope *env,
     }
     struct ft_pass pass = {.reader = reader, .env = env, .problem = problem};
     struct ft_scan scan = scan_at(reader, reader->at_);
-    if (!read_one(&pass, &scan) || !go_on(&pass, &scan))
+    if (!read_one(&pass, &scan) || !go_on(&pass, &scan)) {
         reader->done_ = true;
+        env->id = (struct ft_id){.kind = FT_ID_NONE}; /* it may be half of one */
+    }
     reader->at_ = offset_in(reader, &scan);
     return pass.err;
 }

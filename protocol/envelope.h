@@ -133,7 +133,7 @@ bool ft_reader_has_more(const struct ft_reader *reader);
 
 /*
  * Reads the next envelope into `env`. Returns FT_OK; or an error with `problem` filled, in which case
- * `env->id` is still set where the envelope could be read that far, so that the reply can carry it.
+ * `env->id` is still set where the envelope is good JSON or MessagePack, so that the reply can carry it.
  * After an error in the syntax itself nothing more can be read (ft_reader_has_more() is false); after
  * a wrong value of one envelope in an array, or one that breaks a rule above but is good JSON or
  * MessagePack, the next one can. FT_ERR_BAD_DATA: the rule was broken in `data`; FT_ERR_BAD_FIELD: a

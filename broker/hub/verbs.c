@@ -51,15 +51,13 @@ static enum ft_err unknown_op(const struct ft_envelope *envelope, struct ft_prob
                           ft_quote(envelope->op_name, quoted));
 }
 
-/* Replies an error, after what came before it. What cannot be parsed has no id, even where one could be
- * made out before it went wrong: it may be half of one. */
+/* Replies an error, after what came before it. */
 static void report(struct ft_session *session, struct ft_id id, const struct ft_problem *problem)
 {
-    bool is_bad = problem->err == FT_ERR_BAD_ENVELOPE;
     if (session->unacked > 0)
         ft_worker_settle(session->worker);
-    ft_reply_error(session, is_bad ? (struct ft_id){.kind = FT_ID_NONE} : id, problem);
-    if (is_bad && ++session->bad_count == FT_BAD_ENVELOPES_MAX)
+    ft_reply_error(session, id, problem);
+    if (problem->err == FT_ERR_BAD_ENVELOPE && ++session->bad_count == FT_BAD_ENVELOPES_MAX)
         ft_session_end(session, 4400, "too many bad envelopes");
 }
 
