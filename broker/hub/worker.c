@@ -14,6 +14,8 @@
 
 /* A turn of a flooded worker goes back to its sockets after so many rounds of fan-out. */
 #define ROUNDS_MAX 8
+/* Bytes of publications that are numbered under one lock. */
+#define SLICE_BYTES ((size_t)256 * 1024)
 /* Ceiling of one reply; the largest is a `sub`'s ok or an error, far below. */
 #define REPLY_MAX ((size_t)64 * 1024)
 #define MARGIN    ((size_t)1024)
@@ -146,13 +148,22 @@ static void resume_publishers(struct ft_worker *w)
         ft_session_pause(s, FT_PAUSED_JOURNAL, false);
 }
 
+/* Returns how many of the batch, from `done` on, are numbered under one lock: so few that nobody waits
+ * long for it, and that even the smallest journal is a multiple of them. */
+static uint32_t next_slice(const struct ft_worker *w, uint32_t done)
+{
+    uint32_t n = 0;
+    for (size_t bytes = 0; done + n < w->batch_len && n < FT_BATCH_MAX && bytes < SLICE_BYTES; n++)
+        bytes += w->batch[done + n]->size_;
+    return n;
+}
+
 /* Numbers what is in the batch. Returns false when the journal has no room for it yet. */
 static bool commit(struct ft_worker *w)
 {
     uint32_t done = 0;
     while (done < w->batch_len) {
-        uint32_t left = w->batch_len - done;
-        uint32_t n = left < FT_BATCH_MAX ? left : FT_BATCH_MAX;
+        uint32_t n = next_slice(w, done);
         if (!ft_journal_append(w->writer, w->batch + done, n, w->now_s))
             break;
         acknowledge(w->batch + done, w->pending + done, n);
