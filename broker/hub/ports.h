@@ -23,8 +23,8 @@ struct ft_conn_ops {
     /* Stops (or starts again) to read what the peer sends. Repeating it is allowed. */
     void (*pause)(void *conn, bool paused);
 
-    /* Returns for how many milliseconds nothing at all has come from the peer: no message, no PONG,
-     * no byte of anything. */
+    /* Returns for how many milliseconds nothing at all has come from the peer: not a byte, also of
+     * frames that ft_session_heard() is not told of. Asked before a session is given up. */
     uint64_t (*silence_ms)(void *conn);
 
     /* Ends the connection now, without another word; ft_session_gone() follows, not from within. */

@@ -81,7 +81,8 @@ void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_probl
 
 void ft_reply_ping(struct ft_session *s)
 {
-    queue_frame(s, FT_WS_PING, ft_slice_str(""));
+    /* A payload, because libwebsockets does not report a PONG without one. */
+    queue_frame(s, FT_WS_PING, ft_slice_str("?"));
 }
 
 void ft_reply_close(struct ft_session *s, uint16_t code, const char *reason)

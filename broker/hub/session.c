@@ -36,6 +36,7 @@ void ft_session_open(struct ft_session *s, struct ft_worker *worker, enum ft_enc
     worker->sessions = s;
     worker->session_count++;
     ft_worker_new_session_id(worker, s->id);
+    s->heard = ft_wheel_now(&worker->wheel);
     ft_wheel_set(&worker->wheel, &s->timer, ping_ms(s));
     ft_reply_welcome(s);
 }
@@ -64,6 +65,12 @@ void ft_session_gone(struct ft_session *s)
 }
 
 /* ---- receiving ---- */
+
+void ft_session_heard(struct ft_session *s)
+{
+    s->heard = ft_wheel_now(&s->worker->wheel);
+    s->was_pinged = false;
+}
 
 static void end_too_large(struct ft_session *s)
 {
@@ -94,6 +101,7 @@ void ft_session_receive(struct ft_session *s, const struct ft_piece *piece)
 {
     if (s->is_ending)
         return;
+    ft_session_heard(s);
     if (piece->is_first && piece->is_text != (s->encoding == FT_JSON)) {
         ft_session_end(s, 1003,
                        piece->is_text ? "this connection speaks MessagePack, in binary messages"
@@ -226,32 +234,45 @@ void ft_session_failed(struct ft_session *s)
 
 /* ---- signs of life ---- */
 
+static uint64_t silence_ms(const struct ft_session *s)
+{
+    return (uint64_t)(ft_wheel_now(&s->worker->wheel) - s->heard) * FT_WHEEL_TICK_MS;
+}
+
+/* Nobody told us of a sign of life for two intervals. There are some that we are not told of, and while
+ * we do not read there may be any: ask before giving up. */
+static bool is_dead(struct ft_session *s)
+{
+    uint64_t real_ms = s->paused & FT_PAUSED_JOURNAL ? 0 : s->ops->silence_ms(s->conn);
+    if (real_ms >= 2 * ping_ms(s))
+        return true;
+    s->heard = ft_wheel_now(&s->worker->wheel) - (uint32_t)(real_ms / FT_WHEEL_TICK_MS);
+    s->was_pinged = false;
+    return false;
+}
+
 void ft_session_timer(struct ft_wheel_timer *timer)
 {
     struct ft_session *s =
         (struct ft_session *)((char *)timer - offsetof(struct ft_session, timer));
+    uint64_t ping = ping_ms(s);
     if (s->is_ending) {
         s->ops->kill(s->conn);
         return;
     }
-    uint64_t ping = ping_ms(s);
-    uint64_t silent = s->ops->silence_ms(s->conn);
-    if (s->paused & FT_PAUSED_JOURNAL)
-        silent = 0; /* it may well be talking: it is we who do not listen */
-    if (silent >= 2 * ping) {
+    if (silence_ms(s) >= 2 * ping && is_dead(s)) {
         ft_session_end(s, 4408, "no answer to pings");
         return;
     }
-    /* A PING of this silence was sent after a whole interval of it; of an earlier one, before it
-     * began. Half an interval is more than ticks can be late. */
-    uint32_t now = ft_wheel_now(&s->worker->wheel);
-    uint64_t since_ping = (uint64_t)(now - s->pinged_at) * FT_WHEEL_TICK_MS;
-    bool is_pinged = s->pinged_at && silent >= since_ping + ping / 2;
-    if (silent >= ping && !is_pinged) {
-        s->pinged_at = now;
+    /* The answer to a PING comes a tick after it, or less. A tick early, therefore, or the timer would
+     * come twice for each PING. */
+    uint64_t silent = silence_ms(s);
+    bool is_silent = silent + FT_WHEEL_TICK_MS >= ping;
+    if (is_silent && !s->was_pinged) {
+        s->was_pinged = true;
         ft_reply_ping(s);
     }
-    ft_wheel_set(&s->worker->wheel, timer, (silent >= ping ? 2 * ping : ping) - silent);
+    ft_wheel_set(&s->worker->wheel, timer, (is_silent ? 2 * ping : ping) - silent);
 }
 
 /* ---- subscriptions ---- */

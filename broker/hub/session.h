@@ -41,6 +41,7 @@ struct ft_session {
     uint8_t paused;    /* FT_PAUSED_… : why nothing is read from it */
     bool is_blocked;   /* the socket takes nothing more */
     bool is_ending;    /* a close frame was queued; nothing else is taken in or sent */
+    bool was_pinged;   /* and has not been heard since */
     uint8_t bad_count; /* bad envelopes so far */
 
     struct ft_subscription *subscriptions;
@@ -49,8 +50,8 @@ struct ft_session {
     uint8_t *partial; /* a message that is still coming in */
     uint32_t partial_len, partial_cap;
     uint32_t subscription_count;
-    uint32_t pinged_at; /* tick of the last PING */
-    uint32_t unacked;   /* publishes that wait for their number */
+    uint32_t heard;   /* tick at which the peer was last heard, as far as we were told */
+    uint32_t unacked; /* publishes that wait for their number */
     char id[FT_SESSION_ID_LEN];
 };
 
@@ -73,6 +74,9 @@ struct ft_piece {
 /* Takes in a piece of a message. One that comes whole is handled in place; pieces are put together up
  * to limits.message. */
 void ft_session_receive(struct ft_session *session, const struct ft_piece *piece);
+
+/* Notes a sign of life that is not a message: a PONG. */
+void ft_session_heard(struct ft_session *session);
 
 /* The peer broke the framing rules, or left without a close frame: the caller closes the connection,
  * this sends a close frame before, in case anybody listens. */

@@ -106,6 +106,9 @@ int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user
                                                .is_last = lws_is_final_fragment(wsi),
                                            });
         return 0;
+    case LWS_CALLBACK_RECEIVE_PONG:
+        ft_session_heard(&conn->session);
+        return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         ft_net_enter(ft_net_of(wsi));
         if (conn->session.is_blocked && !lws_partial_buffered(wsi))
