@@ -16,6 +16,8 @@
 #define ROUNDS_MAX 8
 /* Bytes of publications that are numbered under one lock. */
 #define SLICE_BYTES ((size_t)256 * 1024)
+/* Sessions that are fetched ahead of the one that is flushed: a flush takes longer than a fetch. */
+#define PREFETCH_AHEAD 2
 /* Ceiling of one reply; the largest is a `sub`'s ok or an error, far below. */
 #define REPLY_MAX ((size_t)64 * 1024)
 #define MARGIN    ((size_t)1024)
@@ -249,6 +251,8 @@ static void flush_dirty(struct ft_worker *w)
 {
     /* A flush may end a session, and so mark it dirty again: it joins at the end of the list. */
     for (uint32_t i = 0; i < w->dirty_len; i++) {
+        if (i + PREFETCH_AHEAD < w->dirty_len)
+            __builtin_prefetch(w->dirty[i + PREFETCH_AHEAD]);
         struct ft_session *session = w->dirty[i];
         if (!session)
             continue;
