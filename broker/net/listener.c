@@ -23,6 +23,9 @@
 #define FILES_RESERVED 16
 /* … and what a loop needs: epoll, eventfds, libwebsockets' pipe and its /dev/urandom (6 counted). */
 #define FILES_PER_WORKER 8
+/* Open files where nothing else is asked for. Not all that the system would give, which in containers
+ * can be a billion: libwebsockets takes memory for each that could be, in each worker. */
+#define FILES_DEFAULT 65536
 /* Connections over the limit that are heard, so that they get their 503. */
 #define REFUSALS_MAX 64
 
@@ -151,22 +154,25 @@ void ft_listeners_close(struct ft_loops *loops)
     loops->listeners = NULL;
 }
 
-bool ft_limits_settle(struct ft_loops *loops, char error[FT_LOOPS_ERROR_MAX])
+/* Sets the limit on open files to `wanted`, or as near below as the system lets us; returns what it is. */
+static uint64_t set_files(uint64_t wanted)
 {
     struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
-        snprintf(error, FT_LOOPS_ERROR_MAX, "cannot read the limit on open files: %s",
-                 strerror(errno));
-        return false;
-    }
-    files.rlim_cur = files.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &files); /* as many as we may; where not, what we have */
-    (void)getrlimit(RLIMIT_NOFILE, &files);
-    uint64_t all = files.rlim_cur;
-    uint64_t refusals = all / 8 < REFUSALS_MAX ? all / 8 : REFUSALS_MAX;
-    uint64_t ours = FILES_RESERVED + refusals +
-                    loops->options.workers * (FILES_PER_WORKER + loops->options.listen_count);
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return 0;
+    files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    return getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
+}
+
+bool ft_limits_settle(struct ft_loops *loops, char error[FT_LOOPS_ERROR_MAX])
+{
     uint64_t wanted = loops->options.connections;
+    uint64_t fixed =
+        FILES_RESERVED + loops->options.workers * (FILES_PER_WORKER + loops->options.listen_count);
+    uint64_t all = set_files(wanted ? fixed + REFUSALS_MAX + wanted : FILES_DEFAULT);
+    uint64_t refusals = all / 8 < REFUSALS_MAX ? all / 8 : REFUSALS_MAX;
+    uint64_t ours = fixed + refusals;
     if (all <= ours || wanted > all - ours) {
         snprintf(
             error, FT_LOOPS_ERROR_MAX,
