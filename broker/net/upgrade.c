@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <strings.h>
 
+/* libwebsockets looks for the subprotocol in a buffer of its own, and drops the connection without a
+ * word where the list does not fit. */
+#define OFFERED_MAX 126
+
 const char *ft_header(struct lws *wsi, enum lws_token_indexes token, char *out, int size)
 {
     if (lws_hdr_fragment_length(wsi, token, 1) > 0)
@@ -133,9 +137,10 @@ bool ft_upgrade_check(struct lws *wsi, struct ft_http_response *response, const 
     if (!key || !is_key(key))
         return refuse(response, 400, "Sec-WebSocket-Key has to be 16 bytes in base64, once");
     text[0] = '\0';
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 &&
-        lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_PROTOCOL) < 0)
-        return refuse(response, 400, "Sec-WebSocket-Protocol is too long");
+    int offered = lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL);
+    if (offered > OFFERED_MAX ||
+        (offered > 0 && lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_PROTOCOL) < 0))
+        return refuse(response, 400, "Sec-WebSocket-Protocol is too long: 126 bytes at most");
     if (!offers_ours(text))
         return refuse(response, 400,
                       "Sec-WebSocket-Protocol offers neither " FT_SUBPROTOCOL_JSON

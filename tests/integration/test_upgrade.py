@@ -43,6 +43,16 @@ def test_subprotocols_may_be_offered_in_several_headers(broker, raw):
     assert_welcomed(connection, connection.ask(upgrade_request(extra=offers)), MSGPACK)
 
 
+def test_a_list_of_subprotocols_has_a_limit_and_says_so(broker, raw):
+    fits = "fantail.v1.json, " + "x" * 100
+    connection = raw(broker)
+    response = connection.ask(upgrade_request(Sec_WebSocket_Protocol=fits))
+    assert_welcomed(connection, response, "fantail.v1.json")
+    response = raw(broker).ask(upgrade_request(Sec_WebSocket_Protocol=fits + ", " + "y" * 100))
+    assert_refused(response, 400)
+    assert "too long" in response.body.decode()
+
+
 @pytest.mark.parametrize("offered", ["chat", "chat, superchat", "fantail.v2.json", "fantail.v1",
                                      "FANTAIL.V1.JSON"])
 def test_only_unknown_subprotocols_are_a_400_that_names_the_right_ones(broker, raw, offered):
