@@ -2,35 +2,18 @@
  * `sub`: subscribes a session to filters, all of them or none. The `ok` says where their live feed
  * begins: the worker is settled first, so that everything before is out and everything after comes.
  */
-#include "broker/base/alloc.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/verbs.h"
 #include "broker/hub/worker.h"
 #include "protocol/topic.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-
-static void add(struct ft_session *session, struct ft_slice filter)
-{
-    struct ft_subscription *subscription = ft_alloc_zero(sizeof(*subscription));
-    subscription->session = session;
-    subscription->next = session->subscriptions;
-    session->subscriptions = subscription;
-    session->subscription_count++;
-    ft_worker_add_sub(session->worker, filter, &subscription->sub);
-}
 
 /* Takes back the newest subscriptions, down to `keep` of them. */
 static void take_back(struct ft_session *session, uint32_t keep)
 {
-    while (session->subscription_count > keep) {
-        struct ft_subscription *subscription = session->subscriptions;
-        session->subscriptions = subscription->next;
-        session->subscription_count--;
-        ft_worker_remove_sub(session->worker, &subscription->sub);
-        free(subscription);
-    }
+    while (session->subscription_count > keep)
+        ft_session_unsubscribe(session, &session->subscriptions);
 }
 
 static void reply(struct ft_session *session, struct ft_id id)
@@ -66,9 +49,7 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
     uint8_t text[FT_TOPIC_BYTES_MAX];
     size_t at = 0;
     for (uint32_t i = 0; i < envelope->topics.count; i++) {
-        struct ft_slice filter;
-        err = ft_list_next(&envelope->topics, &at, text, sizeof(text), &filter);
-        FT_ASSERT(err == FT_OK); /* it was read once already */
+        struct ft_slice filter = ft_next_filter(envelope, &at, text);
         if (ft_session_find(session, filter))
             continue;
         if (session->subscription_count == limit) {
@@ -77,7 +58,7 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
                                   "a session may have %u subscriptions at most (limits.topics)",
                                   limit);
         }
-        add(session, filter);
+        ft_session_subscribe(session, filter);
     }
     reply(session, envelope->id);
     return FT_OK;

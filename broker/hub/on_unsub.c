@@ -1,12 +1,9 @@
 /* `unsub`: ends subscriptions, all that are named or none. Naming one that is not there is no error:
  * the outcome is what was asked for. */
-#include "broker/base/alloc.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/verbs.h"
 #include "broker/hub/worker.h"
 #include "protocol/topic.h"
-
-#include <stdlib.h>
 
 enum ft_err ft_on_unsub(struct ft_session *session, const struct ft_envelope *envelope,
                         struct ft_problem *problem)
@@ -19,17 +16,10 @@ enum ft_err ft_on_unsub(struct ft_session *session, const struct ft_envelope *en
     uint8_t text[FT_TOPIC_BYTES_MAX];
     size_t at = 0;
     for (uint32_t i = 0; i < envelope->topics.count; i++) {
-        struct ft_slice filter;
-        err = ft_list_next(&envelope->topics, &at, text, sizeof(text), &filter);
-        FT_ASSERT(err == FT_OK); /* it was read once already */
+        struct ft_slice filter = ft_next_filter(envelope, &at, text);
         struct ft_subscription **link = ft_session_find(session, filter);
-        if (!link)
-            continue;
-        struct ft_subscription *subscription = *link;
-        *link = subscription->next;
-        session->subscription_count--;
-        ft_worker_remove_sub(session->worker, &subscription->sub);
-        free(subscription);
+        if (link)
+            ft_session_unsubscribe(session, link);
     }
     ft_reply_ok(session, envelope->id);
     return FT_OK;

@@ -286,13 +286,27 @@ struct ft_subscription **ft_session_find(struct ft_session *s, struct ft_slice f
     return node && *link ? link : NULL;
 }
 
+void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
+{
+    struct ft_subscription *subscription = ft_alloc_zero(sizeof(*subscription));
+    subscription->session = s;
+    subscription->next = s->subscriptions;
+    s->subscriptions = subscription;
+    s->subscription_count++;
+    ft_worker_add_sub(s->worker, filter, &subscription->sub);
+}
+
+void ft_session_unsubscribe(struct ft_session *s, struct ft_subscription **link)
+{
+    struct ft_subscription *subscription = *link;
+    *link = subscription->next;
+    s->subscription_count--;
+    ft_worker_remove_sub(s->worker, &subscription->sub);
+    free(subscription);
+}
+
 void ft_session_unsubscribe_all(struct ft_session *s)
 {
-    while (s->subscriptions) {
-        struct ft_subscription *subscription = s->subscriptions;
-        s->subscriptions = subscription->next;
-        ft_worker_remove_sub(s->worker, &subscription->sub);
-        free(subscription);
-    }
-    s->subscription_count = 0;
+    while (s->subscriptions)
+        ft_session_unsubscribe(s, &s->subscriptions);
 }

@@ -109,11 +109,15 @@ void ft_session_deliver(struct ft_session *session, uint64_t offset, uint32_t co
 /* Its timer fired: ask for a sign of life, give up, or kill. */
 void ft_session_timer(struct ft_wheel_timer *timer);
 
-/* Removes all subscriptions. */
-void ft_session_unsubscribe_all(struct ft_session *session);
-
 /* Finds its subscription to exactly this filter; returns the link that holds it, or NULL. */
 struct ft_subscription **ft_session_find(struct ft_session *session, struct ft_slice filter);
+
+/* Adds a subscription, the first of its list, to a filter that it has not yet. */
+void ft_session_subscribe(struct ft_session *session, struct ft_slice filter);
+
+/* Removes the subscription that `link` holds; or all. */
+void ft_session_unsubscribe(struct ft_session *session, struct ft_subscription **link);
+void ft_session_unsubscribe_all(struct ft_session *session);
 
 /* Pauses or resumes reading for one of the reasons above. */
 void ft_session_pause(struct ft_session *session, uint8_t reason, bool on);

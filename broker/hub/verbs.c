@@ -4,10 +4,10 @@
  */
 #include "broker/hub/verbs.h"
 
+#include "broker/base/alloc.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/worker.h"
 #include "protocol/quote.h"
-#include "protocol/topic.h"
 #include "protocol/utf8.h"
 
 #include <stdio.h>
@@ -39,6 +39,15 @@ enum ft_err ft_check_filters(const struct ft_envelope *envelope, struct ft_probl
             return err;
     }
     return FT_OK;
+}
+
+struct ft_slice ft_next_filter(const struct ft_envelope *envelope, size_t *at,
+                               uint8_t text[FT_TOPIC_BYTES_MAX])
+{
+    struct ft_slice filter;
+    enum ft_err err = ft_list_next(&envelope->topics, at, text, FT_TOPIC_BYTES_MAX, &filter);
+    FT_ASSERT(err == FT_OK); /* it was read once already */
+    return filter;
 }
 
 static enum ft_err unknown_op(const struct ft_envelope *envelope, struct ft_problem *problem)

@@ -3,6 +3,7 @@
 #define FT_HUB_VERBS_H
 
 #include "broker/hub/session.h"
+#include "protocol/topic.h"
 
 /* Carries out one envelope of `session`. On failure it returns an error with `problem` filled, and
  * has changed nothing; the caller replies. Success replies itself, where there is an id. */
@@ -20,6 +21,10 @@ enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *env
 
 /* Checks that `topics` is there and holds valid filters only, one or more. */
 enum ft_err ft_check_filters(const struct ft_envelope *envelope, struct ft_problem *problem);
+
+/* Reads the next of those filters into `text` and lends it. Start with `*at` = 0. */
+struct ft_slice ft_next_filter(const struct ft_envelope *envelope, size_t *at,
+                               uint8_t text[FT_TOPIC_BYTES_MAX]);
 
 /* Reads a whole message of `session` and carries out its envelopes, in order. */
 void ft_handle_message(struct ft_session *session, struct ft_slice message);
