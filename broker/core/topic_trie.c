@@ -24,7 +24,6 @@ struct ft_topic_trie {
     uint32_t hash_mask;  /* the bits of an edge's hash that are kept */
     uint32_t filters;
     uint64_t subs;
-    uint64_t version;
     struct ft_trie_set *found; /* the last match */
     uint32_t found_count, found_cap;
 };
@@ -214,7 +213,6 @@ void ft_topic_trie_add(struct ft_topic_trie *trie, struct ft_slice filter, struc
         trie->filters++;
     ft_trie_node_add(&trie->nodes, node, sub);
     trie->subs++;
-    trie->version++;
 }
 
 /* Collects the levels of the path to `node` by walking up. */
@@ -278,7 +276,6 @@ void ft_topic_trie_remove(struct ft_topic_trie *trie, struct ft_trie_sub *sub)
     FT_ASSERT(node != NULL);
     ft_trie_node_remove(&trie->nodes, node, sub);
     trie->subs--;
-    trie->version++;
     if (ft_trie_node_is_filter(node))
         return;
     trie->filters--;
@@ -431,9 +428,4 @@ size_t ft_topic_trie_bytes(const struct ft_topic_trie *trie)
 {
     return sizeof(*trie) + ft_edge_table_bytes(&trie->edges) + ft_trie_pool_bytes(&trie->nodes) +
            trie->found_cap * sizeof(*trie->found);
-}
-
-uint64_t ft_topic_trie_version(const struct ft_topic_trie *trie)
-{
-    return trie->version;
 }

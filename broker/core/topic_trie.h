@@ -71,7 +71,4 @@ uint32_t ft_topic_trie_filters(const struct ft_topic_trie *trie);
 uint64_t ft_topic_trie_subs(const struct ft_topic_trie *trie);
 size_t ft_topic_trie_bytes(const struct ft_topic_trie *trie);
 
-/* Grows with every add and remove: a result of match is good until it changes. */
-uint64_t ft_topic_trie_version(const struct ft_topic_trie *trie);
-
 #endif

@@ -3,7 +3,7 @@
  * race on; and it gives every connection a receive buffer of the size of a recv() (FT_RX_BYTES), of
  * which it uses only the first 128 bytes, for the payloads of control frames: data frames are handed
  * over where recv() put them. So that buffer gets what it needs and not what it asks for, which is the
- * difference between 2 KB and 18 KB a connection.
+ * difference between 2 KB and 66 KB a connection.
  *
  * True of version 4.1.6 without permessage-deflate (roles/ws/server-ws.c: lws_parse_ws() takes every
  * data opcode through lws_ws_frame_rest_is_payload()); with any other version the full size is given.

@@ -179,6 +179,18 @@ Test(outbox, equal_outboxes_share_one_gathering)
     free(copy);
 }
 
+Test(outbox, equal_outboxes_of_different_encodings_share_nothing)
+{
+    publish("1");
+    struct ft_outbox a = {0}, b = {0};
+    struct ft_slice bytes;
+    push_run(&a, 1, 1);
+    push_run(&b, 1, 1);
+    cr_assert_eq(gather(&a).ptr[0], 0x81, "a text frame");
+    cr_assert_eq(ft_outbox_gather(&b, &pool, journal, FT_MSGPACK, &bytes), FT_GATHERED_BYTES);
+    cr_assert_eq(bytes.ptr[0], 0x82, "a binary frame");
+}
+
 Test(outbox, says_when_a_publication_is_not_kept_any_more)
 {
     publish("1");

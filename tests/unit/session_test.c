@@ -452,6 +452,7 @@ Test(session, a_publisher_that_leaves_before_its_number_is_forgotten)
     ft_session_gone(&fakes[0].session);
     end_turn(hub->workers[0]);
     assert_sent(1, MSG("a", "1", "1"));
+    assert_sent(0, "");
     memset(&fakes[0], 0, sizeof(fakes[0]));
 }
 

@@ -167,24 +167,6 @@ Test(topic_trie, a_subscribers_filter_can_be_read_back)
     ft_topic_trie_free(trie);
 }
 
-Test(topic_trie, the_version_changes_with_every_add_and_remove)
-{
-    struct reader readers[2] = {0};
-    struct ft_topic_trie *trie = ft_topic_trie_new(SEED);
-    uint64_t version = ft_topic_trie_version(trie);
-    add(trie, &readers[0], "a");
-    cr_assert_gt(ft_topic_trie_version(trie), version);
-    version = ft_topic_trie_version(trie);
-    add(trie, &readers[1], "a");
-    cr_assert_gt(ft_topic_trie_version(trie), version);
-    version = ft_topic_trie_version(trie);
-    reach(trie, "a");
-    cr_assert_eq(ft_topic_trie_version(trie), version);
-    take_out(trie, &readers[0]);
-    cr_assert_gt(ft_topic_trie_version(trie), version);
-    ft_topic_trie_free(trie);
-}
-
 /* All 2^12 ways to write a topic of twelve levels with `+`, and the one topic that all match. */
 Test(topic_trie, every_mixture_of_plus_and_text_is_found_at_full_depth)
 {
