@@ -10,6 +10,7 @@
 
 #include "broker/base/alloc.h"
 #include "broker/core/edge_table.h"
+#include "broker/core/hash.h"
 #include "broker/core/trie_node.h"
 #include "protocol/topic.h"
 
@@ -18,7 +19,7 @@
 struct ft_topic_trie {
     struct ft_edge_table edges;
     struct ft_trie_pool nodes;
-    uint64_t keys[3];    /* of the hash, from the seed */
+    struct ft_hash_keys keys;
     uint64_t plus_level; /* hash of the level "+" */
     uint64_t hash_level; /* hash of the level "#" */
     uint32_t hash_mask;  /* the bits of an edge's hash that are kept */
@@ -36,49 +37,6 @@ struct levels {
     uint64_t path[FT_TOPIC_LEVELS_MAX + 1];
 };
 
-/* The full product of two words, folded: every bit of the result hangs on every bit of both. */
-static inline uint64_t fold(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static inline uint64_t load(const uint8_t *at, size_t n)
-{
-    uint64_t word = 0;
-    memcpy(&word, at, n);
-    return word;
-}
-
-/* The last 0 to 8 bytes as one word; different texts of one length give different words. */
-static inline uint64_t load_tail(const uint8_t *at, size_t n)
-{
-    if (n >= 4)
-        return load(at, 4) << 32 | load(at + n - 4, 4);
-    return n == 0 ? 0 : (uint64_t)at[0] << 16 | (uint64_t)at[n / 2] << 8 | at[n - 1];
-}
-
-/*
- * Hashes one level. Peers choose topics, so the words are mixed with keys that they do not know
- * before each multiplication: no set of levels can be made to collide in every process. The length
- * meets the key and not the words, which could make up for it.
- */
-static uint64_t hash_level(const struct ft_topic_trie *trie, struct ft_slice text)
-{
-    uint64_t hash = trie->keys[0];
-    const uint8_t *at = text.ptr;
-    size_t left = text.len;
-    for (; left > 8; at += 8, left -= 8)
-        hash = fold(hash ^ load(at, 8), trie->keys[1]);
-    return fold(hash ^ load_tail(at, left), trie->keys[2] ^ text.len);
-}
-
-/* The hash of a path that goes on by one level. */
-static inline uint64_t extend(const struct ft_topic_trie *trie, uint64_t path, uint64_t level)
-{
-    return fold(path ^ level, trie->keys[1]);
-}
-
 /* The part of a path's hash that the table of edges keeps. */
 static inline uint32_t edge_hash(const struct ft_topic_trie *trie, uint64_t path)
 {
@@ -90,10 +48,10 @@ static void split(const struct ft_topic_trie *trie, struct ft_slice name, struct
 {
     uint32_t n = 0;
     size_t at = 0;
-    levels->path[0] = trie->keys[0];
+    levels->path[0] = trie->keys.words[0];
     while (n < FT_TOPIC_LEVELS_MAX && ft_topic_next_level(name, &at, &levels->text[n])) {
-        levels->hash[n] = hash_level(trie, levels->text[n]);
-        levels->path[n + 1] = extend(trie, levels->path[n], levels->hash[n]);
+        levels->hash[n] = ft_hash(&trie->keys, levels->text[n]);
+        levels->path[n + 1] = ft_hash_join(&trie->keys, levels->path[n], levels->hash[n]);
         ft_edge_table_prefetch(&trie->edges, edge_hash(trie, levels->path[n + 1]));
         n++;
     }
@@ -143,14 +101,10 @@ struct ft_topic_trie *ft_topic_trie_new_colliding(uint64_t seed, unsigned hash_b
 {
     FT_ASSERT(hash_bits <= 32);
     struct ft_topic_trie *trie = ft_alloc_zero(sizeof(*trie));
-    /* Spreads the seed over the keys; odd, because they multiply. The constants are the fractions
-     * of the square roots of 2, 3 and 5: nothing up the sleeve. */
-    static const uint64_t roots[3] = {0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B};
-    for (int i = 0; i < 3; i++)
-        trie->keys[i] = fold(seed ^ roots[i], roots[(i + 1) % 3] | 1) | 1;
+    ft_hash_keys_init(&trie->keys, seed);
     trie->hash_mask = hash_bits == 0 ? 0 : UINT32_MAX << (32 - hash_bits);
-    trie->plus_level = hash_level(trie, plus_text());
-    trie->hash_level = hash_level(trie, hash_text());
+    trie->plus_level = ft_hash(&trie->keys, plus_text());
+    trie->hash_level = ft_hash(&trie->keys, hash_text());
     ft_edge_table_init(&trie->edges);
     ft_trie_pool_init(&trie->nodes);
     uint32_t root = ft_trie_pool_take(&trie->nodes, ROOT, ft_slice("", 0));
@@ -225,11 +179,11 @@ static void levels_of(const struct ft_topic_trie *trie, const struct ft_trie_nod
     for (; node != root; node = ft_trie_pool_at(&trie->nodes, node->parent))
         upward[n++] = ft_trie_node_text(node);
     levels->count = n;
-    levels->path[0] = trie->keys[0];
+    levels->path[0] = trie->keys.words[0];
     for (uint32_t i = 0; i < n; i++) {
         levels->text[i] = upward[n - 1 - i];
-        levels->hash[i] = hash_level(trie, levels->text[i]);
-        levels->path[i + 1] = extend(trie, levels->path[i], levels->hash[i]);
+        levels->hash[i] = ft_hash(&trie->keys, levels->text[i]);
+        levels->path[i + 1] = ft_hash_join(&trie->keys, levels->path[i], levels->hash[i]);
     }
 }
 
@@ -328,10 +282,10 @@ static void push(struct walk *walk, struct place place)
 static void push_plus(const struct ft_topic_trie *trie, struct walk *walk, uint32_t index,
                       uint32_t depth, uint64_t path)
 {
-    uint64_t below = extend(trie, path, trie->plus_level);
+    uint64_t below = ft_hash_join(&trie->keys, path, trie->plus_level);
     ft_edge_table_prefetch(&trie->edges, edge_hash(trie, below));
     if (depth + 1 < walk->levels.count) {
-        uint64_t next = extend(trie, below, walk->levels.hash[depth + 1]);
+        uint64_t next = ft_hash_join(&trie->keys, below, walk->levels.hash[depth + 1]);
         ft_edge_table_prefetch(&trie->edges, edge_hash(trie, next));
     }
     push(walk, (struct place){plus_text(), below, index, depth + 1});
@@ -345,7 +299,7 @@ static void visit(struct ft_topic_trie *trie, struct walk *walk, uint32_t index,
     const struct ft_trie_node *node = ft_trie_pool_at(&trie->nodes, index);
     bool wildcards = depth > 0 || !walk->is_reserved; /* MQTT 5.0, 4.7.2 */
     if (node->has_hash && wildcards) {
-        uint64_t below = extend(trie, path, trie->hash_level);
+        uint64_t below = ft_hash_join(&trie->keys, path, trie->hash_level);
         uint32_t child = find_child(trie, index, hash_text(), below);
         found(trie, ft_trie_pool_at(&trie->nodes, child));
     }
@@ -356,7 +310,7 @@ static void visit(struct ft_topic_trie *trie, struct walk *walk, uint32_t index,
     if (node->has_plus && wildcards)
         push_plus(trie, walk, index, depth, path);
     if (node->literals > 0) {
-        uint64_t below = extend(trie, path, walk->levels.hash[depth]);
+        uint64_t below = ft_hash_join(&trie->keys, path, walk->levels.hash[depth]);
         push(walk, (struct place){walk->levels.text[depth], below, index, depth + 1});
     }
 }
