@@ -6,6 +6,8 @@
 #include "broker/core/journal.h"
 
 #include "broker/base/alloc.h"
+#include "broker/core/hash.h"
+#include "broker/core/policy.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -53,7 +55,8 @@ struct ft_journal_writer {
  * have to touch memory that has long left the caches. */
 struct slot {
     _Atomic(struct ft_publication *) publication;
-    uint32_t size, accepted_s; /* under the lock */
+    uint32_t size, accepted_s; /* these under the lock */
+    uint32_t topic;            /* its id, 0: an ephemeral one, which is not remembered */
 };
 
 struct ft_journal {
@@ -67,8 +70,12 @@ struct ft_journal {
     _Atomic uint64_t epoch;
     _Atomic uint64_t other_bytes; /* second encodings; they come without the lock */
     _Atomic bool refused;
+    _Atomic uint32_t retained;        /* topics with a last value */
+    struct ft_hash_keys hash_keys[2]; /* for publish keys; they do not change */
 
     pthread_mutex_t lock; /* everything below */
+    struct ft_topic_table *topics;
+    struct ft_key_window *keys;
     uint64_t bytes;
     struct chunk_list sealed, limbo;
     struct chunk *spare;
@@ -119,6 +126,14 @@ struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
     j->ring = calloc(slots, sizeof(*j->ring)); /* untouched pages cost nothing */
     FT_ASSERT(j->ring);
     atomic_init(&j->epoch, 1);
+    struct ft_topic_limits limits = options->limits;
+    if (limits.topics == 0)
+        limits = (struct ft_topic_limits){UINT32_MAX, UINT32_MAX, SIZE_MAX};
+    j->topics = ft_topic_table_new(&limits, options->seed);
+    ft_hash_keys_init(&j->hash_keys[0], options->seed + 1);
+    ft_hash_keys_init(&j->hash_keys[1], options->seed + 2);
+    if (options->keys > 0)
+        j->keys = ft_key_window_new(options->keys, FT_KEY_WINDOW_S);
     pthread_mutex_init(&j->lock, NULL);
     list_init(&j->sealed);
     list_init(&j->limbo);
@@ -158,6 +173,8 @@ void ft_journal_free(struct ft_journal *j)
         j->spare = chunk->next;
         free(chunk);
     }
+    ft_topic_table_free(j->topics);
+    ft_key_window_free(j->keys);
     pthread_mutex_destroy(&j->lock);
     free(j->ring);
     free(j);
@@ -272,6 +289,7 @@ struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
 {
     struct ft_journal *j = writer->journal;
     spec->stream = j->stream;
+    spec->topic_hash = ft_topic_table_hash(j->topics, spec->topic);
     size_t size = ft_publication_size(spec);
     struct chunk *chunk = writer->chunk;
     if (!chunk || chunk->size - chunk->used < size) {
@@ -304,6 +322,14 @@ static struct slot *slot_of(const struct ft_journal *j, uint64_t offset)
     return &j->ring[offset & j->mask];
 }
 
+/* Tells those who ask without the lock whether there are last values. */
+static void note_retained(struct ft_journal *j)
+{
+    struct ft_topic_stats stats;
+    ft_topic_table_stats(j->topics, &stats);
+    atomic_store_explicit(&j->retained, stats.retained, memory_order_relaxed);
+}
+
 /* Drops from the tail what is too old, and what it takes to have room for `n` publications of
  * `bytes`. Returns false when a reader that lags is in the way. */
 static bool make_room(struct ft_journal *j, size_t n, size_t bytes, uint32_t now_s)
@@ -325,13 +351,63 @@ static bool make_room(struct ft_journal *j, size_t n, size_t bytes, uint32_t now
             break;
         }
         j->bytes -= slot->size;
+        if (slot->topic != 0)
+            ft_topic_table_drop(j->topics, slot->topic, tail + 1,
+                                atomic_load_explicit(&slot->publication, memory_order_relaxed),
+                                now_s * 10);
         tail++;
     }
     if (tail != was) {
+        note_retained(j);
         atomic_store_explicit(&j->tail, tail, memory_order_seq_cst);
         reclaim(j);
     }
     return fits;
+}
+
+/* Says whether its key is known, and so makes it a duplicate; a new key is remembered for the offset
+ * that it is about to get. */
+static bool is_duplicate(struct ft_journal *j, struct ft_publication *p, uint64_t offset,
+                         uint32_t now_s)
+{
+    struct ft_key key;
+    if (!j->keys || !ft_publication_key(p, &key))
+        return false;
+    uint64_t first = ft_key_window_find(j->keys, key, now_s);
+    if (first == 0) {
+        ft_key_window_add(j->keys, key, offset, now_s);
+        return false;
+    }
+    p->offset = first;
+    p->is_duplicate = true;
+    return true;
+}
+
+/* Links a publication that has its number to the one before it in its topic. Returns the topic's id. */
+static uint32_t chain(struct ft_journal *j, struct ft_publication *p)
+{
+    if (p->is_ephemeral)
+        return 0;
+    uint32_t topic = ft_topic_table_note(j->topics, p, &p->previous);
+    if (p->slow == FT_SLOW_LATEST && p->previous != 0) {
+        struct ft_publication *previous =
+            atomic_load_explicit(&slot_of(j, p->previous)->publication, memory_order_relaxed);
+        atomic_store_explicit(&previous->is_superseded, true, memory_order_relaxed);
+    }
+    return topic;
+}
+
+/* Gives a publication its number and its place in the ring; the readers see it with the new head. */
+static void place(struct ft_journal *j, struct ft_publication *p, uint64_t offset)
+{
+    ft_publication_number(p, offset);
+    chunk_of(p)->last_offset = offset;
+    struct slot *slot = slot_of(j, offset);
+    slot->size = p->size_;
+    slot->accepted_s = p->accepted_s;
+    slot->topic = chain(j, p);
+    j->bytes += p->size_;
+    atomic_store_explicit(&slot->publication, p, memory_order_release);
 }
 
 bool ft_journal_append(struct ft_journal_writer *writer, struct ft_publication *const *batch,
@@ -354,16 +430,11 @@ bool ft_journal_append(struct ft_journal_writer *writer, struct ft_publication *
     }
     uint64_t head = atomic_load_explicit(&j->head, memory_order_relaxed);
     for (size_t i = 0; i < n; i++) {
-        struct chunk *chunk = chunk_of(batch[i]);
-        ft_publication_number(batch[i], ++head);
-        chunk->pending--;
-        chunk->last_offset = head;
-        struct slot *slot = slot_of(j, head);
-        slot->size = batch[i]->size_;
-        slot->accepted_s = batch[i]->accepted_s;
-        atomic_store_explicit(&slot->publication, batch[i], memory_order_release);
+        chunk_of(batch[i])->pending--;
+        if (!is_duplicate(j, batch[i], head + 1, now_s))
+            place(j, batch[i], ++head);
     }
-    j->bytes += bytes;
+    note_retained(j);
     atomic_store_explicit(&j->head, head, memory_order_seq_cst);
     pthread_mutex_unlock(&j->lock);
     return true;
@@ -373,7 +444,32 @@ void ft_journal_expire(struct ft_journal *j, uint32_t now_s)
 {
     pthread_mutex_lock(&j->lock);
     (void)make_room(j, 0, 0, now_s);
+    ft_topic_table_expire(j->topics, now_s * 10);
+    if (j->keys)
+        ft_key_window_expire(j->keys, now_s);
+    note_retained(j);
     reclaim(j);
+    pthread_mutex_unlock(&j->lock);
+}
+
+struct ft_key ft_journal_key(const struct ft_journal *j, struct ft_slice topic, struct ft_slice key)
+{
+    return ft_key_of(&j->hash_keys[0], &j->hash_keys[1], topic, key);
+}
+
+bool ft_journal_has_retained(const struct ft_journal *j)
+{
+    return atomic_load_explicit(&j->retained, memory_order_relaxed) > 0;
+}
+
+const struct ft_topic_table *ft_journal_lock_topics(struct ft_journal *j)
+{
+    pthread_mutex_lock(&j->lock);
+    return j->topics;
+}
+
+void ft_journal_unlock_topics(struct ft_journal *j)
+{
     pthread_mutex_unlock(&j->lock);
 }
 
@@ -471,6 +567,9 @@ void ft_journal_stats(struct ft_journal *j, struct ft_journal_stats *stats)
         .bytes = j->bytes + atomic_load_explicit(&j->other_bytes, memory_order_relaxed),
         .chunks = j->chunks,
         .refused = j->refusals,
+        .keys = j->keys ? ft_key_window_count(j->keys) : 0,
+        .keys_dropped = j->keys ? ft_key_window_dropped(j->keys) : 0,
     };
+    ft_topic_table_stats(j->topics, &stats->topics);
     pthread_mutex_unlock(&j->lock);
 }

@@ -21,6 +21,7 @@
 #define FT_CORE_JOURNAL_H
 
 #include "broker/core/publication.h"
+#include "broker/core/topic_table.h"
 
 /* Workers are readers; more of them than this make no sense on one machine (options.def). */
 #define FT_JOURNAL_READERS_MAX 64
@@ -34,13 +35,21 @@ struct ft_journal_options {
     size_t size_bytes;  /* of publications, their second encodings included */
     uint32_t age_s;     /* kept at most so long */
     size_t chunk_bytes; /* 0: 256 KiB; unit of memory, each writer has one open */
+    struct ft_topic_limits limits; /* of what is remembered by topic; `topics` 0: no bounds */
+    uint32_t keys;                 /* publish keys that are remembered; 0: none */
+    uint64_t seed;                 /* makes hashes of topics and keys unpredictable to peers */
 };
+
+/* How long a publish key is remembered (SPEC.md section 4). */
+#define FT_KEY_WINDOW_S 120
 
 struct ft_journal_stats {
     uint64_t head, tail; /* last numbered; last dropped */
     uint64_t bytes;      /* of what is kept */
     uint64_t chunks;     /* in memory, those waiting for readers to rest included */
     uint64_t refused;    /* batches that had to wait for a slow reader */
+    struct ft_topic_stats topics;
+    uint64_t keys, keys_dropped; /* remembered; forgotten early because there were too many */
 };
 
 struct ft_journal *ft_journal_new(const struct ft_journal_options *options);
@@ -54,14 +63,20 @@ struct ft_journal_writer *ft_journal_writer_new(struct ft_journal *journal);
 void ft_journal_writer_free(struct ft_journal_writer *writer);
 
 /*
- * Builds a publication in the journal's memory, not yet numbered. It must be appended, by the same
+ * Builds a publication in the journal's memory, not yet numbered; stream and topic_hash of `spec` are
+ * filled in. It must be appended, by the same
  * writer and in the order in which it was built.
  */
 struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
                                         struct ft_publication_spec *spec);
 
+/* Returns what stands for a publish key on a topic. Any thread. */
+struct ft_key ft_journal_key(const struct ft_journal *journal, struct ft_slice topic,
+                             struct ft_slice key);
+
 /*
- * Numbers a batch and shows it to the readers. Returns false, and has done nothing, when there is no
+ * Numbers a batch and shows it to the readers. One whose key was used on its topic within
+ * FT_KEY_WINDOW_S is not numbered: it becomes a duplicate and tells the first one's offset. Returns false, and has done nothing, when there is no
  * room because a reader lags by the journal's whole size: try again after it has moved, which
  * ft_journal_take_refused() tells those who move.
  */
@@ -98,6 +113,13 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, u
 /* Returns the frame of a publication in `encoding`; one that is made now counts as the journal's. */
 struct ft_slice ft_journal_frame(struct ft_journal *journal, const struct ft_publication *p,
                                  enum ft_encoding encoding);
+
+/* Says whether any topic has a last value. Any thread. */
+bool ft_journal_has_retained(const struct ft_journal *journal);
+
+/* Lends the topics, under the lock, until they are given back: for as short as it can be. */
+const struct ft_topic_table *ft_journal_lock_topics(struct ft_journal *journal);
+void ft_journal_unlock_topics(struct ft_journal *journal);
 
 void ft_journal_stats(struct ft_journal *journal, struct ft_journal_stats *stats);
 

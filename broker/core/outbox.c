@@ -5,6 +5,7 @@
 #include "broker/core/outbox.h"
 
 #include "broker/base/alloc.h"
+#include "broker/core/policy.h"
 
 #include <stdlib.h>
 
@@ -43,6 +44,11 @@ static uint32_t run_count(uint64_t item)
 static bool is_run(uint64_t item)
 {
     return !(item & OWN_FLAG);
+}
+
+static uint64_t item_of_own(struct ft_own_frame *frame)
+{
+    return (uint64_t)(uintptr_t)frame | OWN_FLAG;
 }
 
 static struct ft_own_frame *item_own(uint64_t item)
@@ -180,7 +186,26 @@ uint8_t *ft_outbox_push_bytes(struct ft_outbox *outbox, struct ft_outbox_pool *p
 {
     struct ft_own_frame *frame = own_take(pool, n);
     outbox->bytes += n;
-    push(outbox, pool, (uint64_t)(uintptr_t)frame | OWN_FLAG);
+    outbox->own_bytes += (uint32_t)n;
+    push(outbox, pool, item_of_own(frame));
+    return frame->bytes;
+}
+
+uint8_t *ft_outbox_push_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
+{
+    struct ft_own_frame *frame = own_take(pool, n);
+    struct ft_outbox_node *node = outbox->first;
+    if (!node || node->begin == 0) {
+        node = node_take(pool);
+        node->begin = node->end = FT_OUTBOX_NODE_ITEMS;
+        node->next = outbox->first;
+        outbox->first = node;
+        if (!outbox->last)
+            outbox->last = node;
+    }
+    outbox->bytes += n;
+    outbox->own_bytes += (uint32_t)n;
+    node->items[--node->begin] = item_of_own(frame);
     return frame->bytes;
 }
 
@@ -223,6 +248,13 @@ static bool gather_frame(struct gathering *g, struct ft_slice frame)
     return true;
 }
 
+/* Says whether a slow reader is spared this one, because a newer one of its topic is on its way. */
+static bool is_left_out(const struct ft_outbox *outbox, const struct ft_publication *p)
+{
+    return outbox->newest_only && p->slow == FT_SLOW_LATEST &&
+           atomic_load_explicit(&p->is_superseded, memory_order_relaxed);
+}
+
 /* Takes publications off the run at the head of the outbox, as many as fit. Returns false when the
  * next one is gone from the journal. */
 static bool gather_run(struct gathering *g, struct ft_outbox *outbox, struct ft_journal *journal,
@@ -234,7 +266,7 @@ static bool gather_run(struct gathering *g, struct ft_outbox *outbox, struct ft_
         if (!p)
             return false;
         struct ft_slice frame = ft_journal_frame(journal, p, encoding);
-        if (!gather_frame(g, frame))
+        if (!is_left_out(outbox, p) && !gather_frame(g, frame))
             return true;
         outbox->bytes -= frame.len;
         *item = item_of_run(run_offset(*item) + 1, run_count(*item) - 1);
@@ -249,6 +281,7 @@ static void gather_own(struct gathering *g, struct ft_outbox *outbox)
     if (!gather_frame(g, ft_slice(frame->bytes, frame->len)))
         return;
     outbox->bytes -= frame->len;
+    outbox->own_bytes -= frame->len;
     frame->next = g->pool->lent_;
     g->pool->lent_ = frame;
     pop(outbox, g->pool);
@@ -258,7 +291,7 @@ static void gather_own(struct gathering *g, struct ft_outbox *outbox)
 static bool is_comparable(const struct ft_outbox *outbox)
 {
     const struct ft_outbox_node *node = outbox->first;
-    if (!node || node != outbox->last)
+    if (!node || node != outbox->last || outbox->newest_only)
         return false;
     for (uint32_t i = node->begin; i < node->end; i++) {
         if (!is_run(node->items[i]))
@@ -277,7 +310,7 @@ static bool reuse_last(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
         memcmp(node->items + node->begin, pool->last_items_, count * sizeof(node->items[0])) != 0)
         return false;
     node_give(pool, node);
-    *outbox = (struct ft_outbox){0};
+    *outbox = (struct ft_outbox){0}; /* publications only: comparable */
     return true;
 }
 
@@ -311,6 +344,8 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
             break;
         }
     }
+    if (g.bytes.len == 0)
+        return FT_GATHERED_NOTHING; /* all that waited was left out */
     if (ft_outbox_is_empty(outbox)) {
         pool->last_count_ = count;
         pool->last_encoding_ = encoding;
@@ -318,6 +353,41 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
     }
     *bytes = g.bytes;
     return FT_GATHERED_BYTES;
+}
+
+/* Moves what the journal still has of a run to the end of `outbox`. Returns how many it has not. */
+static uint64_t keep_run(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
+                         struct ft_journal *journal, enum ft_encoding encoding, uint64_t item)
+{
+    uint64_t lost = 0;
+    for (uint32_t i = 0; i < run_count(item); i++) {
+        const struct ft_publication *p = ft_journal_peek(journal, run_offset(item) + i);
+        if (p)
+            ft_outbox_push_run(outbox, pool, p->offset, 1,
+                               ft_journal_frame(journal, p, encoding).len);
+        else
+            lost++;
+    }
+    return lost;
+}
+
+uint64_t ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
+                             struct ft_journal *journal, enum ft_encoding encoding)
+{
+    struct ft_outbox old = *outbox;
+    *outbox = (struct ft_outbox){.newest_only = old.newest_only, .own_bytes = old.own_bytes};
+    uint64_t lost = 0;
+    while (old.first) {
+        uint64_t item = old.first->items[old.first->begin];
+        pop(&old, pool);
+        if (is_run(item)) {
+            lost += keep_run(outbox, pool, journal, encoding, item);
+        } else {
+            outbox->bytes += item_own(item)->len;
+            push(outbox, pool, item);
+        }
+    }
+    return lost;
 }
 
 void ft_outbox_clear(struct ft_outbox *outbox, struct ft_outbox_pool *pool)
@@ -329,4 +399,5 @@ void ft_outbox_clear(struct ft_outbox *outbox, struct ft_outbox_pool *pool)
         pop(outbox, pool);
     }
     outbox->bytes = 0;
+    outbox->own_bytes = 0;
 }

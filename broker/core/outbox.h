@@ -29,7 +29,10 @@ struct ft_outbox_node {
 
 struct ft_outbox {
     struct ft_outbox_node *first, *last;
-    uint64_t bytes; /* of all frames that wait here */
+    uint64_t bytes;     /* of all frames that wait here */
+    uint32_t own_bytes; /* of the session's own ones among them */
+    bool newest_only; /* the reader is slow: of a topic with FT_SLOW_LATEST, superseded publications
+                           are left out as they would be sent */
 };
 
 /* Free nodes of one worker, and the buffer that frames are gathered in. */
@@ -80,6 +83,16 @@ uint8_t *ft_outbox_push_bytes(struct ft_outbox *outbox, struct ft_outbox_pool *p
 enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
                                   struct ft_journal *journal, enum ft_encoding encoding,
                                   struct ft_slice *bytes);
+
+/*
+ * Throws away the publications that are not in the journal any more, after FT_GATHERED_LOST, and
+ * returns how many. What else waits stays, in order.
+ */
+uint64_t ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
+                             struct ft_journal *journal, enum ft_encoding encoding);
+
+/* Puts room for a frame of `n` bytes of the session's own in front of all that waits. */
+uint8_t *ft_outbox_push_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n);
 
 /* Throws away what waits. */
 void ft_outbox_clear(struct ft_outbox *outbox, struct ft_outbox_pool *pool);

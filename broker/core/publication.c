@@ -24,6 +24,9 @@
  * \u00XX; everything else grows less. */
 #define TRANSCODED_MAX(n) (6 * (n) + 64)
 
+/* The first byte of a MessagePack `msg`: a map of five. */
+#define MSGPACK_MSG 0x85
+
 static uint8_t *put(uint8_t *at, const char *text, size_t n)
 {
     memcpy(at, text, n);
@@ -87,7 +90,8 @@ struct layout {
     uint8_t *pos;  /* where the position begins */
 };
 
-/* Writes {"op":"msg","topic":…,"data"|"b64":…,"at":…,"pos":"<stream>. and stops before the offset. */
+/* Writes {"op":"msg","topic":…,"data"|"b64":…,"at":…,"pos":"<stream>. and stops before the offset.
+ * Without a stream it stops after `at`. */
 static void lay_json(struct layout *l, struct ft_slice topic, struct ft_data data, uint64_t at_ms,
                      const char *stream)
 {
@@ -101,6 +105,9 @@ static void lay_json(struct layout *l, struct ft_slice topic, struct ft_data dat
         at = put_slice(l->data, data.bytes);
     }
     at = put_decimal(PUT(at, ",\"at\":"), at_ms);
+    l->pos = l->at = at;
+    if (!stream)
+        return;
     l->pos = PUT(at, ",\"pos\":\"");
     l->at = PUT(put(l->pos, stream, FT_STREAM_NAME_LEN), ".");
 }
@@ -108,7 +115,9 @@ static void lay_json(struct layout *l, struct ft_slice topic, struct ft_data dat
 static void lay_msgpack(struct layout *l, struct ft_slice topic, struct ft_data data,
                         uint64_t at_ms, const char *stream)
 {
-    uint8_t *at = PUT(l->at, "\x85\xa2op\xa3msg\xa5topic");
+    uint8_t *at = l->at;
+    *at++ = stream ? MSGPACK_MSG : MSGPACK_MSG - 1;
+    at = PUT(at, "\xa2op\xa3msg\xa5topic");
     at = put_msgpack_str(at, topic);
     at = PUT(at, "\xa4"
                  "data");
@@ -121,14 +130,21 @@ static void lay_msgpack(struct layout *l, struct ft_slice topic, struct ft_data 
     }
     at = PUT(at, "\xa2"
                  "at\xcf");
-    at = PUT(put_be(at, at_ms, 8), "\xa3pos\xa0"); /* the length comes with the offset */
+    l->pos = l->at = at = put_be(at, at_ms, 8);
+    if (!stream)
+        return;
+    at = PUT(at, "\xa3pos\xa0"); /* the length comes with the offset */
     l->pos = at;
     l->at = PUT(put(at, stream, FT_STREAM_NAME_LEN), ".");
 }
 
+/* Ends a payload. `pos` is where the position begins, and `at` where its offset goes; they are the
+ * same where there is none. */
 static uint8_t *finish_payload(enum ft_encoding encoding, uint8_t *pos, uint8_t *at,
                                uint64_t offset)
 {
+    if (pos == at)
+        return encoding == FT_JSON ? PUT(at, "}") : at;
     at = put_decimal(at, offset);
     if (encoding == FT_JSON)
         return PUT(at, "\"}");
@@ -153,7 +169,8 @@ static size_t payload_max(enum ft_encoding encoding, size_t topic_len, size_t da
 
 size_t ft_publication_size(const struct ft_publication_spec *spec)
 {
-    size_t size = sizeof(struct ft_publication) + spec->topic.len + FT_WS_SERVER_HEADER_MAX +
+    size_t key = spec->key ? sizeof(*spec->key) : 0;
+    size_t size = sizeof(struct ft_publication) + spec->topic.len + key + FT_WS_SERVER_HEADER_MAX +
                   payload_max(spec->encoding, spec->topic.len, spec->data.bytes.len);
     return (size + 7) & ~(size_t)7;
 }
@@ -164,19 +181,31 @@ struct ft_publication *ft_publication_build(void *memory, size_t size,
     struct ft_publication *p = memory;
     uint8_t *base = memory;
     uint8_t *topic = base + sizeof(*p);
-    uint8_t *payload = put_slice(topic, spec->topic) + FT_WS_SERVER_HEADER_MAX;
+    uint8_t *key = put_slice(topic, spec->topic);
+    if (spec->key)
+        memcpy(key, spec->key, sizeof(*spec->key));
+    uint8_t *payload = key + (spec->key ? sizeof(*spec->key) : 0) + FT_WS_SERVER_HEADER_MAX;
     struct layout l = {.at = payload};
-    lay(spec->encoding, &l, spec->topic, spec->data, spec->at_ms, spec->stream);
+    lay(spec->encoding, &l, spec->topic, spec->data, spec->at_ms,
+        spec->is_ephemeral ? NULL : spec->stream);
     size_t used = (size_t)(l.at - base) + TAIL_MAX;
     FT_ASSERT(used <= size);
     *p = (struct ft_publication){
         .at_ms = spec->at_ms,
+        .topic_hash = spec->topic_hash,
         .accepted_s = spec->accepted_s,
+        .expires_ds = spec->expires_ds,
+        .history = spec->history,
+        .slow = spec->slow,
+        .is_ephemeral = spec->is_ephemeral,
+        .is_retained = spec->is_retained,
+        .clears_retained = spec->clears_retained,
+        .has_key_ = spec->key != NULL,
         .size_ = (uint32_t)((used + 7) & ~(size_t)7),
         .data_at_ = (uint32_t)(l.data - base),
         .data_len_ = (uint32_t)spec->data.bytes.len,
-        .payload_at_ = (uint32_t)(payload - base),
-        .tail_at_ = (uint32_t)(l.at - base),
+        .frame_at_ = (uint32_t)(payload - base),
+        .frame_len_ = (uint32_t)(l.at - base),
         .topic_len_ = (uint8_t)spec->topic.len,
         .encoding_ = (uint8_t)spec->encoding,
         .data_kind_ = (uint8_t)spec->data.kind,
@@ -199,10 +228,11 @@ void ft_publication_number(struct ft_publication *p, uint64_t offset)
     enum ft_encoding encoding = p->encoding_;
     uint8_t *base = (uint8_t *)p;
     uint8_t *pos = base + p->pos_at_;
-    uint8_t *end = finish_payload(encoding, pos, base + p->tail_at_, offset);
-    uint8_t *frame = put_header(encoding, base + p->payload_at_, end);
+    uint8_t *end = finish_payload(encoding, pos, base + p->frame_len_, offset);
+    uint8_t *frame = put_header(encoding, base + p->frame_at_, end);
     p->offset = offset;
-    p->pos_len_ = (uint8_t)(end - pos - (encoding == FT_JSON ? 2 : 0));
+    if (!p->is_ephemeral)
+        p->pos_len_ = (uint8_t)(end - pos - (encoding == FT_JSON ? 2 : 0));
     p->frame_at_ = (uint32_t)(frame - base);
     p->frame_len_ = (uint32_t)(end - frame);
 }
@@ -210,6 +240,21 @@ void ft_publication_number(struct ft_publication *p, uint64_t offset)
 void ft_publication_fini(struct ft_publication *p)
 {
     free(atomic_load_explicit(&p->other_, memory_order_relaxed));
+}
+
+struct ft_publication *ft_publication_copy(const struct ft_publication *p, void *memory)
+{
+    memcpy(memory, p, p->size_);
+    struct ft_publication *copy = memory;
+    atomic_init(&copy->other_, NULL);
+    return copy;
+}
+
+bool ft_publication_key(const struct ft_publication *p, struct ft_key *key)
+{
+    if (p->has_key_)
+        memcpy(key, (const uint8_t *)(p + 1) + p->topic_len_, sizeof(*key));
+    return p->has_key_;
 }
 
 struct ft_data ft_publication_data(const struct ft_publication *p)
@@ -235,7 +280,8 @@ static struct ft_frame *make_other(const struct ft_publication *p, enum ft_encod
     struct ft_frame *frame = ft_alloc(sizeof(*frame) + max);
     uint8_t *payload = frame->bytes + FT_WS_SERVER_HEADER_MAX;
     struct layout l = {.at = payload};
-    lay(encoding, &l, topic, other, p->at_ms, (const char *)ft_publication_pos(p).ptr);
+    lay(encoding, &l, topic, other, p->at_ms,
+        p->is_ephemeral ? NULL : (const char *)ft_publication_pos(p).ptr);
     uint8_t *end = finish_payload(encoding, l.pos, l.at, p->offset);
     uint8_t *begin = put_header(encoding, payload, end);
     frame->len = (uint32_t)(end - begin);
@@ -266,4 +312,49 @@ struct ft_slice ft_publication_frame(const struct ft_publication *p, enum ft_enc
         }
     }
     return ft_slice(frame->bytes, frame->len);
+}
+
+/* Returns the payload of a frame that the broker made. */
+static struct ft_slice payload_of(struct ft_slice frame)
+{
+    static const size_t length_bytes[2] = {2, 8}; /* RFC 6455, 5.2: 126 and 127 */
+    uint8_t first = frame.ptr[1];
+    size_t header = 2 + (first < 126 ? 0 : length_bytes[first - 126]);
+    return ft_slice(frame.ptr + header, frame.len - header);
+}
+
+/* Adds `n` bytes to `out`, to be filled in. Its ceiling is the caller's to choose: they must fit. */
+static uint8_t *grow(struct ft_buffer *out, size_t n)
+{
+    uint8_t *room = ft_buffer_reserve(out, n);
+    FT_ASSERT(room);
+    out->len += n;
+    return room;
+}
+
+void ft_publication_add_retained(const struct ft_publication *p, enum ft_encoding encoding,
+                                 struct ft_buffer *out)
+{
+    static const char json[] = ",\"retained\":true}", msgpack[] = "\xa8retained\xc3";
+    struct ft_slice payload = payload_of(ft_publication_frame(p, encoding, NULL));
+    struct ft_slice mark = ft_slice_str(encoding == FT_JSON ? json : msgpack);
+    if (encoding == FT_JSON)
+        payload.len--; /* its closing bracket */
+    size_t len = payload.len + mark.len, header = ft_ws_server_header_size(len);
+    uint8_t *frame = grow(out, header + len);
+    ft_ws_server_header(ft_ws_opcode_of(encoding), len, frame);
+    put_slice(put_slice(frame + header, payload), mark);
+    if (encoding == FT_MSGPACK)
+        frame[header]++; /* one pair more */
+}
+
+void ft_publication_add_item(const struct ft_publication *p, enum ft_encoding encoding,
+                             struct ft_buffer *out)
+{
+    static const char json_op[] = "{\"op\":\"msg\",", msgpack_op[] = "\x85\xa2op\xa3msg";
+    struct ft_slice payload = payload_of(ft_publication_frame(p, encoding, NULL));
+    size_t op = encoding == FT_JSON ? sizeof(json_op) - 1 : sizeof(msgpack_op) - 1;
+    uint8_t *item = grow(out, 1 + payload.len - op);
+    *item = encoding == FT_JSON ? '{' : payload.ptr[0] - 1; /* one pair less */
+    put_slice(item + 1, ft_slice(payload.ptr + op, payload.len - op));
 }

@@ -5,15 +5,19 @@
  *
  *     struct ft_publication
  *     topic bytes                   (as text: in a JSON frame it may be escaped)
+ *     struct ft_key                 (only where the publish had a key)
  *     room for a frame header, 10   the header is written flush against the payload
  *     {"op":"msg","topic":"a/b","data":…,"at":1763700000000,"pos":"k3f9x2m0ab.     <- built
  *                                                                            17"} <- numbered
  *
- * The frame of the other encoding is made on first need and hangs off it.
+ * The frame of the other encoding is made on first need and hangs off it. An ephemeral publication is
+ * delivered and never kept for anybody: it has an offset, as all do, but shows no position.
  */
 #ifndef FT_CORE_PUBLICATION_H
 #define FT_CORE_PUBLICATION_H
 
+#include "broker/core/key_window.h"
+#include "protocol/buffer.h"
 #include "protocol/encoding.h"
 #include "protocol/envelope.h"
 
@@ -34,17 +38,32 @@ struct ft_frame {
 };
 
 struct ft_publication {
-    uint64_t offset;     /* in its stream; 0 until it is numbered */
-    uint64_t at_ms;      /* wall clock, for peers */
+    uint64_t offset; /* in its stream; 0 until it is numbered. Of a duplicate: the first one's */
+    uint64_t
+        previous;   /* offset of the one before it in its topic, where that is remembered; or 0 */
+    uint64_t at_ms; /* wall clock, for peers */
+    uint64_t topic_hash; /* keyed */
     uint32_t accepted_s; /* monotonic, for ageing */
-    uint32_t size_;      /* bytes that it takes, this struct included; a multiple of 8 */
-    uint32_t data_at_, data_len_;
-    uint32_t frame_at_, frame_len_; /* once numbered */
-    uint32_t payload_at_, tail_at_; /* where the payload begins, where the offset's digits go */
+    uint32_t
+        expires_ds; /* monotonic, tenths of a second: not kept for anybody from then on; 0: never */
+    uint32_t history; /* how many of its topic are to be kept beyond the journal */
+    uint8_t slow;     /* enum ft_slow: what happens where a reader is too slow for it */
+    bool is_ephemeral;
+    bool is_retained;     /* its topic's last value */
+    bool clears_retained; /* its topic has no last value any more */
+    bool is_duplicate;    /* its key was known: it was not numbered */
+    _Atomic bool
+        is_superseded; /* a newer one of its topic is there; told with FT_SLOW_LATEST only */
+
+    bool has_key_;
     uint8_t topic_len_;
     uint8_t encoding_;  /* enum ft_encoding of the frame inside */
     uint8_t data_kind_; /* enum ft_data_kind */
     uint8_t pos_len_;
+    uint32_t size_; /* bytes that it takes, this struct included; a multiple of 8 */
+    uint32_t data_at_, data_len_;
+    uint32_t frame_at_;  /* until it is numbered: where the payload begins */
+    uint32_t frame_len_; /* until it is numbered: where the offset's digits go */
     uint32_t pos_at_;
     uint32_t place_; /* where in its chunk it lies; the journal's */
     _Atomic(struct ft_frame *) other_;
@@ -56,7 +75,11 @@ struct ft_publication_spec {
     struct ft_slice topic;     /* valid */
     struct ft_data data; /* passed the reader; JSON or B64 with FT_JSON, else MSGPACK or BYTES */
     uint64_t at_ms;
-    uint32_t accepted_s;
+    uint32_t accepted_s, expires_ds, history;
+    uint8_t slow;
+    bool is_ephemeral, is_retained, clears_retained;
+    const struct ft_key *key; /* NULL: none */
+    uint64_t topic_hash;      /* these two are the journal's */
     const char *stream; /* name of the stream that will number it, FT_STREAM_NAME_LEN characters */
 };
 
@@ -74,12 +97,25 @@ void ft_publication_number(struct ft_publication *publication, uint64_t offset);
 /* Frees what hangs off it, not the memory that it lies in. */
 void ft_publication_fini(struct ft_publication *publication);
 
+/* Makes a copy in `memory` of publication->size_ bytes; what hangs off the original stays there. */
+struct ft_publication *ft_publication_copy(const struct ft_publication *publication, void *memory);
+
+/* Reads the key that it was published with; false: it has none. */
+bool ft_publication_key(const struct ft_publication *publication, struct ft_key *key);
+
+/* Says whether it is past its time to live. `now_ds`: monotonic, tenths of a second. */
+static inline bool ft_publication_is_expired(const struct ft_publication *publication,
+                                             uint32_t now_ds)
+{
+    return publication->expires_ds != 0 && now_ds >= publication->expires_ds;
+}
+
 static inline struct ft_slice ft_publication_topic(const struct ft_publication *publication)
 {
     return ft_slice((const uint8_t *)(publication + 1), publication->topic_len_);
 }
 
-/* Returns its position, "<stream>.<offset>". */
+/* Returns its position, "<stream>.<offset>"; empty for an ephemeral one. */
 static inline struct ft_slice ft_publication_pos(const struct ft_publication *publication)
 {
     return ft_slice((const uint8_t *)publication + publication->pos_at_, publication->pos_len_);
@@ -94,5 +130,13 @@ struct ft_data ft_publication_data(const struct ft_publication *publication);
  */
 struct ft_slice ft_publication_frame(const struct ft_publication *publication,
                                      enum ft_encoding encoding, size_t *made);
+
+/* Adds to `out` the same frame, marked as its topic's last value: with "retained":true. */
+void ft_publication_add_retained(const struct ft_publication *publication,
+                                 enum ft_encoding encoding, struct ft_buffer *out);
+
+/* Adds to `out` its `msg` without the key `op`, a value of its own: an item of a history. */
+void ft_publication_add_item(const struct ft_publication *publication, enum ft_encoding encoding,
+                             struct ft_buffer *out);
 
 #endif

@@ -28,6 +28,7 @@ struct ft_trie_sub {
 struct ft_trie_set {
     struct ft_trie_sub *const *subs;
     uint32_t count;
+    const struct ft_trie_node *node; /* the filter's: that of each sub->node_ */
 };
 
 /* `seed` makes the hash of topic levels unpredictable to peers. */

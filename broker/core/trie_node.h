@@ -111,8 +111,8 @@ static inline struct ft_trie_set ft_trie_node_set(const struct ft_trie_node *nod
 {
     struct ft_trie_array *array = ft_trie_node_array(node);
     if (array)
-        return (struct ft_trie_set){.subs = array->subs, .count = array->count};
-    return (struct ft_trie_set){.subs = &node->subs.one, .count = node->subs.one ? 1 : 0};
+        return (struct ft_trie_set){array->subs, array->count, node};
+    return (struct ft_trie_set){&node->subs.one, node->subs.one ? 1 : 0, node};
 }
 
 #endif
