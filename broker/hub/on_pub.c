@@ -1,12 +1,14 @@
-/* `pub`: checks a publication and hands it to the worker's batch. Its `ok` comes with the position,
- * when the batch is numbered (worker.c). */
+/* `pub`: checks a publication, applies its topic's policy, and hands it to the worker's batch. Its `ok`
+ * comes with the position, when the batch is numbered (worker.c). */
 #include "broker/hub/verbs.h"
 #include "broker/hub/worker.h"
 #include "protocol/quote.h"
 #include "protocol/topic.h"
 
-enum ft_err ft_on_pub(struct ft_session *session, const struct ft_envelope *envelope,
-                      struct ft_problem *problem)
+/* Ten years: longer is a mistake, and the clock of tenths of seconds has room for it. */
+#define TTL_S_MAX (UINT32_C(10) * 365 * 86400)
+
+static enum ft_err check_topic(const struct ft_envelope *envelope, struct ft_problem *problem)
 {
     if (!envelope->topic.ptr)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD, "pub needs a topic");
@@ -19,8 +21,79 @@ enum ft_err ft_on_pub(struct ft_session *session, const struct ft_envelope *enve
                               "topic %s begins with $: those are the broker's own",
                               ft_quote(envelope->topic, quoted));
     }
+    return FT_OK;
+}
+
+static enum ft_err check_data(const struct ft_envelope *envelope, const struct ft_policy *policy,
+                              struct ft_problem *problem)
+{
     if (envelope->data.kind == FT_DATA_NONE)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD, "pub needs data (any value) or b64");
-    ft_worker_publish(session->worker, session, envelope->id, envelope->topic, envelope->data);
+    char quoted[FT_QUOTE_MAX];
+    size_t len = envelope->data.bytes.len;
+    if (policy->max_message > 0 && len > policy->max_message)
+        return ft_problem_set(problem, FT_ERR_TOO_LARGE,
+                              "data has %zu bytes, but topic %s takes %zu at most (max_message)",
+                              len, ft_quote(envelope->topic, quoted), policy->max_message);
+    if (policy->ephemeral && envelope->retain)
+        return ft_problem_set(problem, FT_ERR_CONFLICT,
+                              "topic %s is ephemeral: it keeps no retained publication",
+                              ft_quote(envelope->topic, quoted));
+    if (envelope->has_ttl && (envelope->ttl_s == 0 || envelope->ttl_s > TTL_S_MAX))
+        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
+                              "ttl is %llu, but it must be from 1 to %u seconds",
+                              (unsigned long long)envelope->ttl_s, TTL_S_MAX);
+    if (envelope->key.ptr && envelope->key.len == 0)
+        return ft_problem_set(problem, FT_ERR_BAD_FIELD, "key must not be empty");
+    return FT_OK;
+}
+
+static bool is_null(struct ft_data data)
+{
+    return (data.kind == FT_DATA_JSON && ft_slice_equal(data.bytes, ft_slice_str("null"))) ||
+           (data.kind == FT_DATA_MSGPACK && data.bytes.len == 1 && data.bytes.ptr[0] == 0xc0);
+}
+
+/* Returns when it is not to be kept any more, in tenths of a second, or 0: never. The shorter of what
+ * publisher and policy say holds. */
+static uint32_t expires_ds(const struct ft_worker *w, const struct ft_envelope *envelope,
+                           const struct ft_policy *policy)
+{
+    uint64_t ttl_s = policy->ttl_s;
+    if (envelope->has_ttl && (ttl_s == 0 || envelope->ttl_s < ttl_s))
+        ttl_s = envelope->ttl_s;
+    return ttl_s == 0 ? 0 : w->now_ds + 1 + (uint32_t)ttl_s * 10;
+}
+
+enum ft_err ft_on_pub(struct ft_session *session, const struct ft_envelope *envelope,
+                      struct ft_problem *problem)
+{
+    struct ft_worker *w = session->worker;
+    enum ft_err err = check_topic(envelope, problem);
+    if (err != FT_OK)
+        return err;
+    const struct ft_policy *policy = ft_policies_find(w->options->policies, envelope->topic, NULL);
+    err = check_data(envelope, policy, problem);
+    if (err != FT_OK)
+        return err;
+
+    bool is_retained = envelope->retain || policy->retain;
+    bool clears = is_retained && is_null(envelope->data);
+    struct ft_publication_spec spec = {
+        .topic = envelope->topic,
+        .data = envelope->data,
+        .expires_ds = expires_ds(w, envelope, policy),
+        .history = policy->history,
+        .slow = (uint8_t)policy->slow,
+        .is_ephemeral = policy->ephemeral,
+        .is_retained = is_retained && !clears,
+        .clears_retained = clears,
+    };
+    struct ft_key key;
+    if (envelope->key.ptr) {
+        key = ft_journal_key(w->hub->journal, envelope->topic, envelope->key);
+        spec.key = &key;
+    }
+    ft_worker_publish(w, session, envelope->id, &spec);
     return FT_OK;
 }

@@ -1,13 +1,73 @@
 /*
- * `sub`: subscribes a session to filters, all of them or none. The `ok` says where their live feed
- * begins: the worker is settled first, so that everything before is out and everything after comes.
+ * `sub`: subscribes a session to filters, all of them or none, with what of the past it wants. The
+ * worker is settled first: everything before is out, everything after comes, and `ok` says where that
+ * is. What is to come from the past is left to the session's feed (feed.h).
  */
+#include "broker/hub/feed.h"
 #include "broker/hub/reply.h"
+#include "broker/hub/throttle.h"
 #include "broker/hub/verbs.h"
 #include "broker/hub/worker.h"
+#include "protocol/position.h"
 #include "protocol/topic.h"
 
-#include <stdio.h>
+/* What a `sub` asks for. */
+struct wish {
+    bool has_since, names_us; /* `since` is there; it names the broker's stream … */
+    uint64_t since;           /* … and this offset of it */
+    uint32_t last, every_ms;
+};
+
+/* Where the filters' feed begins, and what comes before. */
+struct start {
+    uint64_t from; /* everything after it comes */
+    bool is_recovered;
+};
+
+static enum ft_err read_since(const struct ft_session *session, const struct ft_envelope *envelope,
+                              struct wish *wish, struct ft_problem *problem)
+{
+    wish->has_since = envelope->since.bytes.ptr != NULL;
+    if (envelope->has_since_text)
+        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
+                              "since must be an array of positions in a sub");
+    struct ft_slice stream = ft_slice_str(ft_journal_stream(session->worker->hub->journal));
+    uint8_t text[FT_POSITION_BYTES_MAX];
+    size_t at = 0;
+    for (uint32_t i = 0; i < envelope->since.count; i++) {
+        struct ft_slice item;
+        struct ft_position_parts position;
+        if (ft_list_next(&envelope->since, &at, text, sizeof(text), &item) != FT_OK)
+            return ft_problem_set(problem, FT_ERR_BAD_FIELD,
+                                  "position %u of since is longer than %zu bytes", i + 1,
+                                  sizeof(text));
+        enum ft_err err = ft_position_read(item, &position, problem);
+        if (err != FT_OK)
+            return err;
+        if (!ft_slice_equal(position.stream, stream))
+            continue;
+        if (!wish->names_us || position.offset > wish->since)
+            wish->since = position.offset;
+        wish->names_us = true;
+    }
+    return FT_OK;
+}
+
+static enum ft_err read_wish(const struct ft_session *session, const struct ft_envelope *envelope,
+                             struct wish *wish, struct ft_problem *problem)
+{
+    *wish = (struct wish){0};
+    if (envelope->every_ms > FT_EVERY_MS_MAX)
+        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
+                              "every is %llu, but it must be at most %d milliseconds",
+                              (unsigned long long)envelope->every_ms, FT_EVERY_MS_MAX);
+    wish->every_ms = (uint32_t)envelope->every_ms;
+    wish->last = envelope->last < UINT32_MAX ? (uint32_t)envelope->last : UINT32_MAX;
+    enum ft_err err = read_since(session, envelope, wish, problem);
+    if (wish->has_since)
+        wish->last = 0; /* who says where it stopped goes on from there */
+    return err;
+}
 
 /* Takes back the newest subscriptions, down to `keep` of them. */
 static void take_back(struct ft_session *session, uint32_t keep)
@@ -16,43 +76,19 @@ static void take_back(struct ft_session *session, uint32_t keep)
         ft_session_unsubscribe(session, &session->subscriptions);
 }
 
-static void reply(struct ft_session *session, struct ft_id id)
+/* Adds those of the filters that are not there yet. */
+static enum ft_err subscribe(struct ft_session *session, const struct ft_envelope *envelope,
+                             struct ft_problem *problem)
 {
-    if (id.kind == FT_ID_NONE)
-        return;
-    const struct ft_worker *worker = session->worker;
-    char pos[FT_POS_LEN_MAX + 8];
-    snprintf(pos, sizeof(pos), "%s.%llu", ft_journal_stream(worker->hub->journal),
-             (unsigned long long)worker->cursor);
-    struct ft_writer *w = ft_reply_begin(session);
-    ft_write_map(w, 3);
-    ft_write_key(w, "op");
-    ft_write_str(w, ft_slice_str("ok"));
-    ft_write_key(w, "id");
-    ft_write_id(w, id);
-    ft_write_key(w, "pos");
-    ft_write_array(w, 1);
-    ft_write_str(w, ft_slice_str(pos));
-    ft_reply_end(session);
-}
-
-enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *envelope,
-                      struct ft_problem *problem)
-{
-    enum ft_err err = ft_check_filters(envelope, problem);
-    if (err != FT_OK)
-        return err;
-
-    ft_worker_settle(session->worker);
     uint32_t before = session->subscription_count;
-    uint32_t limit = session->worker->hub->options.topics;
+    uint32_t limit = session->worker->options->topics;
     uint8_t text[FT_TOPIC_BYTES_MAX];
     size_t at = 0;
     for (uint32_t i = 0; i < envelope->topics.count; i++) {
         struct ft_slice filter = ft_next_filter(envelope, &at, text);
         if (ft_session_find(session, filter))
             continue;
-        if (session->subscription_count == limit) {
+        if (session->subscription_count >= limit) {
             take_back(session, before);
             return ft_problem_set(problem, FT_ERR_TOO_MANY,
                                   "a session may have %u subscriptions at most (limits.topics)",
@@ -60,6 +96,93 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
         }
         ft_session_subscribe(session, filter);
     }
-    reply(session, envelope->id);
+    return FT_OK;
+}
+
+/* Decides where the feed begins. It is recovered when the journal has everything since. */
+static struct start find_start(struct ft_session *session, const struct wish *wish)
+{
+    struct ft_worker *w = session->worker;
+    if (wish->names_us && wish->since > w->cursor)
+        ft_worker_settle(w); /* seen on another worker, which was ahead of this one */
+    struct start start = {.from = w->cursor};
+    if (!wish->names_us || wish->since > w->cursor)
+        return start;
+    uint64_t tail = ft_journal_tail(w->hub->journal);
+    start.is_recovered = wish->since >= tail;
+    start.from = start.is_recovered ? wish->since : tail;
+    return start;
+}
+
+/* Gives the filters their options and sends them to where they begin. */
+static void place(struct ft_session *session, const struct ft_envelope *envelope,
+                  const struct wish *wish, const struct start *start)
+{
+    struct ft_worker *w = session->worker;
+    if (start->from < w->cursor)
+        ft_feed_resume(session, start->from);
+    struct ft_snapshot wanted = {
+        .last = wish->last,
+        .retained = !start->is_recovered && ft_journal_has_retained(w->hub->journal),
+        .upto = start->from,
+    };
+    uint32_t snapshot = 0;
+    if (wanted.last > 0 || wanted.retained)
+        snapshot = ft_feed_add_snapshot(session, &wanted);
+
+    uint8_t text[FT_TOPIC_BYTES_MAX];
+    size_t at = 0;
+    for (uint32_t i = 0; i < envelope->topics.count; i++) {
+        struct ft_subscription *subscription =
+            *ft_session_find(session, ft_next_filter(envelope, &at, text));
+        subscription->snapshot = snapshot;
+        if (wish->has_since)
+            subscription->from = subscription->had = start->from;
+        struct ft_throttle *before = subscription->throttle;
+        subscription->throttle =
+            wish->every_ms > 0 ? ft_throttle_use(session, wish->every_ms) : NULL;
+        ft_throttle_release(before);
+    }
+}
+
+static void reply(struct ft_session *session, struct ft_id id, const struct wish *wish,
+                  const struct start *start)
+{
+    if (id.kind == FT_ID_NONE)
+        return;
+    struct ft_writer *w = ft_reply_begin(session);
+    ft_write_map(w, wish->has_since ? 4 : 3);
+    ft_write_key(w, "op");
+    ft_write_str(w, ft_slice_str("ok"));
+    ft_write_key(w, "id");
+    ft_write_id(w, id);
+    if (wish->has_since) {
+        ft_write_key(w, "recovered");
+        ft_write_bool(w, start->is_recovered);
+    }
+    ft_write_key(w, "pos");
+    ft_write_array(w, 1);
+    ft_reply_write_pos(session, start->from);
+    ft_reply_end(session);
+}
+
+enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *envelope,
+                      struct ft_problem *problem)
+{
+    struct wish wish;
+    enum ft_err err = ft_check_filters(envelope, problem);
+    if (err == FT_OK)
+        err = read_wish(session, envelope, &wish, problem);
+    if (err != FT_OK)
+        return err;
+
+    ft_worker_settle(session->worker);
+    ft_throttles_flush(session);
+    err = subscribe(session, envelope, problem);
+    if (err != FT_OK)
+        return err;
+    struct start start = find_start(session, &wish);
+    reply(session, envelope->id, &wish, &start);
+    place(session, envelope, &wish, &start);
     return FT_OK;
 }

@@ -27,6 +27,9 @@ struct ft_conn_ops {
      * frames that ft_session_heard() is not told of. Asked before a session is given up. */
     uint64_t (*silence_ms)(void *conn);
 
+    /* Returns how many bytes the peer has taken since the connection began. It only grows. */
+    uint64_t (*taken_bytes)(void *conn);
+
     /* Ends the connection now, without another word; ft_session_gone() follows, not from within. */
     void (*kill)(void *conn);
 };
@@ -35,6 +38,9 @@ struct ft_conn_ops {
 struct ft_loop_ops {
     /* Makes worker `index` run a turn soon. Any thread. */
     void (*wake)(void *loops, uint32_t index);
+
+    /* Makes worker `index` run a turn at least every `ms`, or not any more (0). Its own thread. */
+    void (*hurry)(void *loops, uint32_t index, uint32_t ms);
 };
 
 /* One HTTP request, as far as a route needs it. Slices die with the call. */

@@ -7,6 +7,8 @@
 #include "broker/hub/worker.h"
 #include "protocol/ws_frame.h"
 
+#include <stdio.h>
+
 struct ft_writer *ft_reply_begin(struct ft_session *s)
 {
     struct ft_worker *w = s->worker;
@@ -57,15 +59,79 @@ void ft_reply_ok(struct ft_session *s, struct ft_id id)
     ft_reply_end(s);
 }
 
-void ft_reply_ok_pos(struct ft_session *s, struct ft_id id, struct ft_slice pos)
+void ft_reply_write_pos(struct ft_session *s, uint64_t offset)
+{
+    char pos[FT_POS_LEN_MAX + 8];
+    int n = snprintf(pos, sizeof(pos), "%s.%llu", ft_journal_stream(s->worker->hub->journal),
+                     (unsigned long long)offset);
+    ft_write_str(&s->worker->reply_writer, ft_slice(pos, (size_t)n));
+}
+
+void ft_reply_ok_pub(struct ft_session *s, struct ft_id id, const struct ft_publication *p)
 {
     if (id.kind == FT_ID_NONE)
         return;
     struct ft_writer *w = ft_reply_begin(s);
-    ft_write_map(w, 3);
+    ft_write_map(w, 2 + !p->is_ephemeral + p->is_duplicate);
     write_op_id(w, "ok", id);
-    write_pair(w, "pos", pos);
+    if (p->is_duplicate) {
+        ft_write_key(w, "duplicate");
+        ft_write_bool(w, true);
+    }
+    if (!p->is_ephemeral) {
+        ft_write_key(w, "pos");
+        if (p->is_duplicate)
+            ft_reply_write_pos(s, p->offset);
+        else
+            ft_write_str(w, ft_publication_pos(p));
+    }
     ft_reply_end(s);
+}
+
+void ft_reply_frame(struct ft_session *s, struct ft_slice frame)
+{
+    struct ft_worker *w = s->worker;
+    memcpy(ft_outbox_push_bytes(&s->outbox, &w->pool, frame.len), frame.ptr, frame.len);
+    ft_worker_mark_dirty(w, s);
+}
+
+void ft_reply_retained(struct ft_session *s, const struct ft_publication *p)
+{
+    struct ft_buffer *frame = &s->worker->reply_buffer;
+    ft_buffer_clear(frame);
+    ft_publication_add_retained(p, (enum ft_encoding)s->encoding, frame);
+    ft_reply_frame(s, ft_buffer_slice(frame));
+}
+
+static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
+{
+    struct ft_writer *w = ft_reply_begin(s);
+    ft_write_map(w, lost ? 4 : 3);
+    write_pair(w, "op", ft_slice_str("gap"));
+    write_pair(w, "reason", ft_slice_str("slow"));
+    if (lost) {
+        ft_write_key(w, "lost");
+        ft_write_uint(w, *lost);
+    }
+    ft_write_key(w, "pos");
+    ft_write_array(w, 1);
+    ft_reply_write_pos(s, offset);
+}
+
+void ft_reply_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
+{
+    write_gap(s, lost, offset);
+    ft_reply_end(s);
+}
+
+void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t offset)
+{
+    write_gap(s, lost, offset);
+    struct ft_slice payload = ft_buffer_slice(&s->worker->reply_buffer);
+    size_t header = ft_ws_server_header_size(payload.len);
+    uint8_t *frame = ft_outbox_push_front(&s->outbox, &s->worker->pool, header + payload.len);
+    ft_ws_server_header(ft_ws_opcode_of((enum ft_encoding)s->encoding), payload.len, frame);
+    memcpy(frame + header, payload.ptr, payload.len);
 }
 
 void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_problem *problem)
@@ -99,7 +165,7 @@ void ft_reply_close(struct ft_session *s, uint16_t code, const char *reason)
 
 void ft_reply_welcome(struct ft_session *s)
 {
-    const struct ft_hub_options *options = &s->worker->hub->options;
+    const struct ft_hub_options *options = s->worker->options;
     struct ft_writer *w = ft_reply_begin(s);
     ft_write_map(w, 7);
     write_pair(w, "op", ft_slice_str("welcome"));

@@ -18,8 +18,22 @@ void ft_reply_end(struct ft_session *session);
 /* Queues {"op":"ok","id":…}, where there is an id. */
 void ft_reply_ok(struct ft_session *session, struct ft_id id);
 
-/* Queues {"op":"ok","id":…,"pos":"…"}, where there is an id. */
-void ft_reply_ok_pos(struct ft_session *session, struct ft_id id, struct ft_slice pos);
+/* Queues what became of a publish: {"op":"ok","id":…,"pos":"…"}, where there is an id. An ephemeral
+ * publication has no `pos`; of a duplicate it is the first one's, and "duplicate":true says so. */
+void ft_reply_ok_pub(struct ft_session *session, struct ft_id id,
+                     const struct ft_publication *publication);
+
+/* Writes the position of an offset of the broker's stream. */
+void ft_reply_write_pos(struct ft_session *session, uint64_t offset);
+
+/* Queues a publication as its topic's last value; a whole frame that is made already. */
+void ft_reply_retained(struct ft_session *session, const struct ft_publication *publication);
+void ft_reply_frame(struct ft_session *session, struct ft_slice frame);
+
+/* Queues {"op":"gap","reason":"slow","lost":…,"pos":["…"]}: what follows begins after `offset`. `lost`
+ * may be NULL: it is not known. The second one goes in front of all that waits. */
+void ft_reply_gap(struct ft_session *session, const uint64_t *lost, uint64_t offset);
+void ft_reply_gap_in_front(struct ft_session *session, const uint64_t *lost, uint64_t offset);
 
 /* Queues {"op":"error",…}, with the id where there is one. */
 void ft_reply_error(struct ft_session *session, struct ft_id id, const struct ft_problem *problem);

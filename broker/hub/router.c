@@ -4,28 +4,20 @@
  */
 #include "broker/hub/router.h"
 
-/*
- * Publications of one topic that follow each other in the journal are routed as one run: one look
- * into the trie and one item per session for all of them. Their lengths are added up once per
- * encoding, on first need, which is also when a second encoding is made.
- */
-struct run {
-    struct ft_journal *journal;
-    uint64_t offset;
-    uint32_t count;
-    struct ft_slice topic;
-    bool is_measured[FT_ENCODINGS];
-    size_t bytes[FT_ENCODINGS];
-};
+#include "broker/base/alloc.h"
+#include "broker/hub/feed.h"
+#include "broker/hub/throttle.h"
 
 /* Begins a run at `offset`, which is there, and extends it as far as topic and `last` allow. */
-static void run_begin(struct run *run, struct ft_journal *journal, uint64_t offset, uint64_t last)
+static void run_begin(struct ft_run *run, struct ft_journal *journal, uint64_t offset,
+                      uint64_t last)
 {
     const struct ft_publication *p = ft_journal_peek(journal, offset);
-    *run = (struct run){
+    *run = (struct ft_run){
         .journal = journal,
         .offset = offset,
         .count = 1,
+        .slow = p->slow,
         .topic = ft_publication_topic(p),
     };
     while (offset + run->count <= last && run->count < FT_RUN_MAX) {
@@ -36,7 +28,7 @@ static void run_begin(struct run *run, struct ft_journal *journal, uint64_t offs
     }
 }
 
-static size_t run_bytes(struct run *run, enum ft_encoding encoding)
+size_t ft_run_bytes(struct ft_run *run, enum ft_encoding encoding)
 {
     if (!run->is_measured[encoding]) {
         for (uint32_t i = 0; i < run->count; i++) {
@@ -48,12 +40,56 @@ static size_t run_bytes(struct run *run, enum ft_encoding encoding)
     return run->bytes[encoding];
 }
 
-/* Queues the run with every session that has a matching filter, once. */
-static void route(struct ft_worker *worker, struct run *run)
+/* ---- subscriptions with `every` ---- */
+
+static void note_throttled(struct ft_worker *w, const struct ft_subscription *subscription)
+{
+    if (w->throttled_len == w->throttled_cap) {
+        w->throttled_cap = w->throttled_cap ? 2 * w->throttled_cap : 64;
+        w->throttled = ft_realloc(w->throttled, w->throttled_cap * sizeof(*w->throttled));
+    }
+    w->throttled[w->throttled_len++] = subscription;
+}
+
+/* Offers the newest of a run to the sessions that it did not reach directly, by the shortest of the
+ * throttles that they have for it. */
+static void offer(struct ft_worker *w, struct ft_run *run, uint64_t direct)
+{
+    uint64_t chosen = direct + 1, done = direct;
+    for (uint32_t i = 0; i < w->throttled_len; i++) {
+        const struct ft_subscription *subscription = w->throttled[i];
+        struct ft_session *session = subscription->session;
+        if (session->match == direct)
+            continue;
+        if (session->match != chosen ||
+            subscription->throttle->every_ms < session->chosen->every_ms)
+            session->chosen = subscription->throttle;
+        session->match = chosen;
+    }
+    const struct ft_publication *p = ft_journal_peek(run->journal, run->offset + run->count - 1);
+    for (uint32_t i = 0; i < w->throttled_len; i++) {
+        struct ft_session *session = w->throttled[i]->session;
+        if (session->match != chosen)
+            continue;
+        session->match = done;
+        if (session->feed)
+            ft_feed_pass(session->feed, run);
+        else
+            ft_throttle_offer(
+                session->chosen, p,
+                ft_journal_frame(run->journal, p, (enum ft_encoding)session->encoding).len);
+    }
+    w->throttled_len = 0;
+}
+
+/* ---- the fan-out ---- */
+
+/* Hands the run to every session that has a matching filter, once. */
+static void route(struct ft_worker *worker, struct ft_run *run)
 {
     const struct ft_trie_set *sets;
     uint32_t n = ft_topic_trie_match(worker->trie, run->topic, &sets);
-    uint64_t match = ++worker->match_serial;
+    uint64_t match = worker->match_serial += 2;
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < sets[i].count; k++) {
             const struct ft_subscription *subscription =
@@ -61,32 +97,36 @@ static void route(struct ft_worker *worker, struct run *run)
             struct ft_session *session = subscription->session;
             if (session->match == match)
                 continue;
+            if (subscription->throttle) {
+                note_throttled(worker, subscription);
+                continue;
+            }
             session->match = match;
-            ft_session_deliver(session, run->offset, run->count, run_bytes(run, session->encoding));
+            ft_session_deliver(session, run);
         }
     }
+    if (worker->throttled_len > 0)
+        offer(worker, run, match);
 }
 
 bool ft_router_run(struct ft_worker *worker, size_t bytes)
 {
     struct ft_journal *journal = worker->hub->journal;
     uint64_t head = ft_journal_head(journal);
-    uint64_t cursor = worker->cursor;
     if (ft_topic_trie_subs(worker->trie) == 0) {
         worker->cursor = head; /* nobody to route to */
         return true;
     }
-    if (cursor == head)
+    if (worker->cursor == head)
         return true;
-    for (size_t routed = 0; cursor < head && routed < bytes;) {
-        struct run run;
-        run_begin(&run, journal, cursor + 1, head);
+    for (size_t routed = 0; worker->cursor < head && routed < bytes;) {
+        struct ft_run run;
+        run_begin(&run, journal, worker->cursor + 1, head);
         route(worker, &run);
-        cursor += run.count;
+        worker->cursor += run.count;
         for (int e = 0; e < FT_ENCODINGS; e++)
             routed += run.bytes[e];
     }
-    worker->cursor = cursor;
-    ft_journal_reader_at(worker->reader, cursor);
-    return cursor == head;
+    ft_journal_reader_at(worker->reader, worker->cursor);
+    return worker->cursor == head;
 }

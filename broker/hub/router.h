@@ -5,6 +5,24 @@
 #include "broker/hub/worker.h"
 
 /*
+ * Publications of one topic that follow each other in the journal are routed as one run: one look
+ * into the trie and one item per session for all of them. Their lengths are added up once per
+ * encoding, on first need, which is also when a second encoding is made.
+ */
+struct ft_run {
+    struct ft_journal *journal;
+    uint64_t offset;
+    uint32_t count;
+    uint8_t slow; /* enum ft_slow of the topic */
+    bool is_measured[FT_ENCODINGS];
+    struct ft_slice topic;
+    size_t bytes[FT_ENCODINGS];
+};
+
+/* Returns the length of its frames in `encoding`. */
+size_t ft_run_bytes(struct ft_run *run, enum ft_encoding encoding);
+
+/*
  * Fans out from the worker's cursor on, up to the head of the journal or about `bytes` of frames per
  * session. Returns true when the head was reached.
  */

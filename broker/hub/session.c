@@ -7,7 +7,9 @@
 
 #include "broker/base/alloc.h"
 #include "broker/base/log.h"
+#include "broker/hub/feed.h"
 #include "broker/hub/reply.h"
+#include "broker/hub/throttle.h"
 #include "broker/hub/verbs.h"
 #include "broker/hub/worker.h"
 
@@ -19,7 +21,13 @@
 
 static uint64_t ping_ms(const struct ft_session *session)
 {
-    return (uint64_t)session->worker->hub->options.ping_s * 1000;
+    return (uint64_t)session->worker->options->ping_s * 1000;
+}
+
+static uint64_t write_timeout_ms(const struct ft_session *session)
+{
+    uint64_t timeout_s = session->worker->options->write_timeout_s;
+    return timeout_s ? timeout_s * 1000 : UINT64_MAX;
 }
 
 void ft_session_open(struct ft_session *s, struct ft_worker *worker, enum ft_encoding encoding,
@@ -76,7 +84,7 @@ static void end_too_large(struct ft_session *s)
 {
     char reason[64];
     snprintf(reason, sizeof(reason), "a message may have %zu bytes at most",
-             s->worker->hub->options.message_bytes);
+             s->worker->options->message_bytes);
     ft_session_end(s, 1009, reason);
 }
 
@@ -108,7 +116,7 @@ void ft_session_receive(struct ft_session *s, const struct ft_piece *piece)
                                       : "this connection speaks JSON, in text messages");
         return;
     }
-    size_t max = s->worker->hub->options.message_bytes;
+    size_t max = s->worker->options->message_bytes;
     if (piece->to_come > max || s->partial_len + piece->bytes.len + piece->to_come > max) {
         drop_partial(s);
         end_too_large(s);
@@ -135,40 +143,79 @@ void ft_session_pause(struct ft_session *s, uint8_t reason, bool on)
 
 /* ---- sending ---- */
 
-void ft_session_deliver(struct ft_session *s, uint64_t offset, uint32_t count, size_t bytes)
+bool ft_session_is_over(const struct ft_session *s)
 {
-    ft_outbox_push_run(&s->outbox, &s->worker->pool, offset, count, bytes);
+    return s->is_blocked && s->outbox.bytes > s->worker->options->queue_bytes;
+}
+
+void ft_session_queue(struct ft_session *s, uint64_t offset, size_t bytes)
+{
+    ft_outbox_push_run(&s->outbox, &s->worker->pool, offset, 1, bytes);
     ft_worker_mark_dirty(s->worker, s);
+}
+
+void ft_session_deliver(struct ft_session *s, struct ft_run *run)
+{
+    bool is_over = ft_session_is_over(s);
+    if (is_over && run->slow == FT_SLOW_DISCONNECT) {
+        s->is_too_slow = true; /* ended as it is flushed: not while its subscriptions are walked */
+        ft_worker_mark_dirty(s->worker, s);
+    } else if (s->feed) {
+        ft_feed_pass(s->feed, run);
+    } else if (is_over) {
+        ft_feed_park(s, run);
+    } else {
+        ft_outbox_push_run(&s->outbox, &s->worker->pool, run->offset, run->count,
+                           ft_run_bytes(run, (enum ft_encoding)s->encoding));
+        ft_worker_mark_dirty(s->worker, s);
+    }
 }
 
 void ft_session_writable(struct ft_session *s)
 {
     s->is_blocked = false;
+    if (s->feed)
+        ft_feed_wake(s->feed);
     ft_worker_mark_dirty(s->worker, s);
 }
 
-/* Applies the bounds to what the socket has not taken. */
+/* Applies what follows from a socket that takes nothing. */
 static void check_bounds(struct ft_session *s)
 {
-    size_t queue = s->worker->hub->options.queue_bytes;
-    bool is_slow = s->is_blocked && s->outbox.bytes > queue;
-    if (is_slow && !s->is_ending)
+    if (s->is_too_slow && s->is_blocked)
         ft_session_end(s, 4508, "slow consumer: limits.queue bytes are unsent");
-    /* Whoever does not read its replies is not read either, before its bound is near. */
+    s->is_too_slow = false;
+    /* Whoever does not read its replies is not read either, before they are many. */
     ft_session_pause(s, FT_PAUSED_OUTBOX,
-                     s->is_blocked && s->outbox.bytes > queue / 2 && !s->is_ending);
+                     s->is_blocked && !s->is_ending &&
+                         s->outbox.own_bytes > s->worker->options->queue_bytes / 2);
 }
 
-/* What it has still to get is not kept any more. Nothing behind it may be sent instead, but for a close
- * frame, which an ending session has lost now, too. */
-static void end_lost(struct ft_session *s)
+/* What it has still to get is not kept any more: it is told how much it misses, where that is known,
+ * and goes on from the oldest that is kept. */
+static void lose(struct ft_session *s)
 {
-    static const char reason[] = "slow consumer: what was unsent is not kept any more";
-    ft_outbox_clear(&s->outbox, &s->worker->pool);
-    if (s->is_ending)
-        ft_reply_close(s, 4508, reason);
-    else
-        ft_session_end(s, 4508, reason);
+    struct ft_worker *w = s->worker;
+    uint64_t tail = ft_journal_tail(w->hub->journal);
+    uint64_t lost =
+        ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal, (enum ft_encoding)s->encoding);
+    bool is_known = true;
+    if (s->feed && s->feed->cursor < tail)
+        is_known = ft_feed_skip(s->feed, tail < w->cursor ? tail : w->cursor, &lost);
+    if (!s->is_ending)
+        ft_reply_gap_in_front(s, is_known ? &lost : NULL, tail);
+}
+
+/* Notes that the peer takes nothing for now, and what it had taken before. */
+static void block(struct ft_session *s)
+{
+    struct ft_wheel *wheel = &s->worker->wheel;
+    s->is_blocked = true;
+    s->stalled = ft_wheel_now(wheel);
+    s->taken = s->ops->taken_bytes(s->conn);
+    uint64_t timeout_ms = write_timeout_ms(s);
+    if (!s->is_ending && (uint64_t)ft_wheel_left(wheel, &s->timer) * FT_WHEEL_TICK_MS > timeout_ms)
+        ft_wheel_set(wheel, &s->timer, timeout_ms);
 }
 
 void ft_session_flush(struct ft_session *s)
@@ -181,7 +228,7 @@ void ft_session_flush(struct ft_session *s)
         if (gathered == FT_GATHERED_NOTHING)
             break;
         if (gathered == FT_GATHERED_LOST) {
-            end_lost(s);
+            lose(s);
             continue;
         }
         enum ft_write_result result = s->ops->write(s->conn, bytes);
@@ -191,7 +238,8 @@ void ft_session_flush(struct ft_session *s)
             s->ops->kill(s->conn);
             return;
         }
-        s->is_blocked = result == FT_WRITE_BLOCKED;
+        if (result == FT_WRITE_BLOCKED)
+            block(s);
     }
     if (s->is_blocked || s->paused)
         check_bounds(s);
@@ -251,6 +299,27 @@ static bool is_dead(struct ft_session *s)
     return false;
 }
 
+/* Says whether a blocked peer takes so little that it is let go. */
+static bool is_trickling(struct ft_session *s)
+{
+    uint32_t now = ft_wheel_now(&s->worker->wheel);
+    if (!s->is_blocked || (uint64_t)(now - s->stalled) * FT_WHEEL_TICK_MS < write_timeout_ms(s))
+        return false;
+    uint64_t taken = s->ops->taken_bytes(s->conn);
+    if (taken - s->taken < FT_TAKEN_MIN)
+        return true;
+    s->stalled = now;
+    s->taken = taken;
+    return false;
+}
+
+/* Returns in how many milliseconds a blocked peer is looked at again. */
+static uint64_t until_trickling_ms(const struct ft_session *s)
+{
+    uint32_t ticks = ft_wheel_now(&s->worker->wheel) - s->stalled;
+    return s->is_blocked ? write_timeout_ms(s) - (uint64_t)ticks * FT_WHEEL_TICK_MS : UINT64_MAX;
+}
+
 void ft_session_timer(struct ft_wheel_timer *timer)
 {
     struct ft_session *s =
@@ -264,15 +333,20 @@ void ft_session_timer(struct ft_wheel_timer *timer)
         ft_session_end(s, 4408, "no answer to pings");
         return;
     }
+    if (is_trickling(s)) {
+        ft_session_end(s, 4508, "slow consumer: hardly anything was taken (limits.write_timeout)");
+        return;
+    }
     /* The answer to a PING comes a tick after it, or less. A tick early, therefore, or the timer would
      * come twice for each PING. */
-    uint64_t silent = silence_ms(s);
+    uint64_t silent = silence_ms(s), stall = until_trickling_ms(s);
     bool is_silent = silent + FT_WHEEL_TICK_MS >= ping;
     if (is_silent && !s->was_pinged) {
         s->was_pinged = true;
         ft_reply_ping(s);
     }
-    ft_wheel_set(&s->worker->wheel, timer, (is_silent ? 2 * ping : ping) - silent);
+    uint64_t next = (is_silent ? 2 * ping : ping) - silent;
+    ft_wheel_set(&s->worker->wheel, timer, next < stall ? next : stall);
 }
 
 /* ---- subscriptions ---- */
@@ -294,6 +368,7 @@ void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
     s->subscriptions = subscription;
     s->subscription_count++;
     ft_worker_add_sub(s->worker, filter, &subscription->sub);
+    subscription->from = subscription->had = s->worker->cursor;
 }
 
 void ft_session_unsubscribe(struct ft_session *s, struct ft_subscription **link)
@@ -301,8 +376,11 @@ void ft_session_unsubscribe(struct ft_session *s, struct ft_subscription **link)
     struct ft_subscription *subscription = *link;
     *link = subscription->next;
     s->subscription_count--;
+    ft_throttle_release(subscription->throttle);
     ft_worker_remove_sub(s->worker, &subscription->sub);
     free(subscription);
+    if (!s->subscriptions)
+        ft_feed_end(s);
 }
 
 void ft_session_unsubscribe_all(struct ft_session *s)

@@ -21,11 +21,19 @@
 /* The bad envelope that closes the connection (SPEC.md section 3). */
 #define FT_BAD_ENVELOPES_MAX 16
 
-/* One filter of one session. */
+struct ft_feed;
+struct ft_run;
+struct ft_throttle;
+
+/* One filter of one session. The offsets matter while the session is not live: feed.h. */
 struct ft_subscription {
     struct ft_trie_sub sub;
     struct ft_session *session;
     struct ft_subscription *next;
+    struct ft_throttle *throttle; /* NULL: everything comes at once */
+    uint64_t from;                /* what comes after this offset is for it … */
+    uint64_t had;                 /* … and up to here it has come */
+    uint32_t snapshot;            /* number of the snapshot that is under way, 0: none */
 };
 
 struct ft_session {
@@ -36,28 +44,37 @@ struct ft_session {
     struct ft_outbox outbox;
     uint64_t
         match; /* serial of the last match that reached it: one delivery, however many filters */
-    uint32_t dirty_at; /* 1 + its place among the worker's dirty sessions, 0: not there */
-    uint8_t encoding;  /* enum ft_encoding */
-    uint8_t paused;    /* FT_PAUSED_… : why nothing is read from it */
-    bool is_blocked;   /* the socket takes nothing more */
-    bool is_ending;    /* a close frame was queued; nothing else is taken in or sent */
-    bool was_pinged;   /* and has not been heard since */
-    uint8_t bad_count; /* bad envelopes so far */
+    struct ft_feed *feed; /* NULL: it is live */
+    uint32_t dirty_at;    /* 1 + its place among the worker's dirty sessions, 0: not there */
+    uint8_t encoding;     /* enum ft_encoding */
+    uint8_t paused;       /* FT_PAUSED_… : why nothing is read from it */
+    bool is_blocked;      /* the socket takes nothing more */
+    bool is_ending;       /* a close frame was queued; nothing else is taken in or sent */
+    bool was_pinged;      /* and has not been heard since */
+    bool is_too_slow;     /* for a topic whose policy is to disconnect then */
+    uint8_t bad_count;    /* bad envelopes so far */
 
     struct ft_subscription *subscriptions;
-    struct ft_session *next, **link; /* among the worker's */
+    struct ft_throttle *throttles, *chosen; /* the latter while a run is routed */
+    struct ft_session *next, **link;        /* among the worker's */
     struct ft_wheel_timer timer;
     uint8_t *partial; /* a message that is still coming in */
     uint32_t partial_len, partial_cap;
     uint32_t subscription_count;
     uint32_t heard;   /* tick at which the peer was last heard, as far as we were told */
     uint32_t unacked; /* publishes that wait for their number */
+    uint32_t stalled; /* tick since which the peer has to take something, while it is blocked */
+    uint64_t taken;   /* bytes that it had taken then */
     char id[FT_SESSION_ID_LEN];
 };
 
 /* Reasons to stop reading from a session. */
 #define FT_PAUSED_JOURNAL 1 /* the journal waits for a slow worker */
 #define FT_PAUSED_OUTBOX  2 /* it does not read its own replies */
+
+/* What a blocked peer has to take within limits.write_timeout. A phone on the worst of links takes ten
+ * times as much in a minute; who wants to hold a connection for nothing must not come away cheaper. */
+#define FT_TAKEN_MIN 65536
 
 /* Starts a session in zeroed memory and sends `welcome`. */
 void ft_session_open(struct ft_session *session, struct ft_worker *worker,
@@ -103,8 +120,14 @@ void ft_session_gone(struct ft_session *session);
 /* Sends everything that waits, as far as the socket takes it. */
 void ft_session_flush(struct ft_session *session);
 
-/* Queues publications for it: the router's way in. */
-void ft_session_deliver(struct ft_session *session, uint64_t offset, uint32_t count, size_t bytes);
+/* Says whether more is unsent than limits.queue allows. */
+bool ft_session_is_over(const struct ft_session *session);
+
+/* Takes publications that the router has for it: queues them or leaves them to its feed. */
+void ft_session_deliver(struct ft_session *session, struct ft_run *run);
+
+/* Queues one publication of `bytes`. */
+void ft_session_queue(struct ft_session *session, uint64_t offset, size_t bytes);
 
 /* Its timer fired: ask for a sign of life, give up, or kill. */
 void ft_session_timer(struct ft_wheel_timer *timer);
@@ -112,7 +135,7 @@ void ft_session_timer(struct ft_wheel_timer *timer);
 /* Finds its subscription to exactly this filter; returns the link that holds it, or NULL. */
 struct ft_subscription **ft_session_find(struct ft_session *session, struct ft_slice filter);
 
-/* Adds a subscription, the first of its list, to a filter that it has not yet. */
+/* Adds a subscription, the first of its list, to a filter that it has not yet; live from here on. */
 void ft_session_subscribe(struct ft_session *session, struct ft_slice filter);
 
 /* Removes the subscription that `link` holds; or all. */

@@ -16,6 +16,8 @@ enum ft_err ft_on_unsub(struct ft_session *session, const struct ft_envelope *en
                         struct ft_problem *problem);
 enum ft_err ft_on_pub(struct ft_session *session, const struct ft_envelope *envelope,
                       struct ft_problem *problem);
+enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *envelope,
+                          struct ft_problem *problem);
 enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *envelope,
                        struct ft_problem *problem);
 

@@ -4,8 +4,6 @@
  */
 #include "broker/hub/wheel.h"
 
-#include <stddef.h>
-
 void ft_wheel_cancel(struct ft_wheel_timer *timer)
 {
     if (!timer->link_)
@@ -18,8 +16,12 @@ void ft_wheel_cancel(struct ft_wheel_timer *timer)
 
 void ft_wheel_set(struct ft_wheel *wheel, struct ft_wheel_timer *timer, uint64_t ms)
 {
+    ft_wheel_set_ticks(wheel, timer, (ms + FT_WHEEL_TICK_MS - 1) / FT_WHEEL_TICK_MS);
+}
+
+void ft_wheel_set_ticks(struct ft_wheel *wheel, struct ft_wheel_timer *timer, uint64_t ticks)
+{
     ft_wheel_cancel(timer);
-    uint64_t ticks = (ms + FT_WHEEL_TICK_MS - 1) / FT_WHEEL_TICK_MS;
     timer->due_ = wheel->now_ + (uint32_t)(ticks ? ticks : 1);
     struct ft_wheel_timer **slot = &wheel->slots_[timer->due_ % FT_WHEEL_SLOTS];
     timer->next_ = *slot;

@@ -6,6 +6,8 @@
 #ifndef FT_HUB_WHEEL_H
 #define FT_HUB_WHEEL_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Length of a tick: fine enough for a keep-alive of one second, and 4 wake-ups a second are free. */
@@ -29,8 +31,22 @@ static inline uint32_t ft_wheel_now(const struct ft_wheel *wheel)
     return wheel->now_;
 }
 
-/* Sets `timer`, set already or not, to fire `ms` from now. */
+/* Sets `timer`, set already or not, to fire so many ticks from now, one at least; or `ms`, in a wheel
+ * with ticks of FT_WHEEL_TICK_MS. */
+void ft_wheel_set_ticks(struct ft_wheel *wheel, struct ft_wheel_timer *timer, uint64_t ticks);
 void ft_wheel_set(struct ft_wheel *wheel, struct ft_wheel_timer *timer, uint64_t ms);
+
+/* Says whether it is set, and if so in how many ticks it fires. */
+static inline bool ft_wheel_is_set(const struct ft_wheel_timer *timer)
+{
+    return timer->link_ != NULL;
+}
+
+static inline uint32_t ft_wheel_left(const struct ft_wheel *wheel,
+                                     const struct ft_wheel_timer *timer)
+{
+    return timer->due_ - wheel->now_;
+}
 
 void ft_wheel_cancel(struct ft_wheel_timer *timer);
 

@@ -6,8 +6,10 @@
 
 #include "broker/base/alloc.h"
 #include "broker/base/log.h"
+#include "broker/hub/feed.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/router.h"
+#include "broker/hub/throttle.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -18,9 +20,52 @@
 #define SLICE_BYTES ((size_t)256 * 1024)
 /* Sessions that are fetched ahead of the one that is flushed: a flush takes longer than a fetch. */
 #define PREFETCH_AHEAD 2
-/* Ceiling of one reply; the largest is a `sub`'s ok or an error, far below. */
-#define REPLY_MAX ((size_t)64 * 1024)
+/* Ceiling of one reply. The largest is a history, which keeps to half of limits.queue but for one
+ * message. */
+#define REPLY_MAX ((size_t)1 << 31)
 #define MARGIN    ((size_t)1024)
+
+/* ---- options ---- */
+
+static void settings_release(struct ft_hub *hub, struct ft_settings *settings)
+{
+    pthread_mutex_lock(&hub->lock);
+    bool is_last = settings && --settings->users == 0;
+    pthread_mutex_unlock(&hub->lock);
+    if (!is_last)
+        return;
+    ft_policies_free(settings->options.policies);
+    free(settings);
+}
+
+void ft_hub_configure(struct ft_hub *hub, const struct ft_hub_options *options)
+{
+    struct ft_settings *settings = ft_alloc_zero(sizeof(*settings));
+    settings->options = *options;
+    settings->users = 1; /* for being the current ones */
+    pthread_mutex_lock(&hub->lock);
+    struct ft_settings *before = atomic_load(&hub->settings);
+    atomic_store(&hub->settings, settings);
+    pthread_mutex_unlock(&hub->lock);
+    settings_release(hub, before);
+}
+
+/* Goes by the current settings from here on. */
+static void settings_take(struct ft_worker *w)
+{
+    if (atomic_load_explicit(&w->hub->settings, memory_order_acquire) == w->settings)
+        return;
+    struct ft_settings *before = w->settings;
+    pthread_mutex_lock(&w->hub->lock);
+    w->settings = atomic_load(&w->hub->settings);
+    w->settings->users++;
+    pthread_mutex_unlock(&w->hub->lock);
+    w->options = &w->settings->options;
+    w->scratch = ft_realloc(w->scratch, w->options->message_bytes + MARGIN);
+    settings_release(w->hub, before);
+}
+
+/* ---- the hub and its workers ---- */
 
 static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
 {
@@ -33,9 +78,11 @@ static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
     FT_ASSERT(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
     w->trie = ft_topic_trie_new(seed);
     w->cursor = ft_journal_head(hub->journal);
-    ft_outbox_pool_init(&w->pool, hub->options.flush_bytes);
-    w->scratch = ft_alloc(hub->options.message_bytes + MARGIN);
+    settings_take(w);
+    ft_outbox_pool_init(&w->pool, w->options->flush_bytes);
     ft_buffer_init(&w->reply_buffer, REPLY_MAX);
+    ft_rewind_init(&w->rewind);
+    w->feeds_end = &w->feeds;
     return w;
 }
 
@@ -49,7 +96,11 @@ static void worker_free(struct ft_worker *w)
     free(w->batch);
     free(w->pending);
     free(w->dirty);
+    free(w->throttled);
+    free(w->matched);
     free(w->scratch);
+    ft_rewind_fini(&w->rewind);
+    settings_release(w->hub, w->settings);
     free(w);
 }
 
@@ -58,7 +109,8 @@ struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journa
 {
     FT_ASSERT(count >= 1 && count <= FT_WORKERS_MAX);
     struct ft_hub *hub = ft_alloc_zero(sizeof(*hub));
-    hub->options = *options;
+    pthread_mutex_init(&hub->lock, NULL);
+    ft_hub_configure(hub, options);
     hub->journal = journal;
     hub->loop_ops = loop_ops;
     hub->loops = loops;
@@ -74,6 +126,8 @@ void ft_hub_free(struct ft_hub *hub)
         return;
     for (uint32_t i = 0; i < hub->worker_count; i++)
         worker_free(hub->workers[i]);
+    settings_release(hub, atomic_load(&hub->settings));
+    pthread_mutex_destroy(&hub->lock);
     free(hub);
 }
 
@@ -139,7 +193,7 @@ static void acknowledge(struct ft_publication *const *batch, struct ft_pending *
         struct ft_id id = pending[i].id;
         if (id.kind == FT_ID_STR)
             id.str.ptr = pending[i].text;
-        ft_reply_ok_pos(session, id, ft_publication_pos(batch[i]));
+        ft_reply_ok_pub(session, id, batch[i]);
     }
 }
 
@@ -189,18 +243,15 @@ static bool commit(struct ft_worker *w)
 }
 
 void ft_worker_publish(struct ft_worker *w, struct ft_session *session, struct ft_id id,
-                       struct ft_slice topic, struct ft_data data)
+                       struct ft_publication_spec *spec)
 {
     if (w->batch_len == w->batch_cap)
         batch_grow(w);
-    struct ft_publication_spec spec = {
-        .encoding = data.kind == FT_DATA_JSON || data.kind == FT_DATA_B64 ? FT_JSON : FT_MSGPACK,
-        .topic = topic,
-        .data = data,
-        .at_ms = w->now_ms,
-        .accepted_s = w->now_s,
-    };
-    w->batch[w->batch_len] = ft_journal_build(w->writer, &spec);
+    bool is_json = spec->data.kind == FT_DATA_JSON || spec->data.kind == FT_DATA_B64;
+    spec->encoding = is_json ? FT_JSON : FT_MSGPACK;
+    spec->at_ms = w->now_ms;
+    spec->accepted_s = w->now_s;
+    w->batch[w->batch_len] = ft_journal_build(w->writer, spec);
     struct ft_pending *pending = &w->pending[w->batch_len++];
     pending->session = NULL;
     if (id.kind != FT_ID_NONE) {
@@ -266,8 +317,25 @@ void ft_worker_begin_turn(struct ft_worker *w, uint64_t wall_ms, uint64_t mono_m
 {
     atomic_store(&w->is_asleep, false);
     w->now_ms = wall_ms;
+    w->mono_ms = mono_ms;
     w->now_s = (uint32_t)(mono_ms / 1000);
+    w->now_ds = (uint32_t)(mono_ms / 100);
+    settings_take(w);
     ft_journal_wake(w->reader);
+}
+
+/* Brings the wheel of throttles up to now, and lets those deliver whose window has ended. */
+static void turn_quick_wheel(struct ft_worker *w)
+{
+    uint32_t now = (uint32_t)(w->mono_ms / FT_QUICK_TICK_MS);
+    if (w->quick_set == 0)
+        w->quick.now_ = now;
+    while (w->quick.now_ != now) {
+        ft_wheel_tick(&w->quick);
+        struct ft_wheel_timer *timer;
+        while ((timer = ft_wheel_next_due(&w->quick)))
+            ft_throttle_timer(timer);
+    }
 }
 
 bool ft_worker_end_turn(struct ft_worker *w)
@@ -275,8 +343,9 @@ bool ft_worker_end_turn(struct ft_worker *w)
     struct ft_hub *hub = w->hub;
     uint64_t before = w->cursor;
     bool is_done = false;
+    turn_quick_wheel(w);
     /* Half of what a session may hold, so that nobody who reads is ever near its bound. */
-    size_t round_bytes = hub->options.queue_bytes / 2;
+    size_t round_bytes = w->options->queue_bytes / 2;
     for (int round = 0; round < ROUNDS_MAX && !is_done; round++) {
         bool committed = w->batch_len == 0 || commit(w);
         is_done = ft_router_run(w, round_bytes);
@@ -284,6 +353,7 @@ bool ft_worker_end_turn(struct ft_worker *w)
             (void)commit(w); /* our own lag may have been what the journal waited for */
         flush_dirty(w);
     }
+    bool are_fed = ft_feeds_serve(w);
     if (w->has_appended) {
         w->has_appended = false;
         wake_others(w, true);
@@ -293,8 +363,8 @@ bool ft_worker_end_turn(struct ft_worker *w)
     ft_outbox_pool_end_turn(&w->pool);
     ft_journal_rest(w->reader);
 
-    if (!is_done || ft_topic_trie_subs(w->trie) == 0)
-        return is_done;
+    if (!is_done || !are_fed || ft_topic_trie_subs(w->trie) == 0)
+        return is_done && are_fed;
     /* Either the appender sees us asleep and wakes us, or we see its publication here. */
     atomic_store(&w->is_asleep, true);
     return ft_journal_head(hub->journal) == w->cursor;

@@ -15,12 +15,15 @@
 
 #include "broker/core/journal.h"
 #include "broker/core/outbox.h"
+#include "broker/core/policy.h"
+#include "broker/core/rewind.h"
 #include "broker/core/topic_trie.h"
 #include "broker/hub/ports.h"
 #include "broker/hub/session.h"
 #include "broker/hub/wheel.h"
 #include "protocol/writer.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define FT_WORKERS_MAX FT_JOURNAL_READERS_MAX
@@ -28,19 +31,28 @@
 /* Publishes that are numbered under one lock, so that nobody waits long for it. */
 #define FT_BATCH_MAX 512
 
-/* What is the same for all workers and does not change. */
+/* What is the same for all workers. */
 struct ft_hub_options {
     const char *node;
-    size_t message_bytes; /* limits.message */
-    uint32_t topics;      /* limits.topics, per session */
-    size_t queue_bytes;   /* limits.queue, per session */
-    size_t flush_bytes;   /* limits.flush, per write */
-    uint32_t ping_s;      /* limits.ping */
+    size_t message_bytes;         /* limits.message */
+    uint32_t topics;              /* limits.topics, per session */
+    size_t queue_bytes;           /* limits.queue, per session */
+    size_t flush_bytes;           /* limits.flush, per write */
+    uint32_t ping_s;              /* limits.ping */
+    uint32_t write_timeout_s;     /* limits.write_timeout; 0: none */
+    struct ft_policies *policies; /* by topic; NULL: defaults for all */
+};
+
+/* Options as long as a worker goes by them. */
+struct ft_settings {
+    struct ft_hub_options options;
+    uint32_t users; /* under hub->lock */
 };
 
 /* All workers of a node, and the journal between them. */
 struct ft_hub {
-    struct ft_hub_options options;
+    _Atomic(struct ft_settings *) settings;
+    pthread_mutex_t lock;
     struct ft_journal *journal;
     const struct ft_loop_ops *loop_ops;
     void *loops;
@@ -55,8 +67,20 @@ struct ft_pending {
     uint8_t text[FT_ID_BYTES_MAX];
 };
 
+/* What a topic means to the session whose feed is served: the subscriptions that match. */
+struct ft_feed_memo {
+    uint64_t topic_hash;
+    const struct ft_publication *example; /* NULL: nothing is noted here */
+    uint32_t first, count;                /* among worker->matched */
+};
+
+/* A step of a feed rarely meets more topics than that; one more costs a match, no more. */
+#define FT_FEED_MEMOS 64
+
 struct ft_worker {
     struct ft_hub *hub;
+    struct ft_settings *settings;
+    const struct ft_hub_options *options; /* of `settings` */
     uint32_t index;
     struct ft_journal_writer *writer;
     struct ft_journal_reader *reader;
@@ -77,8 +101,21 @@ struct ft_worker {
     struct ft_session **dirty; /* sessions with something to flush; holes are NULL */
     uint32_t dirty_len, dirty_cap;
 
+    const struct ft_subscription **throttled; /* of the run that is routed */
+    uint32_t throttled_len, throttled_cap;
+    struct ft_wheel quick; /* of throttles, with ticks of FT_QUICK_TICK_MS */
+    uint32_t quick_set;    /* timers in it */
+
+    struct ft_feed *feeds, **feeds_end; /* that can go on, first come, first served */
+    struct ft_rewind rewind;
+    struct ft_feed_memo memos[FT_FEED_MEMOS];
+    struct ft_subscription **matched; /* what the memos point into */
+    uint32_t matched_len, matched_cap;
+    uint32_t snapshots; /* number of the last one */
+
     uint64_t now_ms;        /* wall clock of this turn */
-    uint32_t now_s;         /* monotonic */
+    uint64_t mono_ms;       /* monotonic, as are … */
+    uint32_t now_s, now_ds; /* … these, in seconds and tenths */
     _Atomic bool is_asleep; /* and has subscribers: wants to be woken by a publication */
 
     uint8_t *scratch; /* for the reader: limits.message bytes */
@@ -95,6 +132,12 @@ struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journa
 /* Frees it; every session is gone already. */
 void ft_hub_free(struct ft_hub *hub);
 
+/*
+ * Changes the options while the hub runs; each worker goes by them from its next turn on. `node`,
+ * `flush_bytes` have to be the same as before. Takes the policies. Any thread.
+ */
+void ft_hub_configure(struct ft_hub *hub, const struct ft_hub_options *options);
+
 void ft_worker_begin_turn(struct ft_worker *worker, uint64_t wall_ms, uint64_t mono_ms);
 
 /* Commits, fans out, flushes. Returns false when there is more to do, so that the loop must not
@@ -108,9 +151,10 @@ void ft_worker_end_all(struct ft_worker *worker, uint16_t close_code, const char
 
 /* ---- for the hub's own files ---- */
 
-/* Takes a publish into the batch. The topic is valid and the data passed the reader. */
+/* Takes a publish into the batch. Its topic is valid and its data passed the reader; `encoding`, clocks
+ * and what is the journal's are filled in. */
 void ft_worker_publish(struct ft_worker *worker, struct ft_session *session, struct ft_id id,
-                       struct ft_slice topic, struct ft_data data);
+                       struct ft_publication_spec *spec);
 
 /*
  * Numbers what is in the batch and fans everything out up to the head of the journal, so that what

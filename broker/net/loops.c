@@ -119,6 +119,11 @@ static void on_tick(uv_timer_t *timer)
     check_stop(net);
 }
 
+static void on_quick(uv_timer_t *timer)
+{
+    ft_net_enter(timer->data);
+}
+
 /* ---- one loop ---- */
 
 static void on_lws_log(int level, const char *line)
@@ -139,7 +144,9 @@ static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index)
     uv_prepare_init(&net->loop, &net->before_sleep);
     uv_idle_init(&net->loop, &net->again);
     uv_timer_init(&net->loop, &net->tick);
-    net->wake.data = net->before_sleep.data = net->again.data = net->tick.data = net;
+    uv_timer_init(&net->loop, &net->quick);
+    net->wake.data = net->before_sleep.data = net->again.data = net;
+    net->tick.data = net->quick.data = net;
 
     static const lws_retry_bo_t no_pings = {0}; /* the session's own are cheaper: wheel.h */
     void *foreign[] = {&net->loop};
@@ -177,7 +184,8 @@ static void net_fini(struct ft_net *net)
             uv_run(&net->loop, UV_RUN_NOWAIT);
     }
     uv_handle_t *own[] = {(uv_handle_t *)&net->wake, (uv_handle_t *)&net->before_sleep,
-                          (uv_handle_t *)&net->again, (uv_handle_t *)&net->tick};
+                          (uv_handle_t *)&net->again, (uv_handle_t *)&net->tick,
+                          (uv_handle_t *)&net->quick};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         uv_close(own[i], NULL);
     for (int turn = 0; turn < DESTROY_TURNS; turn++)
@@ -235,9 +243,19 @@ static void wake(void *context, uint32_t index)
     uv_async_send(&loops->nets[index].wake);
 }
 
+static void hurry(void *context, uint32_t index, uint32_t ms)
+{
+    struct ft_loops *loops = context;
+    uv_timer_t *quick = &loops->nets[index].quick;
+    if (ms > 0)
+        uv_timer_start(quick, on_quick, ms, ms);
+    else
+        uv_timer_stop(quick);
+}
+
 const struct ft_loop_ops *ft_loops_ops(void)
 {
-    static const struct ft_loop_ops ops = {.wake = wake};
+    static const struct ft_loop_ops ops = {.wake = wake, .hurry = hurry};
     return &ops;
 }
 

@@ -50,6 +50,7 @@ struct ft_net {
     uv_prepare_t before_sleep;
     uv_idle_t again; /* keeps the loop from sleeping while there is more to do */
     uv_timer_t tick;
+    uv_timer_t quick; /* runs while the worker asks for more turns */
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct ft_accepter *accepters; /* one for each listener */

@@ -8,10 +8,9 @@
  * it calls.
  */
 #include "broker/net/private.h"
+#include "broker/net/tcp.h"
 #include "protocol/ws_frame.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 static enum ft_write_result conn_write(void *context, struct ft_slice frames)
@@ -41,12 +40,12 @@ static void conn_pause(void *context, bool paused)
 
 static uint64_t conn_silence_ms(void *context)
 {
-    struct ft_ws_conn *conn = context;
-    struct tcp_info info;
-    socklen_t len = sizeof(info);
-    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
-        return 0; /* the next write or read will say what is wrong */
-    return info.tcpi_last_data_recv;
+    return ft_tcp_silence_ms(((struct ft_ws_conn *)context)->fd);
+}
+
+static uint64_t conn_taken_bytes(void *context)
+{
+    return ft_tcp_taken_bytes(((struct ft_ws_conn *)context)->fd);
 }
 
 static void conn_kill(void *context)
@@ -63,6 +62,7 @@ static const struct ft_conn_ops conn_ops = {
     .write = conn_write,
     .pause = conn_pause,
     .silence_ms = conn_silence_ms,
+    .taken_bytes = conn_taken_bytes,
     .kill = conn_kill,
 };
 

@@ -15,14 +15,14 @@ struct fake {
     char sent[64 * 1024]; /* payloads, a line each; a close frame as "close CODE" */
     size_t sent_len;
     uint32_t writes;
-    uint64_t silence_ms;
+    uint64_t silence_ms, taken_bytes;
     bool is_full, is_paused, is_killed;
 };
 
 static struct ft_journal *journal;
 static struct ft_hub *hub;
 static struct fake fakes[SESSIONS];
-static uint32_t wakes;
+static uint32_t wakes, hurry_ms;
 
 static void note(struct fake *fake, const void *bytes, size_t n)
 {
@@ -70,7 +70,13 @@ static uint64_t fake_silence_ms(void *conn)
     return ((struct fake *)conn)->silence_ms;
 }
 
-static const struct ft_conn_ops fake_ops = {fake_write, fake_pause, fake_silence_ms, fake_kill};
+static uint64_t fake_taken_bytes(void *conn)
+{
+    return ((struct fake *)conn)->taken_bytes;
+}
+
+static const struct ft_conn_ops fake_ops = {fake_write, fake_pause, fake_silence_ms,
+                                            fake_taken_bytes, fake_kill};
 
 static void count_wake(void *loops, uint32_t index)
 {
@@ -78,18 +84,28 @@ static void count_wake(void *loops, uint32_t index)
     wakes++;
 }
 
-static const struct ft_loop_ops loop_ops = {count_wake};
+static void note_hurry(void *loops, uint32_t index, uint32_t ms)
+{
+    (void)loops, (void)index;
+    hurry_ms = ms;
+}
+
+static const struct ft_loop_ops loop_ops = {count_wake, note_hurry};
 
 static void setup_workers(uint32_t workers)
 {
     journal = ft_journal_new(&(struct ft_journal_options){
         .stream = "teststream", .size_bytes = (size_t)1 << 20, .age_s = 300});
+    struct ft_policies *policies = ft_policies_new();
+    cr_assert(ft_policies_add(policies, ft_slice_str("strict/#"),
+                              &(struct ft_policy){.slow = FT_SLOW_DISCONNECT}));
     struct ft_hub_options options = {.node = "n1",
                                      .message_bytes = 1024,
                                      .topics = 3,
                                      .queue_bytes = QUEUE,
                                      .flush_bytes = 1024,
-                                     .ping_s = PING_S};
+                                     .ping_s = PING_S,
+                                     .policies = policies};
     hub = ft_hub_new(&options, journal, workers, &loop_ops, NULL);
 }
 
@@ -306,36 +322,40 @@ Test(session, the_sixteenth_bad_envelope_closes_with_4400)
     assert_sent(0, "");
 }
 
-/* Publishes values until about `bytes` of frames have gone to each subscriber of "a". */
-static void flood(int i, size_t bytes)
+/* Publishes values until about `bytes` of frames have gone to each subscriber of `topic`. */
+static void flood(int i, const char *topic, size_t bytes)
 {
-    static const size_t frame = sizeof(MSG("a", "1234", "1234")) + 1;
+    size_t frame = sizeof(MSG("a", "1234", "1234")) + strlen(topic);
     for (size_t sent = 0; sent < bytes; sent += frame) {
         begin_turn(hub->workers[0]);
-        publish(i, "a", 1000);
+        publish(i, topic, 1000);
         end_turn(hub->workers[0]);
     }
 }
 
-Test(session, who_does_not_read_is_closed_past_the_bound_and_delays_nobody)
+static void read_on(int i)
 {
-    say(0, "{\"op\":\"sub\",\"topics\":[\"a\"]}");
-    say(1, "{\"op\":\"sub\",\"topics\":[\"a\"]}");
+    fakes[i].is_full = false;
+    fakes[i].sent_len = 0;
+    begin_turn(hub->workers[0]);
+    ft_session_writable(&fakes[i].session);
+    end_turn(hub->workers[0]);
+}
+
+Test(session, who_does_not_read_is_closed_past_the_bound_where_the_policy_says_so)
+{
+    say(0, "{\"op\":\"sub\",\"topics\":[\"strict/a\"]}");
+    say(1, "{\"op\":\"sub\",\"topics\":[\"strict/a\"]}");
     fakes[0].is_full = true;
     uint32_t others = fakes[1].writes;
-    flood(2, QUEUE / 2);
+    flood(2, "strict/a", QUEUE / 2);
     cr_assert_eq(fakes[0].writes, 2, "welcome, and the publication that filled the socket");
     cr_assert_not(fakes[0].session.is_ending);
-    flood(2, QUEUE);
+    flood(2, "strict/a", QUEUE);
     cr_assert(fakes[0].session.is_ending);
     cr_assert_eq(ft_topic_trie_subs(hub->workers[0]->trie), 1);
     cr_assert_gt(fakes[1].writes - others, 40);
-
-    fakes[0].is_full = false;
-    fakes[0].sent_len = 0;
-    begin_turn(hub->workers[0]);
-    ft_session_writable(&fakes[0].session);
-    end_turn(hub->workers[0]);
+    read_on(0);
     assert_sent(0, "close 4508\n");
 }
 
@@ -369,12 +389,13 @@ Test(session, who_missed_what_the_journal_has_dropped_is_told_so)
     say(1, "{\"op\":\"pub\",\"topic\":\"a\",\"data\":2}");
     while (ft_journal_tail(journal) < 2)
         say(1, "{\"op\":\"pub\",\"topic\":\"b\",\"data\":\"what pushes the others out\"}");
-    fakes[0].is_full = false;
-    fakes[0].sent_len = 0;
-    begin_turn(hub->workers[0]);
-    ft_session_writable(&fakes[0].session);
-    end_turn(hub->workers[0]);
-    assert_sent(0, "close 4508\n");
+    uint64_t tail = ft_journal_tail(journal);
+    read_on(0);
+    char expected[128];
+    snprintf(expected, sizeof(expected),
+             "{\"op\":\"gap\",\"reason\":\"slow\",\"lost\":1,\"pos\":[\"teststream.%d\"]}\n",
+             (int)tail);
+    assert_sent(0, expected); /* the first publication is what filled the socket */
 }
 
 Test(session, who_does_not_read_its_replies_is_not_read_either)

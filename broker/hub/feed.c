@@ -1,0 +1,330 @@
+/*
+ * Feeds from the past: resumes, snapshots and parked readers, from the journal into outboxes, as much
+ * as the sockets take. Does not write to sockets (session.c does) and does not fan out (router.c does).
+ * The worker's thread.
+ */
+#include "broker/hub/feed.h"
+
+#include "broker/base/alloc.h"
+#include "broker/hub/reply.h"
+#include "broker/hub/throttle.h"
+#include "broker/hub/worker.h"
+#include "protocol/topic.h"
+
+#include <stdlib.h>
+
+/* What all feeds together may take of one turn of the loop, in bytes sent: a fraction of a millisecond,
+ * so that those who are live hardly notice. */
+#define TURN_BYTES ((size_t)256 * 1024)
+/* What a look at one publication counts, when it is for somebody else. */
+#define LOOK_BYTES 32
+/* Publications that one step looks at, so that a session whose topics are rare is served in turns, too. */
+#define STEP_LOOKS 4096
+
+/* ---- the list of those that can go on ---- */
+
+static void list_add(struct ft_worker *w, struct ft_feed *feed)
+{
+    if (feed->link)
+        return;
+    feed->next = NULL;
+    feed->link = w->feeds_end;
+    *w->feeds_end = feed;
+    w->feeds_end = &feed->next;
+}
+
+static void list_remove(struct ft_worker *w, struct ft_feed *feed)
+{
+    if (!feed->link)
+        return;
+    *feed->link = feed->next;
+    if (feed->next)
+        feed->next->link = feed->link;
+    else
+        w->feeds_end = feed->link;
+    feed->link = NULL;
+}
+
+void ft_feed_wake(struct ft_feed *feed)
+{
+    list_add(feed->session->worker, feed);
+}
+
+/* ---- how feeds begin and end ---- */
+
+/* Returns the session's feed, made on need where it is live. */
+static struct ft_feed *feed_of(struct ft_session *s)
+{
+    if (!s->feed) {
+        s->feed = ft_alloc_zero(sizeof(*s->feed));
+        s->feed->session = s;
+        s->feed->cursor = s->worker->cursor;
+        list_add(s->worker, s->feed);
+    }
+    return s->feed;
+}
+
+void ft_feed_resume(struct ft_session *s, uint64_t offset)
+{
+    struct ft_feed *feed = feed_of(s);
+    if (offset >= feed->cursor)
+        return;
+    for (struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next) {
+        if (sub->had < feed->cursor)
+            sub->had = feed->cursor;
+    }
+    feed->cursor = offset;
+}
+
+uint32_t ft_feed_add_snapshot(struct ft_session *s, const struct ft_snapshot *wanted)
+{
+    struct ft_snapshot *snapshot = ft_alloc(sizeof(*snapshot));
+    *snapshot = *wanted;
+    snapshot->next = NULL;
+    if (++s->worker->snapshots == 0)
+        s->worker->snapshots++; /* 0 is none */
+    snapshot->number = s->worker->snapshots;
+    struct ft_snapshot **end = &feed_of(s)->snapshots;
+    while (*end)
+        end = &(*end)->next;
+    *end = snapshot;
+    return snapshot->number;
+}
+
+void ft_feed_park(struct ft_session *s, const struct ft_run *run)
+{
+    FT_ASSERT(!s->feed);
+    struct ft_feed *feed = feed_of(s);
+    feed->is_parked = true;
+    feed->cursor = feed->counted_from = run->offset - 1;
+    feed->counted = run->count;
+    s->outbox.newest_only = true;
+}
+
+void ft_feed_pass(struct ft_feed *feed, const struct ft_run *run)
+{
+    feed->counted += run->count;
+}
+
+bool ft_feed_skip(struct ft_feed *feed, uint64_t tail, uint64_t *lost)
+{
+    /* Since it was parked everything was for it: then what it misses was, too. */
+    const struct ft_worker *w = feed->session->worker;
+    bool is_known = feed->is_parked && feed->counted == w->cursor - feed->counted_from;
+    *lost += tail - feed->cursor;
+    feed->cursor = tail;
+    return is_known;
+}
+
+static void drop_snapshot(struct ft_feed *feed)
+{
+    struct ft_snapshot *snapshot = feed->snapshots;
+    feed->snapshots = snapshot->next;
+    free(snapshot);
+}
+
+void ft_feed_end(struct ft_session *s)
+{
+    struct ft_feed *feed = s->feed;
+    if (!feed)
+        return;
+    while (feed->snapshots)
+        drop_snapshot(feed);
+    list_remove(s->worker, feed);
+    s->outbox.newest_only = false;
+    s->feed = NULL;
+    free(feed);
+}
+
+/* ---- snapshots ---- */
+
+/* Queues one publication of a snapshot. */
+static void push_pick(struct ft_session *s, const struct ft_pick *pick)
+{
+    struct ft_journal *journal = s->worker->hub->journal;
+    enum ft_encoding encoding = (enum ft_encoding)s->encoding;
+    if (pick->is_retained)
+        ft_reply_retained(s, pick->publication);
+    else if (pick->is_copy)
+        ft_reply_frame(s, ft_publication_frame(pick->publication, encoding, NULL));
+    else
+        ft_session_queue(s, pick->publication->offset,
+                         ft_journal_frame(journal, pick->publication, encoding).len);
+}
+
+/* Goes on with the session's first snapshot until `room` bytes wait. Returns what it counts. */
+static size_t step_snapshot(struct ft_feed *feed, size_t room)
+{
+    struct ft_session *s = feed->session;
+    struct ft_worker *w = s->worker;
+    struct ft_snapshot *snapshot = feed->snapshots;
+    struct ft_rewind_want want = {
+        .after = snapshot->after,
+        .upto = snapshot->upto,
+        .last = snapshot->last,
+        .retained = snapshot->retained,
+        .now_ds = w->now_ds,
+    };
+    char filter[FT_TOPIC_BYTES_MAX];
+    ft_rewind_begin(&w->rewind, w->hub->journal, &want);
+    for (struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next) {
+        if (sub->snapshot == snapshot->number)
+            ft_rewind_add(&w->rewind,
+                          ft_slice(filter, ft_topic_trie_filter_of(w->trie, &sub->sub, filter)));
+    }
+    size_t before = s->outbox.bytes;
+    struct ft_pick pick;
+    while (s->outbox.bytes < room && ft_rewind_next(&w->rewind, &pick))
+        push_pick(s, &pick);
+    snapshot->after = ft_rewind_end(&w->rewind);
+    if (snapshot->after == UINT64_MAX)
+        drop_snapshot(feed);
+    return s->outbox.bytes - before + LOOK_BYTES;
+}
+
+/* ---- what the journal holds ---- */
+
+/* Adds the session's subscriptions that match to worker->matched. */
+static uint32_t match(struct ft_session *s, const struct ft_publication *p)
+{
+    struct ft_worker *w = s->worker;
+    const struct ft_trie_set *sets;
+    uint32_t n = ft_topic_trie_match(w->trie, ft_publication_topic(p), &sets), count = 0;
+    for (struct ft_subscription *sub = s->subscriptions; n > 0 && sub; sub = sub->next) {
+        uint32_t i = 0;
+        while (i < n && sets[i].node != sub->sub.node_)
+            i++;
+        if (i == n)
+            continue;
+        if (w->matched_len == w->matched_cap) {
+            w->matched_cap = w->matched_cap ? 2 * w->matched_cap : 64;
+            w->matched = ft_realloc(w->matched, w->matched_cap * sizeof(*w->matched));
+        }
+        w->matched[w->matched_len++] = sub;
+        count++;
+    }
+    return count;
+}
+
+/* Returns what the topic of a publication means to the session, looked up once a step. */
+static const struct ft_feed_memo *memo_of(struct ft_session *s, const struct ft_publication *p)
+{
+    struct ft_worker *w = s->worker;
+    struct ft_feed_memo *memo = &w->memos[p->topic_hash % FT_FEED_MEMOS];
+    if (memo->example && memo->topic_hash == p->topic_hash &&
+        ft_slice_equal(ft_publication_topic(memo->example), ft_publication_topic(p)))
+        return memo;
+    memo->topic_hash = p->topic_hash;
+    memo->example = p;
+    memo->first = w->matched_len;
+    memo->count = match(s, p);
+    return memo;
+}
+
+static void forget_memos(struct ft_worker *w)
+{
+    for (uint32_t i = 0; i < FT_FEED_MEMOS; i++)
+        w->memos[i].example = NULL;
+    w->matched_len = 0;
+}
+
+/* Says whether nobody gets it from the past: it was for those who were there, its time is over, or the
+ * reader is slow and a newer one is on its way. */
+static bool is_passed_over(const struct ft_feed *feed, const struct ft_publication *p,
+                           uint32_t now_ds)
+{
+    if (p->is_ephemeral || ft_publication_is_expired(p, now_ds))
+        return true;
+    return feed->is_parked && p->slow == FT_SLOW_LATEST &&
+           atomic_load_explicit(&p->is_superseded, memory_order_relaxed);
+}
+
+/* Queues a publication if the session is to get it: the rule in feed.h. */
+static void take(struct ft_feed *feed, const struct ft_publication *p)
+{
+    struct ft_session *s = feed->session;
+    struct ft_worker *w = s->worker;
+    if (is_passed_over(feed, p, w->now_ds))
+        return;
+    const struct ft_feed_memo *memo = memo_of(s, p);
+    bool is_wanted = false, is_direct = false;
+    struct ft_throttle *shortest = NULL;
+    for (uint32_t i = memo->first; i < memo->first + memo->count; i++) {
+        const struct ft_subscription *sub = w->matched[i];
+        if (p->offset <= sub->had) {
+            if (p->offset > sub->from)
+                return; /* it has come already */
+            continue;
+        }
+        is_wanted = true;
+        if (!sub->throttle)
+            is_direct = true;
+        else if (!shortest || sub->throttle->every_ms < shortest->every_ms)
+            shortest = sub->throttle;
+    }
+    if (!is_wanted)
+        return;
+    size_t bytes = ft_journal_frame(w->hub->journal, p, (enum ft_encoding)s->encoding).len;
+    if (is_direct)
+        ft_session_queue(s, p->offset, bytes);
+    else
+        ft_throttle_offer(shortest, p, bytes);
+}
+
+/* Moves the cursor on until `room` bytes wait, or it has come to the worker's. Returns what it counts. */
+static size_t step_journal(struct ft_feed *feed, size_t room)
+{
+    struct ft_session *s = feed->session;
+    struct ft_worker *w = s->worker;
+    struct ft_journal *journal = w->hub->journal;
+    size_t before = s->outbox.bytes, looks = 0;
+    forget_memos(w);
+    while (feed->cursor < w->cursor && looks < STEP_LOOKS) {
+        const struct ft_publication *p = ft_journal_peek(journal, feed->cursor + 1);
+        if (s->outbox.bytes > 0 && s->outbox.bytes + (p ? p->size_ : 0) > room)
+            break; /* one write takes what there is now, two would not be worth it */
+        if (!p) {
+            uint64_t lost = 0, tail = ft_journal_tail(journal);
+            bool is_known = ft_feed_skip(feed, tail < w->cursor ? tail : w->cursor, &lost);
+            ft_reply_gap(s, is_known ? &lost : NULL, feed->cursor);
+            continue;
+        }
+        feed->cursor++;
+        looks++;
+        take(feed, p);
+    }
+    return s->outbox.bytes - before + looks * LOOK_BYTES;
+}
+
+/* ---- taking turns ---- */
+
+/* Lets one feed go on by about one write. Returns what it counts. */
+static size_t serve(struct ft_feed *feed)
+{
+    struct ft_session *s = feed->session;
+    struct ft_worker *w = s->worker;
+    if (s->is_blocked)
+        return 0; /* comes back when it is not: ft_session_writable() */
+    size_t room = w->options->flush_bytes, used;
+    if (feed->snapshots)
+        used = step_snapshot(feed, room);
+    else
+        used = step_journal(feed, room);
+    if (!feed->snapshots && feed->cursor >= w->cursor)
+        ft_feed_end(s);
+    ft_session_flush(s);
+    if (s->feed && !s->is_blocked)
+        list_add(w, s->feed);
+    return used;
+}
+
+bool ft_feeds_serve(struct ft_worker *w)
+{
+    size_t used = 0;
+    while (w->feeds && used < TURN_BYTES) {
+        struct ft_feed *feed = w->feeds;
+        list_remove(w, feed);
+        used += serve(feed);
+    }
+    return !w->feeds;
+}

@@ -1,0 +1,73 @@
+/*
+ * A feed from the past: what a session has that is not live. Resuming, looking back and reading slowly
+ * are all the same: a cursor in the journal, behind the worker's.
+ *
+ *     journal   ───────┬────────────────────────┬──────────▶
+ *                      │ feed->cursor           │ worker->cursor = where live sessions are
+ *                      └── this goes through ───┘
+ *                          ft_feeds_serve(), as much as the socket takes
+ *
+ * While a session has a feed, the router passes it by. When the two cursors meet, at the end of a turn
+ * and on the one thread that moves both, the feed is freed and the session is live: there is neither a
+ * hole nor a double at the cut, and nothing to be locked for it.
+ *
+ * What the session gets of the publication at offset o follows from two numbers of each subscription
+ * that matches (session.h): it is wanted by one with `had` < o, unless another one has brought it
+ * before, that is, `from` < o <= `had`.
+ *
+ * The memory of a feed is this struct, however far behind it is.
+ */
+#ifndef FT_HUB_FEED_H
+#define FT_HUB_FEED_H
+
+#include "broker/hub/router.h"
+#include "broker/hub/session.h"
+
+/* Last values and the latest of each topic, for the subscriptions that carry its number. */
+struct ft_snapshot {
+    struct ft_snapshot *next;
+    uint32_t number;
+    uint32_t last;
+    bool retained;
+    uint64_t after, upto; /* how far it has come; where it ends */
+};
+
+struct ft_feed {
+    struct ft_session *session;
+    struct ft_feed *next,
+        **link;      /* among those that can go on; link NULL: it waits for the socket */
+    uint64_t cursor; /* the session is through with everything up to here */
+    uint64_t counted,
+        counted_from;              /* publications that the router passed by, from this offset on */
+    struct ft_snapshot *snapshots; /* come first, one after the other */
+    bool is_parked;                /* because the session is slow, not because it asked */
+};
+
+/* Sends the session's subscriptions back to `offset`, at or after which it has had nothing yet of those
+ * that the caller then marks. `offset` is not beyond the worker's cursor. */
+void ft_feed_resume(struct ft_session *session, uint64_t offset);
+
+/* Adds a snapshot up to offset `upto` and returns its number, for subscription->snapshot. */
+uint32_t ft_feed_add_snapshot(struct ft_session *session, const struct ft_snapshot *wanted);
+
+/* Parks a session that is too slow for `run`, the next one that it should get. */
+void ft_feed_park(struct ft_session *session, const struct ft_run *run);
+
+/* Counts a run that a session with a feed would have got. */
+void ft_feed_pass(struct ft_feed *feed, const struct ft_run *run);
+
+/* The socket takes bytes again: the feed may go on. */
+void ft_feed_wake(struct ft_feed *feed);
+
+/* Moves the cursor on to `tail`, the last publication that is gone, and adds what is missed to `*lost`.
+ * Returns false when it cannot be said how many of them were for this session. */
+bool ft_feed_skip(struct ft_feed *feed, uint64_t tail, uint64_t *lost);
+
+/* Frees the session's feed, if it has one. */
+void ft_feed_end(struct ft_session *session);
+
+/* Lets feeds go on, in turns, within what one turn of the loop may take. Returns true when none could
+ * go on at once. */
+bool ft_feeds_serve(struct ft_worker *worker);
+
+#endif

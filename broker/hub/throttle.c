@@ -1,0 +1,160 @@
+/*
+ * Throttles: what `every` holds back, and when it goes out. Does not match and does not read envelopes.
+ * The worker's thread.
+ */
+#include "broker/hub/throttle.h"
+
+#include "broker/base/alloc.h"
+#include "broker/hub/feed.h"
+#include "broker/hub/reply.h"
+#include "broker/hub/worker.h"
+
+#include <stdlib.h>
+
+struct ft_throttle *ft_throttle_use(struct ft_session *s, uint32_t every_ms)
+{
+    struct ft_throttle *throttle = s->throttles;
+    while (throttle && throttle->every_ms != every_ms)
+        throttle = throttle->next;
+    if (!throttle) {
+        throttle = ft_alloc_zero(sizeof(*throttle));
+        throttle->session = s;
+        throttle->every_ms = every_ms;
+        ft_conflation_init(&throttle->waiting);
+        throttle->next = s->throttles;
+        s->throttles = throttle;
+    }
+    throttle->users++;
+    return throttle;
+}
+
+/* The loop runs turns often enough for the ends of windows only while something waits for one. */
+static void set_timer(struct ft_throttle *throttle, uint64_t ms)
+{
+    struct ft_worker *w = throttle->session->worker;
+    if (!ft_wheel_is_set(&throttle->timer) && w->quick_set++ == 0) {
+        w->quick.now_ = (uint32_t)(w->mono_ms / FT_QUICK_TICK_MS);
+        w->hub->loop_ops->hurry(w->hub->loops, w->index, FT_QUICK_TICK_MS);
+    }
+    /* One tick more: the current one has begun already. */
+    ft_wheel_set_ticks(&w->quick, &throttle->timer, ms / FT_QUICK_TICK_MS + 1);
+}
+
+static void note_timer_gone(struct ft_worker *w)
+{
+    if (--w->quick_set == 0)
+        w->hub->loop_ops->hurry(w->hub->loops, w->index, 0);
+}
+
+static void cancel_timer(struct ft_throttle *throttle)
+{
+    if (!ft_wheel_is_set(&throttle->timer))
+        return;
+    ft_wheel_cancel(&throttle->timer);
+    note_timer_gone(throttle->session->worker);
+}
+
+void ft_throttle_release(struct ft_throttle *throttle)
+{
+    if (!throttle || --throttle->users > 0)
+        return;
+    struct ft_throttle **link = &throttle->session->throttles;
+    while (*link != throttle)
+        link = &(*link)->next;
+    *link = throttle->next;
+    cancel_timer(throttle);
+    ft_conflation_fini(&throttle->waiting);
+    free(throttle);
+}
+
+static void begin_window(struct ft_throttle *throttle)
+{
+    throttle->open_at_ms = throttle->session->worker->mono_ms + throttle->every_ms;
+}
+
+/* Delivers what waits. What the journal has dropped meanwhile the session is told of. */
+static void deliver(struct ft_throttle *throttle)
+{
+    struct ft_session *s = throttle->session;
+    struct ft_journal *journal = s->worker->hub->journal;
+    const uint64_t *offsets;
+    uint32_t n = ft_conflation_take(&throttle->waiting, &offsets);
+    uint64_t lost = 0;
+    for (uint32_t i = 0; i < n && !ft_journal_peek(journal, offsets[i]); i++)
+        lost++;
+    if (lost > 0)
+        ft_reply_gap(s, &lost, offsets[lost - 1]);
+    for (uint32_t i = (uint32_t)lost; i < n; i++) {
+        const struct ft_publication *p = ft_journal_peek(journal, offsets[i]);
+        if (p)
+            ft_session_queue(s, p->offset,
+                             ft_journal_frame(journal, p, (enum ft_encoding)s->encoding).len);
+    }
+}
+
+/* The socket takes nothing, and of many topics a publication waits: from here on the session's feed
+ * brings what this throttle is for, and nothing of it is held in memory. */
+static void leave_to_feed(struct ft_throttle *throttle)
+{
+    struct ft_session *s = throttle->session;
+    const uint64_t *offsets;
+    uint32_t n = ft_conflation_take(&throttle->waiting, &offsets);
+    FT_ASSERT(n > 0);
+    ft_feed_resume(s, offsets[0] - 1);
+    for (struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next) {
+        if (sub->throttle == throttle)
+            sub->had = offsets[0] - 1;
+    }
+    cancel_timer(throttle);
+}
+
+void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication *p, size_t bytes)
+{
+    struct ft_session *s = throttle->session;
+    bool is_open = s->worker->mono_ms >= throttle->open_at_ms && throttle->waiting.count == 0;
+    if (is_open && !ft_session_is_over(s)) {
+        ft_session_queue(s, p->offset, bytes);
+        begin_window(throttle);
+        return;
+    }
+    ft_conflation_put(&throttle->waiting, p->topic_hash, p->offset, (uint32_t)bytes);
+    /* Many topics and a long window: it ends early rather than that memory grows without a bound. */
+    if (throttle->waiting.bytes > s->worker->options->queue_bytes / 2) {
+        if (ft_session_is_over(s)) {
+            leave_to_feed(throttle);
+            return;
+        }
+        deliver(throttle);
+        begin_window(throttle);
+        cancel_timer(throttle);
+    } else if (!ft_wheel_is_set(&throttle->timer)) {
+        uint64_t now = s->worker->mono_ms;
+        set_timer(throttle,
+                  throttle->open_at_ms > now ? throttle->open_at_ms - now : throttle->every_ms);
+    }
+}
+
+void ft_throttles_flush(struct ft_session *s)
+{
+    for (struct ft_throttle *throttle = s->throttles; throttle; throttle = throttle->next) {
+        if (throttle->waiting.count == 0)
+            continue;
+        deliver(throttle);
+        begin_window(throttle);
+        cancel_timer(throttle);
+    }
+}
+
+void ft_throttle_timer(struct ft_wheel_timer *timer)
+{
+    struct ft_throttle *throttle =
+        (struct ft_throttle *)((char *)timer - offsetof(struct ft_throttle, timer));
+    note_timer_gone(throttle->session->worker);
+    if (ft_session_is_over(
+            throttle->session)) { /* too slow even for this: the newest go on waiting */
+        set_timer(throttle, throttle->every_ms);
+        return;
+    }
+    deliver(throttle);
+    begin_window(throttle);
+}
