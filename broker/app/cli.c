@@ -1,11 +1,12 @@
 /*
  * Reads the command line. It starts nothing and opens no socket, so that --check-config is safe
- * beside a running broker. Runs at start, on the main thread.
+ * beside a running broker. Runs at start and at a reload, on the main thread.
  */
 #include "broker/app/cli.h"
 
 #include "broker/base/alloc.h"
 #include "protocol/quote.h"
+#include "protocol/topic.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 
 /* Long options without a letter. */
-enum { OPT_LISTEN = 256, OPT_WORKERS, OPT_NODE, OPT_SET, OPT_CHECK, OPT_SAMPLE };
+enum { OPT_LISTEN = 256, OPT_WORKERS, OPT_NODE, OPT_SET, OPT_CHECK, OPT_TOPIC, OPT_SAMPLE };
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -22,6 +23,7 @@ static const struct option long_options[] = {
     {"node", required_argument, NULL, OPT_NODE},
     {"set", required_argument, NULL, OPT_SET},
     {"check-config", no_argument, NULL, OPT_CHECK},
+    {"topic", required_argument, NULL, OPT_TOPIC},
     {"print-config-sample", no_argument, NULL, OPT_SAMPLE},
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
@@ -30,7 +32,7 @@ static const struct option long_options[] = {
 
 static const char usage[] =
     "Usage: fantaild [-c FILE] [--listen ADDR:PORT]... [--workers N] [--node NAME]\n"
-    "                [--set NAME=VALUE]... [--check-config]\n"
+    "                [--set NAME=VALUE]... [--check-config [--topic TOPIC]]\n"
     "\n"
     "The Fantail message broker: serves publish and subscribe over WebSocket until SIGTERM.\n"
     "\n"
@@ -40,6 +42,7 @@ static const char usage[] =
     "      --node NAME           the setting node\n"
     "      --set NAME=VALUE      any setting, such as --set limits.message=256k; may be repeated\n"
     "      --check-config        print the settings in effect, or what is wrong, and exit\n"
+    "      --topic TOPIC         with --check-config: print the policy of this topic instead\n"
     "      --print-config-sample print a commented file with every setting, and exit\n"
     "  -V, --version             print the version, and exit\n"
     "  -h, --help                print this, and exit\n"
@@ -55,6 +58,7 @@ struct given {
 struct reading {
     const struct ft_cli *cli;
     const char *file;
+    const char *topic; /* NULL: --check-config is about the settings */
     struct given *given;
     size_t given_count;
     int question; /* the option that only asks: 'h', 'V', OPT_CHECK, OPT_SAMPLE; 0: serve */
@@ -86,6 +90,11 @@ static int take_option(struct reading *reading, int letter)
             return fail_usage(reading, "there can be one -c only, not also", optarg);
         reading->file = optarg;
         return 0;
+    case OPT_TOPIC:
+        if (reading->topic)
+            return fail_usage(reading, "there can be one --topic only, not also", optarg);
+        reading->topic = optarg;
+        return 0;
     case OPT_LISTEN:
         give(reading, "--listen", "listen");
         return 0;
@@ -109,6 +118,19 @@ static int take_option(struct reading *reading, int letter)
     }
 }
 
+/* Checks that --topic has a topic and belongs there. Returns 0, or the exit status. */
+static int check_topic(const struct reading *reading)
+{
+    struct ft_problem problem;
+
+    if (reading->question != OPT_CHECK)
+        return fail_usage(reading, "only --check-config takes a --topic, such as", reading->topic);
+    if (ft_topic_check(ft_slice_str(reading->topic), &problem) == FT_OK)
+        return 0;
+    fprintf(reading->cli->err, "fantaild: --topic: %s\n", problem.text);
+    return FT_CLI_BAD_USAGE;
+}
+
 /* Takes the whole command line apart. Returns 0, or the exit status. */
 static int take_arguments(struct reading *reading)
 {
@@ -124,12 +146,12 @@ static int take_arguments(struct reading *reading)
     }
     if (optind < cli->argc)
         return fail_usage(reading, "unexpected argument", cli->argv[optind]);
-    return 0;
+    return reading->topic ? check_topic(reading) : 0;
 }
 
 /* Applies the file, the environment and what the command line gave, in this order. */
-static int load(const struct reading *reading, struct ft_config *config,
-                struct ft_config_error *error)
+static int apply_all(const struct reading *reading, struct ft_config *config,
+                     struct ft_config_error *error)
 {
     if (reading->file && ft_config_load_file(config, reading->file, error) != 0)
         return -1;
@@ -146,6 +168,17 @@ static int load(const struct reading *reading, struct ft_config *config,
             return -1;
     }
     return ft_config_finish(config, error);
+}
+
+/* Makes a config of all sources. Returns 0; or -1 and `error`, with nothing in `config` to free. */
+static int load(const struct reading *reading, struct ft_config *config,
+                struct ft_config_error *error)
+{
+    ft_config_init(config);
+    if (apply_all(reading, config, error) == 0)
+        return 0;
+    ft_config_fini(config);
+    return -1;
 }
 
 /* Says whether the answer reached its reader: a full disk must not look like success. */
@@ -176,30 +209,49 @@ static int read_settings(const struct reading *reading, struct ft_config *config
 {
     struct ft_config_error error;
 
-    ft_config_init(config);
     if (load(reading, config, &error) != 0) {
         fprintf(reading->cli->err, "fantaild: %s\n", error.text);
-        ft_config_fini(config);
         return FT_CLI_BAD_CONFIG;
     }
     if (reading->question == 0)
         return FT_CLI_SERVE;
-    ft_config_print(config, reading->cli->out);
+    if (reading->topic)
+        ft_config_print_topic(config, ft_slice_str(reading->topic), reading->cli->out);
+    else
+        ft_config_print(config, reading->cli->out);
     ft_config_fini(config);
     return finish_answer(reading->cli);
 }
 
+static void begin(struct reading *reading, const struct ft_cli *cli)
+{
+    *reading = (struct reading){.cli = cli};
+    /* No more settings than arguments. */
+    reading->given = ft_alloc_zero((size_t)(cli->argc + 1) * sizeof(*reading->given));
+}
+
 int ft_cli_read(const struct ft_cli *cli, struct ft_config *config)
 {
-    struct reading reading = {.cli = cli};
+    struct reading reading;
 
-    /* No more settings than arguments. */
-    reading.given = ft_alloc_zero((size_t)(cli->argc + 1) * sizeof(*reading.given));
+    begin(&reading, cli);
     int status = take_arguments(&reading);
     if (status == 0) {
         bool asks_only = reading.question != 0 && reading.question != OPT_CHECK;
         status = asks_only ? answer(&reading) : read_settings(&reading, config);
     }
+    free(reading.given);
+    return status;
+}
+
+int ft_cli_read_again(const struct ft_cli *cli, struct ft_config *config,
+                      struct ft_config_error *error)
+{
+    struct reading reading;
+
+    begin(&reading, cli);
+    FT_ASSERT(take_arguments(&reading) == 0 && reading.question == 0);
+    int status = load(&reading, config, error);
     free(reading.given);
     return status;
 }

@@ -29,4 +29,13 @@ struct ft_cli {
 FT_MUST_USE
 int ft_cli_read(const struct ft_cli *cli, struct ft_config *config);
 
+/*
+ * Reads file, environment and command line once more, after ft_cli_read() returned FT_CLI_SERVE for
+ * the same `cli`; writes nothing. Returns 0 with `config` the caller's to ft_config_fini(); or -1
+ * and `error`, and nothing in `config` to free.
+ */
+FT_MUST_USE
+int ft_cli_read_again(const struct ft_cli *cli, struct ft_config *config,
+                      struct ft_config_error *error);
+
 #endif

@@ -1,7 +1,8 @@
 /*
- * Holds the settings: defaults, one setting at a time from any source, and the checks of settings
- * against each other. It does not know files (config_file.c) or the environment (config_env.c).
- * Runs at start, on the main thread.
+ * Holds the settings: defaults, one setting at a time from any source, the checks of settings
+ * against each other, and going over from one set to the next. It does not know files
+ * (config_file.c), the environment (config_env.c) or what sections of topics hold (config_topic.c).
+ * Runs at start and at a reload, on the main thread.
  */
 #include "broker/app/config.h"
 
@@ -69,6 +70,11 @@ void ft_config_fini(struct ft_config *config)
         free(config->where_[i]);
         config->where_[i] = NULL;
     }
+    free(config->file);
+    config->file = NULL;
+    ft_config_free_topics(config);
+    ft_policies_free(config->policies);
+    config->policies = NULL;
 }
 
 static int fail_unknown(const struct ft_setting *setting, struct ft_config_error *error)
@@ -177,15 +183,56 @@ static int check_at_least(const struct ft_config *config, enum ft_option_row row
                           ft_option_name(bound, bound_name));
 }
 
-int ft_config_finish(struct ft_config *config, struct ft_config_error *error)
+/* Checks the settings against each other. */
+static int check(const struct ft_config *config, struct ft_config_error *error)
 {
-    if (config->workers == 0)
-        config->workers = usable_cores(ft_options[FT_ROW_workers].max);
-    /* A queue that cannot hold the largest message would close everyone who gets one. */
+    /* A queue that cannot hold the largest message would be full with every one of them. */
     if (check_at_least(config, FT_ROW_limits_queue, 1, FT_ROW_limits_message, error) != 0)
         return -1;
     if (check_at_least(config, FT_ROW_limits_queue, 1, FT_ROW_limits_flush, error) != 0)
         return -1;
+    /* A last value that is the largest message must find room. */
+    if (check_at_least(config, FT_ROW_journal_kept, 1, FT_ROW_limits_message, error) != 0)
+        return -1;
     /* Fewer than a handful of the largest, and the journal forgets before a worker has read. */
     return check_at_least(config, FT_ROW_journal_size, 4, FT_ROW_limits_message, error);
+}
+
+int ft_config_finish(struct ft_config *config, struct ft_config_error *error)
+{
+    if (config->workers == 0)
+        config->workers = usable_cores(ft_options[FT_ROW_workers].max);
+    if (check(config, error) != 0)
+        return -1;
+    return ft_config_settle_topics(config, error);
+}
+
+/* Makes a field of `to` what it is in `from`. Returns whether it was something else. */
+static bool copy_field(const struct ft_option *option, const struct ft_config *from,
+                       struct ft_config *to)
+{
+    char wanted[FT_OPTION_VALUE_MAX], had[FT_OPTION_VALUE_MAX];
+
+    ft_option_show(option, ft_config_field(from, option), wanted, sizeof(wanted));
+    ft_option_show(option, ft_config_field(to, option), had, sizeof(had));
+    if (strcmp(wanted, had) == 0)
+        return false;
+    ft_option_clear(option, field_of(to, option));
+    FT_ASSERT(ft_option_parse(option, wanted, field_of(to, option)));
+    return true;
+}
+
+int ft_config_keep(const struct ft_config *config, struct ft_config *next,
+                   bool is_kept[FT_OPTION_ROWS], struct ft_config_error *error)
+{
+    for (size_t i = 0; i < FT_OPTION_ROWS; i++)
+        is_kept[i] = !ft_options[i].is_reloadable && copy_field(&ft_options[i], config, next);
+    return check(next, error);
+}
+
+void ft_config_adopt(struct ft_config *config, const struct ft_config *next,
+                     bool is_new[FT_OPTION_ROWS])
+{
+    for (size_t i = 0; i < FT_OPTION_ROWS; i++)
+        is_new[i] = ft_options[i].is_reloadable && copy_field(&ft_options[i], next, config);
 }

@@ -1,17 +1,19 @@
 /*
- * The broker's settings: one struct, filled from the table options.def.
+ * The broker's settings: one struct, filled from the table options.def, and the sections [topic
+ * "FILTER"] of the file, each filled from topic_options.def.
  *
  *     defaults  <  file  <  environment  <  command line
  *
  * Each source overrides the ones before it; within one source a setting that is given twice is an
  * error (a list grows instead). Whatever fails says in one line where, what the offending text is,
- * and what would be right. Filled at start by the main thread; read-only from then on.
+ * and what would be right. The main thread alone fills and reads it.
  */
 #ifndef FT_APP_CONFIG_H
 #define FT_APP_CONFIG_H
 
 #include "broker/app/option.h"
 #include "broker/base/log.h"
+#include "broker/core/policy.h"
 
 /* Longest error, NUL included: a path, a quoted value and the advice. */
 #define FT_CONFIG_ERROR_MAX 512
@@ -29,6 +31,8 @@ enum ft_source { FT_SOURCE_DEFAULT, FT_SOURCE_FILE, FT_SOURCE_ENVIRONMENT, FT_SO
 #define FT_FIELD_SECONDS   uint64_t
 #define FT_FIELD_MILLIS    uint64_t
 #define FT_FIELD_LEVEL     enum ft_log_level
+#define FT_FIELD_SLOW      enum ft_slow
+#define FT_FIELD_YESNO     bool
 #define FT_FIELD_NAME      char *
 #define FT_FIELD_PATH      char *
 
@@ -41,6 +45,28 @@ enum ft_option_row {
     FT_OPTION_ROWS
 };
 
+/* The same for the settings of a [topic "FILTER"] section: FT_TOPIC_ROW_history. */
+enum ft_topic_row {
+#define FT_TOPIC_OPTION(type, name, field, initial, min, max, unit, help) FT_TOPIC_ROW_##field,
+#include "broker/app/topic_options.def"
+#undef FT_TOPIC_OPTION
+    FT_TOPIC_ROWS
+};
+
+struct ft_topic_settings {
+#define FT_TOPIC_OPTION(type, name, field, initial, min, max, unit, help) FT_FIELD_##type field;
+#include "broker/app/topic_options.def"
+#undef FT_TOPIC_OPTION
+};
+
+/* One [topic "FILTER"] section. */
+struct ft_topic_section {
+    char *filter; /* valid; holds no NUL therefore */
+    char *where;  /* of its header: "fantail.conf:12" */
+    struct ft_topic_settings settings;
+    char *where_[FT_TOPIC_ROWS]; /* NULL: the default */
+};
+
 /* One field for each row: config->listen, config->limits_queue, config->http_path, … */
 struct ft_config {
 #define FT_OPTION(type, section, name, field, initial, min, max, reloadable, unit, help) \
@@ -49,6 +75,11 @@ struct ft_config {
 #undef FT_OPTION
     enum ft_source source_[FT_OPTION_ROWS];
     char *where_[FT_OPTION_ROWS]; /* NULL: the default */
+
+    char *file; /* that was read; NULL: none */
+    struct ft_topic_section *topics;
+    size_t topic_count, topic_cap_;
+    struct ft_policies *policies; /* the sections, as ft_config_finish() made them; may be taken */
 };
 
 /* Fills in the defaults. The rest of this header works on a config that was so begun. */
@@ -73,27 +104,53 @@ int ft_config_apply(struct ft_config *config, const struct ft_setting *setting,
 FT_MUST_USE
 int ft_config_set(struct ft_config *config, const char *assignment, struct ft_config_error *error);
 
+/* Begins a [topic "FILTER"] section, which the next settings are of. Returns 0; or -1 and
+ * `error`. */
+FT_MUST_USE
+int ft_config_begin_topic(struct ft_config *config, const char *where, struct ft_slice filter,
+                          struct ft_config_error *error);
+
+/* Applies one setting ("history") of the section that was begun. Returns 0; or -1 and `error`. */
+FT_MUST_USE
+int ft_config_apply_topic(struct ft_config *config, const struct ft_setting *setting,
+                          struct ft_config_error *error);
+
 /* Reads an INI file. Returns 0; or -1 and `error`, which names the line. */
 FT_MUST_USE
 int ft_config_load_file(struct ft_config *config, const char *path, struct ft_config_error *error);
 
 /*
- * Takes FANTAIL_LISTEN, FANTAIL_LIMITS_MESSAGE and so on from `environment` (as `environ`: ends with
- * NULL). A variable that is empty counts as not set. One that only looks like a setting is an error,
- * except for those that container platforms make up for a service called fantail.
- * Returns 0; or -1 and `error`.
+ * Takes FANTAIL_LISTEN, FANTAIL_LIMITS_MESSAGE and so on from `environment` (as `environ`: ends
+ * with NULL). A variable that is empty counts as not set. One that only looks like a setting is an
+ * error, except for those that container platforms make up for a service called fantail. Returns 0;
+ * or -1 and `error`.
  */
 FT_MUST_USE
 int ft_config_load_env(struct ft_config *config, char *const *environment,
                        struct ft_config_error *error);
 
 /*
- * Checks the settings against each other and settles what the machine decides: `workers` = 0 becomes
- * the number of cores that this process may use. Last, after every source.
- * Returns 0; or -1 and `error`.
+ * Checks the settings against each other and settles what the machine decides: `workers` = 0
+ * becomes the number of cores that this process may use. Makes `policies` of the sections. Last,
+ * after every source. Returns 0; or -1 and `error`.
  */
 FT_MUST_USE
 int ft_config_finish(struct ft_config *config, struct ft_config_error *error);
+
+/*
+ * Makes `next`, which is finished, what a broker that runs with `config` can go over to: what
+ * cannot be changed while it runs becomes as it is in `config`, and `is_kept` says of each row
+ * whether that took something back. Returns 0; or -1 and `error`, when the settings contradict each
+ * other then.
+ */
+FT_MUST_USE
+int ft_config_keep(const struct ft_config *config, struct ft_config *next,
+                   bool is_kept[FT_OPTION_ROWS], struct ft_config_error *error);
+
+/* Takes over every value of `next` that can be changed while the broker runs; `is_new` says of each
+ * row whether it was another one before. Sections and policies stay with `next`. */
+void ft_config_adopt(struct ft_config *config, const struct ft_config *next,
+                     bool is_new[FT_OPTION_ROWS]);
 
 /* Lends the field of a row. */
 const void *ft_config_field(const struct ft_config *config, const struct ft_option *option);
@@ -101,11 +158,23 @@ const void *ft_config_field(const struct ft_config *config, const struct ft_opti
 /* Prints every setting with its value, as a file that ft_config_load_file() would read. */
 void ft_config_print(const struct ft_config *config, FILE *out);
 
+/* Prints which section decides about a valid topic, if any, and what holds for it. Wants a finished
+ * config. */
+void ft_config_print_topic(const struct ft_config *config, struct ft_slice topic, FILE *out);
+
 /* Prints the part of --help that lists the settings. */
 void ft_config_print_help(FILE *out);
 
 /* Prints the commented sample, deploy/fantail.conf: every setting, all commented out. */
 void ft_config_print_sample(FILE *out);
+
+/* ---- for the config's own files ---- */
+
+/* Makes `policies` of the sections. Returns 0; or -1 and `error`. */
+FT_MUST_USE
+int ft_config_settle_topics(struct ft_config *config, struct ft_config_error *error);
+
+void ft_config_free_topics(struct ft_config *config);
 
 /* Fills `error` and returns -1. */
 int ft_config_fail(struct ft_config_error *error, const char *format, ...)

@@ -1,6 +1,6 @@
 /*
- * The table of options, and finding a row in it. It does not read values (option_value.c) and holds
- * none (config.c). Runs at start, on the main thread.
+ * The two tables of options, and finding a row in them. It does not read values (option_value.c)
+ * and holds none (config.c). Runs at start and at a reload, on the main thread.
  */
 #include "broker/app/option.h"
 
@@ -28,6 +28,26 @@ const struct ft_option ft_options[] = {
 };
 
 const size_t ft_option_count = sizeof(ft_options) / sizeof(ft_options[0]);
+
+const struct ft_option ft_topic_options[] = {
+#define FT_TOPIC_OPTION(type_, name_, field_, initial_, min_, max_, unit_, help_) \
+    {                                                                             \
+        .type = FT_OPTION_##type_,                                                \
+        .section = "",                                                            \
+        .name = name_,                                                            \
+        .initial = initial_,                                                      \
+        .min = min_,                                                              \
+        .max = max_,                                                              \
+        .is_reloadable = true,                                                    \
+        .unit = unit_,                                                            \
+        .help = help_,                                                            \
+        .offset = offsetof(struct ft_topic_settings, field_),                     \
+    },
+#include "broker/app/topic_options.def"
+#undef FT_TOPIC_OPTION
+};
+
+const size_t ft_topic_option_count = sizeof(ft_topic_options) / sizeof(ft_topic_options[0]);
 
 /* Longest name that a guess is made for; no option is nearly as long. */
 #define GUESS_MAX 64
@@ -78,17 +98,29 @@ const char *ft_option_env(const struct ft_option *option, char out[FT_OPTION_ENV
     return out;
 }
 
-const struct ft_option *ft_option_find(const char *full_name)
+static const struct ft_option *find(const struct ft_option *rows, size_t count,
+                                    const char *full_name)
 {
     char name[FT_OPTION_NAME_MAX];
 
-    for (size_t i = 0; i < ft_option_count; i++)
-        if (strcmp(ft_option_name(&ft_options[i], name), full_name) == 0)
-            return &ft_options[i];
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(ft_option_name(&rows[i], name), full_name) == 0)
+            return &rows[i];
     return NULL;
 }
 
-const struct ft_option *ft_option_nearest(const char *full_name)
+const struct ft_option *ft_option_find(const char *full_name)
+{
+    return find(ft_options, ft_option_count, full_name);
+}
+
+const struct ft_option *ft_topic_option_find(const char *name)
+{
+    return find(ft_topic_options, ft_topic_option_count, name);
+}
+
+static const struct ft_option *nearest(const struct ft_option *rows, size_t count,
+                                       const char *full_name)
 {
     const struct ft_option *best = NULL;
     /* A third of the letters wrong is still a typo; more is another word. */
@@ -97,16 +129,26 @@ const struct ft_option *ft_option_nearest(const char *full_name)
 
     if (strlen(full_name) > GUESS_MAX)
         return NULL;
-    for (size_t i = 0; i < ft_option_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         char name[FT_OPTION_NAME_MAX];
-        size_t d = distance(full_name, ft_option_name(&ft_options[i], name));
+        size_t d = distance(full_name, ft_option_name(&rows[i], name));
         /* The name alone, its section forgotten, is as good as one wrong letter. */
-        if (d > 1 && strcmp(ft_options[i].name, full_name) == 0)
+        if (d > 1 && strcmp(rows[i].name, full_name) == 0)
             d = 1;
         if (d < best_distance) {
             best_distance = d;
-            best = &ft_options[i];
+            best = &rows[i];
         }
     }
     return best;
+}
+
+const struct ft_option *ft_option_nearest(const char *full_name)
+{
+    return nearest(ft_options, ft_option_count, full_name);
+}
+
+const struct ft_option *ft_topic_option_nearest(const char *name)
+{
+    return nearest(ft_topic_options, ft_topic_option_count, name);
 }

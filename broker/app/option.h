@@ -1,6 +1,6 @@
 /*
- * The rows of options.def as data: find one by its name, guess which one was meant, read and write
- * values of each type. What a program does with the values is config.h.
+ * The rows of options.def and topic_options.def as data: find one by its name, guess which one was
+ * meant, read and write values of each type. What a program does with the values is config.h.
  */
 #ifndef FT_APP_OPTION_H
 #define FT_APP_OPTION_H
@@ -24,6 +24,8 @@ enum ft_option_type {
     FT_OPTION_SECONDS,
     FT_OPTION_MILLIS,
     FT_OPTION_LEVEL, /* enum ft_log_level */
+    FT_OPTION_SLOW,  /* enum ft_slow */
+    FT_OPTION_YESNO, /* bool */
     FT_OPTION_NAME,  /* char *, as is the next */
     FT_OPTION_PATH
 };
@@ -37,7 +39,7 @@ struct ft_option {
     bool is_reloadable;
     const char *unit;
     const char *help;
-    size_t offset; /* of the field in struct ft_config */
+    size_t offset; /* of the field in struct ft_config, or struct ft_topic_settings */
 };
 
 /* A list of strings that the owner of the struct frees. */
@@ -49,11 +51,19 @@ struct ft_strings {
 extern const struct ft_option ft_options[];
 extern const size_t ft_option_count;
 
+/* What a [topic "FILTER"] section sets; `section` is "". */
+extern const struct ft_option ft_topic_options[];
+extern const size_t ft_topic_option_count;
+
 /* Returns the option called "section.name" (or "name", at the top), or NULL. */
 const struct ft_option *ft_option_find(const char *full_name);
 
 /* Returns the option that a mistyped name most likely means, or NULL when none is near. */
 const struct ft_option *ft_option_nearest(const char *full_name);
+
+/* The same for the settings of a [topic "FILTER"] section. */
+const struct ft_option *ft_topic_option_find(const char *name);
+const struct ft_option *ft_topic_option_nearest(const char *name);
 
 /* Writes "section.name" into `out` and returns it. */
 const char *ft_option_name(const struct ft_option *option, char out[FT_OPTION_NAME_MAX]);
@@ -62,9 +72,9 @@ const char *ft_option_name(const struct ft_option *option, char out[FT_OPTION_NA
 const char *ft_option_env(const struct ft_option *option, char out[FT_OPTION_ENV_MAX]);
 
 /*
- * Reads `text` into `field`, which has the C type that ft_option_type says and holds a value already
- * (zero is one). Text is replaced, an item of a list is added. False: the text is not such a value
- * or is out of bounds, and the field is untouched.
+ * Reads `text` into `field`, which has the C type that ft_option_type says and holds a value
+ * already (zero is one). Text is replaced, an item of a list is added. False: the text is not such
+ * a value or is out of bounds, and the field is untouched.
  */
 FT_MUST_USE
 bool ft_option_parse(const struct ft_option *option, const char *text, void *field);

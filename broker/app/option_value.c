@@ -1,11 +1,13 @@
 /*
  * How the text of each type of option is read, shown and described: one row a type. It knows no
- * option by name and does not say where a text came from. Runs at start, on the main thread.
+ * option by name and does not say where a text came from. Runs at start and at a reload, on the
+ * main thread.
  */
 #include "broker/app/address.h"
 #include "broker/app/option.h"
 #include "broker/base/alloc.h"
 #include "broker/base/log.h"
+#include "broker/core/policy.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,18 +24,40 @@ struct suffix {
 static const struct suffix no_suffixes[] = {{"", 1}, {NULL, 0}};
 static const struct suffix byte_suffixes[] = {
     {"g", 1 << 30}, {"m", 1 << 20}, {"k", 1 << 10}, {"", 1}, {NULL, 0}};
-static const struct suffix second_suffixes[] = {
-    {"h", 3600}, {"m", 60}, {"s", 1}, {"", 1}, {NULL, 0}};
+static const struct suffix second_suffixes[] = {{"d", 86400}, {"h", 3600}, {"m", 60},
+                                                {"s", 1},     {"", 1},     {NULL, 0}};
 /* No bare number here: elsewhere it would mean seconds. */
 static const struct suffix milli_suffixes[] = {{"s", 1000}, {"ms", 1}, {NULL, 0}};
 
-static const char *const levels[] = {
+/* Words, by the value that each stands for. */
+struct words {
+    const char *const *items;
+    size_t count;
+    const char *expects;
+};
+
+#define WORDS(items, expects)                            \
+    {                                                    \
+        items, sizeof(items) / sizeof(items[0]), expects \
+    }
+
+static const char *const level_words[] = {
     [FT_LOG_ERROR] = "error",
     [FT_LOG_WARN] = "warn",
     [FT_LOG_INFO] = "info",
     [FT_LOG_DEBUG] = "debug",
 };
-#define LEVELS (sizeof(levels) / sizeof(levels[0]))
+static const struct words levels = WORDS(level_words, "error, warn, info or debug");
+
+static const char *const slow_words[] = {
+    [FT_SLOW_PARK] = "park",
+    [FT_SLOW_LATEST] = "latest",
+    [FT_SLOW_DISCONNECT] = "disconnect",
+};
+static const struct words slows = WORDS(slow_words, "park, latest or disconnect");
+
+static const char *const yesno_words[] = {[false] = "no", [true] = "yes"};
+static const struct words yesnos = WORDS(yesno_words, "yes or no");
 
 /* Paths that the broker answers itself, or will: SPEC.md section 7. */
 static const char *const reserved_paths[] = {"/healthz", "/readyz", "/metrics", "/v1"};
@@ -103,32 +127,44 @@ static void describe_range(const struct ft_option *option, const char *what,
 
 NUMBER(count, "", no_suffixes)
 NUMBER(bytes, " (suffixes: k, m, g)", byte_suffixes)
-NUMBER(seconds, " (suffixes: s, m, h)", second_suffixes)
+NUMBER(seconds, " (suffixes: s, m, h, d)", second_suffixes)
 NUMBER(millis, ", with its unit: ms or s", milli_suffixes)
 
-/* Levels. */
+/* Words: one of a few, each a value of an enum or a bool. */
 
-static bool parse_level(const struct ft_option *option, const char *text, void *field)
+static bool parse_word(const struct words *words, const char *text, size_t *value)
 {
-    (void)option;
-    for (size_t i = 0; i < LEVELS; i++)
-        if (strcmp(text, levels[i]) == 0) {
-            *(enum ft_log_level *)field = (enum ft_log_level)i;
+    for (size_t i = 0; i < words->count; i++)
+        if (strcmp(text, words->items[i]) == 0) {
+            *value = i;
             return true;
         }
     return false;
 }
 
-static void show_level(const void *field, char *out, size_t size)
-{
-    snprintf(out, size, "%s", levels[*(const enum ft_log_level *)field]);
-}
+#define WORD(name, ctype, words)                                                            \
+    static bool parse_##name(const struct ft_option *option, const char *text, void *field) \
+    {                                                                                       \
+        size_t value;                                                                       \
+        (void)option;                                                                       \
+        if (!parse_word(&words, text, &value))                                              \
+            return false;                                                                   \
+        *(ctype *)field = (ctype)value;                                                     \
+        return true;                                                                        \
+    }                                                                                       \
+    static void show_##name(const void *field, char *out, size_t size)                      \
+    {                                                                                       \
+        snprintf(out, size, "%s", words.items[*(const ctype *)field]);                      \
+    }                                                                                       \
+    static void expects_##name(const struct ft_option *option, char *out, size_t size)      \
+    {                                                                                       \
+        (void)option;                                                                       \
+        snprintf(out, size, "%s", words.expects);                                           \
+    }
 
-static void expects_level(const struct ft_option *option, char *out, size_t size)
-{
-    (void)option;
-    snprintf(out, size, "error, warn, info or debug");
-}
+WORD(level, enum ft_log_level, levels)
+WORD(slow, enum ft_slow, slows)
+WORD(yesno, bool, yesnos)
 
 /* Text. */
 
@@ -278,6 +314,8 @@ static const struct type {
     [FT_OPTION_SECONDS] = {parse_seconds, show_seconds, expects_seconds, "30s"},
     [FT_OPTION_MILLIS] = {parse_millis, show_millis, expects_millis, "500ms"},
     [FT_OPTION_LEVEL] = {parse_level, show_level, expects_level, "info"},
+    [FT_OPTION_SLOW] = {parse_slow, show_slow, expects_slow, "park"},
+    [FT_OPTION_YESNO] = {parse_yesno, show_yesno, expects_yesno, "no"},
     [FT_OPTION_NAME] = {parse_name, show_text, expects_name, "broker-1"},
     [FT_OPTION_PATH] = {parse_path, show_text, expects_path, "/ws"},
 };

@@ -1,8 +1,8 @@
 /*
- * The rules as a trie. Walking it depth first, at each level the literal child before '+' before '#',
- * meets the rules that match a topic in the order of their specificity, so the first one found is the
- * answer and nothing is compared. No node is visited twice in one search. The search keeps what it
- * needs on its own stack; the set is only read. Knows no configuration file and no session.
+ * The rules as a trie. Walking it depth first, at each level the literal child before '+' before
+ * '#', meets the rules that match a topic in the order of their specificity, so the first one found
+ * is the answer and nothing is compared. No node is visited twice in one search. The search keeps
+ * what it needs on its own stack; the set is only read. Knows no configuration file and no session.
  */
 #include "broker/core/policy.h"
 

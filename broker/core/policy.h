@@ -25,7 +25,7 @@ enum ft_slow { FT_SLOW_PARK, FT_SLOW_LATEST, FT_SLOW_DISCONNECT };
 struct ft_policy {
     size_t max_message; /* bytes of data; 0: limits.message decides alone */
     uint32_t history;   /* publications kept for the topic; 0: what the journal still has */
-    uint32_t ttl_s;     /* for publications that bring none; 0: none */
+    uint32_t ttl_s;     /* kept at most so long; 0: no bound */
     enum ft_slow slow;
     bool retain;    /* every publication becomes the topic's last value */
     bool ephemeral; /* delivered live, never kept */
@@ -38,8 +38,8 @@ struct ft_policies *ft_policies_new(void);
 void ft_policies_free(struct ft_policies *policies);
 
 /*
- * Adds a rule for a valid filter; both are copied. Returns false when that filter has a rule already,
- * which stays. The caller keeps to FT_POLICIES_MAX.
+ * Adds a rule for a valid filter; both are copied. Returns false when that filter has a rule
+ * already, which stays. The caller keeps to FT_POLICIES_MAX.
  */
 bool ft_policies_add(struct ft_policies *policies, struct ft_slice filter,
                      const struct ft_policy *policy);
@@ -52,9 +52,9 @@ const struct ft_policy *ft_policies_at(const struct ft_policies *policies, size_
                                        struct ft_slice *filter);
 
 /*
- * Lends the policy that holds for a valid topic, as long as the set lives: the most specific rule's,
- * or the default when none matches. Sets `*filter` (which may be NULL) to the rule's filter; it is
- * empty for the default.
+ * Lends the policy that holds for a valid topic, as long as the set lives: the most specific
+ * rule's, or the default when none matches. Sets `*filter` (which may be NULL) to the rule's
+ * filter; it is empty for the default.
  */
 const struct ft_policy *ft_policies_find(const struct ft_policies *policies, struct ft_slice topic,
                                          struct ft_slice *filter);

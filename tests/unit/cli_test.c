@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ARGS_MAX 16
 
@@ -103,6 +104,54 @@ Test(cli, check_config_with_a_mistake_ends_with_1)
     assert_refused("--check-config --set limits.message=1", FT_CLI_BAD_CONFIG,
                    "limits.message = \"1\" must be");
     assert_refused("--check-config -c /nonexistent", FT_CLI_BAD_CONFIG, "/nonexistent");
+}
+
+Test(cli, check_config_of_a_topic_prints_what_holds_for_it)
+{
+    cr_assert_eq(run("--check-config --topic chat/42", NULL), 0);
+    cr_assert_str_eq(out_text, "# \"chat/42\": no section matches, so the defaults hold\n"
+                               "retain = no\nhistory = 0\nttl = 0\nslow = park\n"
+                               "max_message = 0\nephemeral = no\n");
+    cr_assert_str_empty(err_text);
+}
+
+Test(cli, a_topic_is_asked_about_alone_and_with_check_config)
+{
+    assert_refused("--topic a", FT_CLI_BAD_USAGE, "only --check-config takes a --topic");
+    assert_refused("--help --topic a", FT_CLI_BAD_USAGE, "only --check-config takes a --topic");
+    assert_refused("--check-config --topic a/#", FT_CLI_BAD_USAGE, "--topic: topic \"a/#\" holds");
+    assert_refused("--check-config --topic a --topic b", FT_CLI_BAD_USAGE,
+                   "there can be one --topic only, not also \"b\"");
+    assert_refused("--check-config --topic", FT_CLI_BAD_USAGE,
+                   "a value is missing after \"--topic\"");
+    assert_refused("--check-config --topic a --workers 65", FT_CLI_BAD_CONFIG, "workers = \"65\"");
+}
+
+Test(cli, everything_is_read_again)
+{
+    char file[] = "/tmp/fantail-cli-test-XXXXXX";
+    const char *argv[] = {"fantaild", "--set", "limits.topics=5", "-c", file, NULL};
+    const char *environment[] = {"FANTAIL_LIMITS_PING=7", NULL};
+    struct ft_cli cli = {
+        .argc = 5, .argv = (char *const *)argv, .environment = (char *const *)environment};
+    struct ft_config_error error;
+    int fd = mkstemp(file);
+
+    cr_assert_eq(write(fd, "node = a\n", 9), 9);
+    cr_assert_eq(ft_cli_read(&cli, &config), FT_CLI_SERVE);
+    ft_config_fini(&config);
+    cr_assert_eq(pwrite(fd, "node = b\n", 9, 0), 9);
+    cr_assert_eq(ft_cli_read_again(&cli, &config, &error), 0);
+    cr_assert_str_eq(config.node, "b");
+    cr_assert_str_eq(config.file, file);
+    cr_assert_eq(config.limits_topics, 5);
+    cr_assert_eq(config.limits_ping_s, 7);
+    ft_config_fini(&config);
+    cr_assert_eq(pwrite(fd, "nude = b\n", 9, 0), 9);
+    cr_assert_eq(ft_cli_read_again(&cli, &config, &error), -1);
+    cr_assert(strstr(error.text, ":1: there is no setting \"nude\"; did you mean node?"));
+    close(fd);
+    unlink(file);
 }
 
 Test(cli, bad_settings_end_with_1)

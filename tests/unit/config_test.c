@@ -195,7 +195,16 @@ Test(config, a_line_that_would_be_cut_is_refused)
 
     memset(text + 7, 'x', 300);
     cr_assert_eq(load(text), -1);
-    assert_error(":1: the line is longer than");
+    assert_error(":1: the line is longer than 198 bytes");
+}
+
+Test(config, a_line_that_is_too_long_for_a_header_is_refused)
+{
+    char text[2000] = "[topic \"";
+
+    memset(text + 8, 'x', 1500);
+    cr_assert_eq(load(text), -1);
+    assert_error(":1: the line is longer than 1022 bytes");
 }
 
 Test(config, a_nul_byte_in_a_file_is_refused)
@@ -385,17 +394,23 @@ Test(config, what_is_printed_reads_back_to_the_same)
     size_t size = 0;
 
     cr_assert_eq(ft_config_set(&config, "listen=[::1]:0,127.0.0.1:9", &error), 0);
-    cr_assert_eq(ft_config_set(&config, "limits.queue=3m", &error), 0);
+    cr_assert_eq(
+        load("[limits]\nqueue = 3m\n[topic \"a \\\"b\\\" \\\\/#\"]\nslow = latest\nttl=1h\n"
+             "[topic \"#\"]\n"),
+        0, "%s", error.text);
+    unlink(path);
     FILE *out = open_memstream(&first, &size);
     ft_config_print(&config, out);
     fclose(out);
     ft_config_fini(&config);
     ft_config_init(&config);
+    strcpy(path + strlen(path) - 6, "XXXXXX");
     cr_assert_eq(load(first), 0, "%s", error.text);
     out = open_memstream(&second, &size);
     ft_config_print(&config, out);
     fclose(out);
     cr_assert_str_eq(first, second);
+    cr_assert(strstr(first, "\n\n[topic \"a \\\"b\\\" \\\\/#\"]\nretain = no\n"));
     free(first);
     free(second);
 }
@@ -412,7 +427,7 @@ Test(config, the_sample_with_every_setting_switched_on_is_valid)
             memmove(at + 1, at + 2, strlen(at + 2) + 1);
             settings++;
         }
-    cr_assert_eq(settings, ft_option_count);
+    cr_assert_eq(settings, ft_option_count + 1 + ft_topic_option_count);
     cr_assert_eq(load(sample), 0, "%s", error.text);
     cr_assert_eq(ft_config_finish(&config, &error), 0, "%s", error.text);
     free(sample);
@@ -427,8 +442,73 @@ Test(config, the_help_names_every_setting)
         snprintf(line, sizeof(line), "\n  %s", ft_option_name(&ft_options[i], name));
         cr_assert(strstr(help, line), "%s is missing", name);
     }
+    for (size_t i = 0; i < ft_topic_option_count; i++) {
+        char line[FT_OPTION_NAME_MAX + 8];
+        snprintf(line, sizeof(line), "\n  %s = ", ft_topic_options[i].name);
+        cr_assert(strstr(help, line), "%s is missing", line);
+    }
     free(help);
 }
+
+/* ---- going over to other settings ---- */
+
+/* Loads another file into a config of its own. */
+static void load_next(struct ft_config *next, const char *text)
+{
+    struct ft_config running = config;
+
+    ft_config_init(&config);
+    unlink(path);
+    strcpy(path + strlen(path) - 6, "XXXXXX");
+    cr_assert_eq(load(text), 0, "%s", error.text);
+    cr_assert_eq(ft_config_finish(&config, &error), 0, "%s", error.text);
+    *next = config;
+    config = running;
+}
+
+Test(config, only_what_can_change_while_running_is_taken_over)
+{
+    struct ft_config next;
+    bool is_kept[FT_OPTION_ROWS], is_new[FT_OPTION_ROWS];
+
+    cr_assert_eq(ft_config_set(&config, "node=n1", &error), 0);
+    cr_assert_eq(ft_config_finish(&config, &error), 0);
+    const char *node = config.node;
+    load_next(&next, "node = n2\nlisten = [::1]:1, 127.0.0.1:2\n[limits]\nping = 5\n[log]\n"
+                     "level = debug\n[journal]\nkeys = 7\n");
+    cr_assert_eq(ft_config_keep(&config, &next, is_kept, &error), 0, "%s", error.text);
+    cr_assert_str_eq(next.node, "n1");
+    cr_assert_eq(next.listen.count, 1);
+    ft_config_adopt(&config, &next, is_new);
+    cr_assert_eq(config.node, node, "strings that others were lent stay where they are");
+    cr_assert_eq(config.limits_ping_s, 5);
+    cr_assert_eq(config.log_level, FT_LOG_DEBUG);
+    cr_assert_eq(config.journal_keys, 100000);
+    for (size_t i = 0; i < FT_OPTION_ROWS; i++) {
+        bool kept = i == FT_ROW_node || i == FT_ROW_listen || i == FT_ROW_journal_keys;
+        cr_assert_eq(is_kept[i], kept, "%s", ft_options[i].name);
+        cr_assert_eq(is_new[i], i == FT_ROW_limits_ping_s || i == FT_ROW_log_level, "%s",
+                     ft_options[i].name);
+    }
+    ft_config_fini(&next);
+}
+
+Test(config, what_contradicts_a_setting_that_has_to_stay_is_refused)
+{
+    struct ft_config next;
+    bool is_kept[FT_OPTION_ROWS];
+
+    cr_assert_eq(ft_config_set(&config, "limits.flush=1m", &error), 0);
+    cr_assert_eq(ft_config_finish(&config, &error), 0);
+    load_next(&next, "[limits]\nflush = 4k\nqueue = 64k\n");
+    cr_assert_eq(ft_config_keep(&config, &next, is_kept, &error), -1);
+    cr_assert(
+        strstr(error.text, ":3: limits.queue = 64k must be at least 1m, that is limits.flush"),
+        "%s", error.text);
+    ft_config_fini(&next);
+}
+
+/* ---- addresses ---- */
 
 Test(address, hosts_and_ports_are_split)
 {
