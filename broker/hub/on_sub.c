@@ -73,7 +73,7 @@ static enum ft_err read_wish(const struct ft_session *session, const struct ft_e
 static void take_back(struct ft_session *session, uint32_t keep)
 {
     while (session->subscription_count > keep)
-        ft_session_unsubscribe(session, &session->subscriptions);
+        ft_session_unsubscribe(session->subscriptions);
 }
 
 /* Adds those of the filters that are not there yet. */
@@ -134,7 +134,7 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
     size_t at = 0;
     for (uint32_t i = 0; i < envelope->topics.count; i++) {
         struct ft_subscription *subscription =
-            *ft_session_find(session, ft_next_filter(envelope, &at, text));
+            ft_session_find(session, ft_next_filter(envelope, &at, text));
         subscription->snapshot = snapshot;
         if (wish->has_since)
             subscription->from = subscription->had = start->from;

@@ -19,9 +19,9 @@ enum ft_err ft_on_unsub(struct ft_session *session, const struct ft_envelope *en
     size_t at = 0;
     for (uint32_t i = 0; i < envelope->topics.count; i++) {
         struct ft_slice filter = ft_next_filter(envelope, &at, text);
-        struct ft_subscription **link = ft_session_find(session, filter);
-        if (link)
-            ft_session_unsubscribe(session, link);
+        struct ft_subscription *subscription = ft_session_find(session, filter);
+        if (subscription)
+            ft_session_unsubscribe(subscription);
     }
     ft_reply_ok(session, envelope->id);
     return FT_OK;

@@ -7,6 +7,7 @@
 
 #include "broker/base/alloc.h"
 #include "broker/base/log.h"
+#include "broker/core/trie_node.h"
 #include "broker/hub/feed.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/throttle.h"
@@ -351,13 +352,24 @@ void ft_session_timer(struct ft_wheel_timer *timer)
 
 /* ---- subscriptions ---- */
 
-struct ft_subscription **ft_session_find(struct ft_session *s, struct ft_slice filter)
+struct ft_subscription *ft_session_find(struct ft_session *s, struct ft_slice filter)
 {
     const struct ft_trie_node *node = ft_topic_trie_find(s->worker->trie, filter);
-    struct ft_subscription **link = &s->subscriptions;
-    while (*link && (*link)->sub.node_ != node)
-        link = &(*link)->next;
-    return node && *link ? link : NULL;
+    if (!node)
+        return NULL;
+    struct ft_trie_set set = ft_trie_node_set(node);
+    if (set.count > s->subscription_count) { /* look where there are fewer */
+        struct ft_subscription *subscription = s->subscriptions;
+        while (subscription && subscription->sub.node_ != node)
+            subscription = subscription->next;
+        return subscription;
+    }
+    for (uint32_t i = 0; i < set.count; i++) {
+        struct ft_subscription *subscription = (struct ft_subscription *)set.subs[i];
+        if (subscription->session == s)
+            return subscription;
+    }
+    return NULL;
 }
 
 void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
@@ -365,16 +377,21 @@ void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
     struct ft_subscription *subscription = ft_alloc_zero(sizeof(*subscription));
     subscription->session = s;
     subscription->next = s->subscriptions;
+    subscription->link = &s->subscriptions;
+    if (subscription->next)
+        subscription->next->link = &subscription->next;
     s->subscriptions = subscription;
     s->subscription_count++;
     ft_worker_add_sub(s->worker, filter, &subscription->sub);
     subscription->from = subscription->had = s->worker->cursor;
 }
 
-void ft_session_unsubscribe(struct ft_session *s, struct ft_subscription **link)
+void ft_session_unsubscribe(struct ft_subscription *subscription)
 {
-    struct ft_subscription *subscription = *link;
-    *link = subscription->next;
+    struct ft_session *s = subscription->session;
+    *subscription->link = subscription->next;
+    if (subscription->next)
+        subscription->next->link = subscription->link;
     s->subscription_count--;
     ft_throttle_release(subscription->throttle);
     ft_worker_remove_sub(s->worker, &subscription->sub);
@@ -386,5 +403,5 @@ void ft_session_unsubscribe(struct ft_session *s, struct ft_subscription **link)
 void ft_session_unsubscribe_all(struct ft_session *s)
 {
     while (s->subscriptions)
-        ft_session_unsubscribe(s, &s->subscriptions);
+        ft_session_unsubscribe(s->subscriptions);
 }

@@ -29,11 +29,11 @@ struct ft_throttle;
 struct ft_subscription {
     struct ft_trie_sub sub;
     struct ft_session *session;
-    struct ft_subscription *next;
-    struct ft_throttle *throttle; /* NULL: everything comes at once */
-    uint64_t from;                /* what comes after this offset is for it … */
-    uint64_t had;                 /* … and up to here it has come */
-    uint32_t snapshot;            /* number of the snapshot that is under way, 0: none */
+    struct ft_subscription *next, **link; /* of the session */
+    struct ft_throttle *throttle;         /* NULL: everything comes at once */
+    uint64_t from;                        /* what comes after this offset is for it … */
+    uint64_t had;                         /* … and up to here it has come */
+    uint32_t snapshot;                    /* number of the snapshot that is under way, 0: none */
 };
 
 struct ft_session {
@@ -132,14 +132,14 @@ void ft_session_queue(struct ft_session *session, uint64_t offset, size_t bytes)
 /* Its timer fired: ask for a sign of life, give up, or kill. */
 void ft_session_timer(struct ft_wheel_timer *timer);
 
-/* Finds its subscription to exactly this filter; returns the link that holds it, or NULL. */
-struct ft_subscription **ft_session_find(struct ft_session *session, struct ft_slice filter);
+/* Finds its subscription to exactly this filter, or returns NULL. */
+struct ft_subscription *ft_session_find(struct ft_session *session, struct ft_slice filter);
 
 /* Adds a subscription, the first of its list, to a filter that it has not yet; live from here on. */
 void ft_session_subscribe(struct ft_session *session, struct ft_slice filter);
 
-/* Removes the subscription that `link` holds; or all. */
-void ft_session_unsubscribe(struct ft_session *session, struct ft_subscription **link);
+/* Removes a subscription; or all. */
+void ft_session_unsubscribe(struct ft_subscription *subscription);
 void ft_session_unsubscribe_all(struct ft_session *session);
 
 /* Pauses or resumes reading for one of the reasons above. */
