@@ -1,9 +1,10 @@
 /*
- * fantaild: the composition root. Ties config, journal, hub, loops and routes together, waits for a
- * signal, and takes them down in reverse. The main thread does nothing else.
+ * fantaild: the composition root. Ties config, journal, hub, loops and routes together, waits for
+ * signals, reloads at SIGHUP, and takes all down in reverse. The main thread does nothing else.
  */
 #include "broker/app/cli.h"
 #include "broker/app/config.h"
+#include "broker/app/reload.h"
 #include "broker/base/log.h"
 #include "broker/core/journal.h"
 #include "broker/http/routes.h"
@@ -18,14 +19,19 @@
 
 extern char **environ;
 
+static void fill_random(void *bytes, size_t n)
+{
+    if (getrandom(bytes, n, 0) != (ssize_t)n)
+        abort();
+}
+
 /* A stream's name: never used again, so random. 50 bits: two in a billion lives of a node meet with
  * a chance of one in two thousand, and then only if a client holds positions of both. */
 static void name_stream(char name[FT_STREAM_NAME_LEN + 1])
 {
     static const char alphabet[32] = "abcdefghijkmnpqrstuvwxyz23456789";
     uint8_t random[FT_STREAM_NAME_LEN];
-    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        abort();
+    fill_random(random, sizeof(random));
     for (int i = 0; i < FT_STREAM_NAME_LEN; i++)
         name[i] = alphabet[random[i] & 31];
     name[FT_STREAM_NAME_LEN] = '\0';
@@ -34,11 +40,18 @@ static void name_stream(char name[FT_STREAM_NAME_LEN + 1])
 static struct ft_journal *open_journal(const struct ft_config *config)
 {
     char stream[FT_STREAM_NAME_LEN + 1];
+    uint64_t seed;
     name_stream(stream);
+    fill_random(&seed, sizeof(seed));
     return ft_journal_new(&(struct ft_journal_options){
         .stream = stream,
         .size_bytes = config->journal_size,
         .age_s = (uint32_t)config->journal_age_s,
+        .limits = {.topics = (uint32_t)config->journal_topics,
+                   .retained = (uint32_t)config->journal_retained,
+                   .kept_bytes = config->journal_kept},
+        .keys = (uint32_t)config->journal_keys,
+        .seed = seed,
     });
 }
 
@@ -58,17 +71,10 @@ static struct ft_loops *open_loops(const struct ft_config *config, char *error)
         error);
 }
 
-static struct ft_hub *open_hub(const struct ft_config *config, struct ft_journal *journal,
+static struct ft_hub *open_hub(struct ft_config *config, struct ft_journal *journal,
                                struct ft_loops *loops)
 {
-    struct ft_hub_options options = {
-        .node = config->node,
-        .message_bytes = config->limits_message,
-        .topics = (uint32_t)config->limits_topics,
-        .queue_bytes = config->limits_queue,
-        .flush_bytes = config->limits_flush,
-        .ping_s = (uint32_t)config->limits_ping_s,
-    };
+    struct ft_hub_options options = ft_reload_hub_options(config);
     return ft_hub_new(&options, journal, (uint32_t)config->workers, ft_loops_ops(), loops);
 }
 
@@ -84,16 +90,27 @@ static void announce(const struct ft_config *config, const struct ft_loops *loop
            (unsigned)config->workers);
 }
 
-static void serve(const struct ft_config *config, struct ft_loops *loops, const sigset_t *signals)
+/* Returns the next one of `signals`. */
+static int wait_for_signal(const sigset_t *signals)
 {
-    struct ft_journal *journal = open_journal(config);
-    struct ft_hub *hub = open_hub(config, journal, loops);
-    ft_loops_start(loops, hub);
-    announce(config, loops);
-
     int number = 0;
     while (sigwait(signals, &number) != 0)
         continue;
+    return number;
+}
+
+static void serve(const struct ft_cli *cli, struct ft_config *config, struct ft_loops *loops,
+                  const sigset_t *signals)
+{
+    struct ft_journal *journal = open_journal(config);
+    struct ft_hub *hub = open_hub(config, journal, loops);
+    struct ft_reload reload = {.cli = cli, .config = config, .hub = hub, .loops = loops};
+    ft_loops_start(loops, hub);
+    announce(config, loops);
+
+    int number;
+    while ((number = wait_for_signal(signals)) == SIGHUP)
+        ft_reload(&reload);
     ft_log(FT_LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
     ft_loops_stop(loops);
     ft_hub_free(hub);
@@ -101,26 +118,33 @@ static void serve(const struct ft_config *config, struct ft_loops *loops, const 
     ft_log(FT_LOG_INFO, "stopped", "node=%s", config->node);
 }
 
+/* Blocks a signal in this thread and in those that it starts; sigwait() takes it. */
+static void block(sigset_t *signals, int number)
+{
+    sigaddset(signals, number);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
 int main(int argc, char **argv)
 {
     struct ft_config config;
-    int status = ft_cli_read(&(struct ft_cli){argc, argv, environ, stdout, stderr}, &config);
+    struct ft_cli cli = {argc, argv, environ, stdout, stderr};
+    sigset_t signals;
+    sigemptyset(&signals);
+    block(&signals, SIGHUP); /* a reload that comes while we start has to wait, not to kill */
+    int status = ft_cli_read(&cli, &config);
     if (status != FT_CLI_SERVE)
         return status;
     ft_log_set_level(config.log_level);
 
-    /* Blocked in every thread, taken by sigwait() in this one. */
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    block(&signals, SIGTERM);
+    block(&signals, SIGINT);
     signal(SIGPIPE, SIG_IGN);
 
     char error[FT_LOOPS_ERROR_MAX];
     struct ft_loops *loops = open_loops(&config, error);
     if (loops) {
-        serve(&config, loops, &signals);
+        serve(&cli, &config, loops, &signals);
         ft_loops_free(loops);
         status = EXIT_SUCCESS;
     } else {

@@ -38,13 +38,14 @@ static void admit(struct ft_net *net, int fd)
     static const int on = 1;
     struct ft_loops *loops = net->loops;
     uint32_t now = atomic_fetch_add(&loops->connections, 1) + 1;
-    if (now > loops->connections_max + loops->refusals_max) {
+    uint32_t most = atomic_load(&loops->connections_max);
+    if (now > most + loops->refusals_max) {
         atomic_fetch_sub(&loops->connections, 1);
         refuse_blindly(fd);
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    struct ft_arrival *arrival = ft_arrival_new(net, fd, now > loops->connections_max);
+    struct ft_arrival *arrival = ft_arrival_new(net, fd, now > most);
     lws_adopt_desc_t adopt = {
         .vh = net->vhost,
         .fd.sockfd = fd,

@@ -18,13 +18,15 @@
 /* Connections that wait to be accepted; the kernel caps it (net.core.somaxconn). */
 #define BACKLOG 4096
 
-/* Descriptors that are not connections: what the process begins with and what libraries open (9 were
- * counted) … */
+/* Descriptors that are not connections: what the process begins with and what libraries open (9
+ * were counted) … */
 #define FILES_RESERVED 16
-/* … and what a loop needs: epoll, eventfds, libwebsockets' pipe and its /dev/urandom (6 counted). */
+/* … and what a loop needs: epoll, eventfds, libwebsockets' pipe and its /dev/urandom (6
+ * counted). */
 #define FILES_PER_WORKER 8
-/* Open files where nothing else is asked for. Not all that the system would give, which in containers
- * can be a billion: libwebsockets takes memory for each that could be, in each worker. */
+/* Open files where no more are asked for; fewer would leave a reload no room to raise the number of
+ * connections. Not all that the system would give, which in containers can be a billion:
+ * libwebsockets takes memory for each that could be, in each worker. */
 #define FILES_DEFAULT 65536
 /* Connections over the limit that are heard, so that they get their 503. */
 #define REFUSALS_MAX 64
@@ -94,8 +96,8 @@ static int open_socket(const union address *address, socklen_t len, bool is_shar
 }
 
 /*
- * Settles which port it is, and that nobody else has it: sockets that share a port would let a second
- * broker of the same user in too, and it would quietly get half of the connections.
+ * Settles which port it is, and that nobody else has it: sockets that share a port would let a
+ * second broker of the same user in too, and it would quietly get half of the connections.
  */
 static bool settle_port(union address *address, socklen_t len)
 {
@@ -154,7 +156,8 @@ void ft_listeners_close(struct ft_loops *loops)
     loops->listeners = NULL;
 }
 
-/* Sets the limit on open files to `wanted`, or as near below as the system lets us; returns what it is. */
+/* Sets the limit on open files to `wanted`, or as near below as the system lets us; returns what it
+ * is. */
 static uint64_t set_files(uint64_t wanted)
 {
     struct rlimit files;
@@ -170,7 +173,8 @@ bool ft_limits_settle(struct ft_loops *loops, char error[FT_LOOPS_ERROR_MAX])
     uint64_t wanted = loops->options.connections;
     uint64_t fixed =
         FILES_RESERVED + loops->options.workers * (FILES_PER_WORKER + loops->options.listen_count);
-    uint64_t all = set_files(wanted ? fixed + REFUSALS_MAX + wanted : FILES_DEFAULT);
+    uint64_t needed = fixed + REFUSALS_MAX + wanted;
+    uint64_t all = set_files(needed > FILES_DEFAULT ? needed : FILES_DEFAULT);
     uint64_t refusals = all / 8 < REFUSALS_MAX ? all / 8 : REFUSALS_MAX;
     uint64_t ours = fixed + refusals;
     if (all <= ours || wanted > all - ours) {
@@ -183,6 +187,7 @@ bool ft_limits_settle(struct ft_loops *loops, char error[FT_LOOPS_ERROR_MAX])
         return false;
     }
     loops->refusals_max = (uint32_t)refusals;
-    loops->connections_max = (uint32_t)(wanted ? wanted : all - ours);
+    loops->places = (uint32_t)(all - ours);
+    atomic_init(&loops->connections_max, wanted ? (uint32_t)wanted : loops->places);
     return true;
 }

@@ -87,7 +87,7 @@ static void before_sleep(uv_prepare_t *prepare)
 static void begin_stop(struct ft_net *net)
 {
     net->is_stopping = true;
-    net->stop_at_ms = ft_clock_mono_ms() + net->loops->options.shutdown_ms;
+    net->stop_at_ms = ft_clock_mono_ms() + atomic_load(&net->loops->shutdown_ms);
     ft_accept_stop(net);
     ft_worker_end_all(net->worker, 1001, "the broker is shutting down");
 }
@@ -214,6 +214,7 @@ struct ft_loops *ft_loops_new(const struct ft_loops_options *options,
 {
     struct ft_loops *loops = ft_alloc_zero(sizeof(*loops));
     loops->options = *options;
+    atomic_init(&loops->shutdown_ms, options->shutdown_ms);
     loops->nets = ft_alloc_zero(options->workers * sizeof(*loops->nets));
     bool ok = ft_limits_settle(loops, error) && ft_listeners_open(loops, error);
     if (ok) {
@@ -272,6 +273,15 @@ void ft_loops_start(struct ft_loops *loops, struct ft_hub *hub)
 const char *ft_loops_address(const struct ft_loops *loops, size_t i)
 {
     return i < loops->options.listen_count ? loops->listeners[i].address : NULL;
+}
+
+bool ft_loops_configure(struct ft_loops *loops, uint64_t connections, uint32_t shutdown_ms)
+{
+    atomic_store(&loops->shutdown_ms, shutdown_ms);
+    if (connections > loops->places)
+        return false;
+    atomic_store(&loops->connections_max, connections ? (uint32_t)connections : loops->places);
+    return true;
 }
 
 void ft_loops_stop(struct ft_loops *loops)

@@ -41,7 +41,14 @@ void ft_loops_start(struct ft_loops *loops, struct ft_hub *hub);
  * after the last. */
 const char *ft_loops_address(const struct ft_loops *loops, size_t i);
 
-/* Closes the listeners and every connection, with close code 1001, within options.shutdown_ms, and
+/*
+ * Changes two of the options, at any time and from any thread; 0 connections as in the options.
+ * Returns false when the process may not have so many open files; only a new one may, so the number
+ * of connections stays.
+ */
+bool ft_loops_configure(struct ft_loops *loops, uint64_t connections, uint32_t shutdown_ms);
+
+/* Closes the listeners and every connection, with close code 1001, within shutdown_ms, and
  * waits for the threads to end. */
 void ft_loops_stop(struct ft_loops *loops);
 

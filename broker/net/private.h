@@ -62,11 +62,13 @@ struct ft_net {
 };
 
 struct ft_loops {
-    struct ft_loops_options options;
-    struct ft_listener *listeners; /* options.listen_count for each worker, worker by worker */
+    struct ft_loops_options options; /* as at the start */
+    struct ft_listener *listeners;   /* options.listen_count for each worker, worker by worker */
     struct ft_net *nets;
-    uint32_t connections_max;
+    uint32_t places; /* for connections, of the limit on open files */
     uint32_t refusals_max;
+    _Atomic uint32_t connections_max;
+    _Atomic uint32_t shutdown_ms;
     _Atomic uint32_t connections;
     _Atomic bool stop;
 };

@@ -13,7 +13,10 @@ from support.raw import RawClient, request
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["listen", "workers", "node", "log.level", "limits.message", "limits.topics",
-         "limits.queue", "limits.connections", "limits.ping", "journal.size", "journal.age"]
+         "limits.queue", "limits.connections", "limits.ping", "limits.write_timeout",
+         "journal.size", "journal.age", "journal.topics", "journal.retained", "journal.keys",
+         "journal.kept"]
+TOPIC_NAMES = ["retain", "history", "ttl", "slow", "max_message", "ephemeral"]
 LOGFMT = re.compile(r'^[a-z_]+=("([^"\\]|\\.)*"|[^\s"=]*)( [a-z_]+=("([^"\\]|\\.)*"|[^\s"=]*))*$')
 
 
@@ -37,10 +40,11 @@ def test_version_is_one_line(tmp_path):
 def test_help_names_every_setting_on_stdout():
     result = run("--help")
     assert result.returncode == 0 and result.stderr == ""
-    for name in NAMES:
-        assert name in result.stdout, name
+    for name in NAMES + TOPIC_NAMES:
+        assert f"\n  {name}" in result.stdout, name
     assert "FANTAIL_" in result.stdout
-    for option in ("-c", "--listen", "--workers", "--node", "--set", "--check-config", "--version"):
+    for option in ("-c", "--listen", "--workers", "--node", "--set", "--check-config", "--topic",
+                   "--version"):
         assert option in result.stdout, option
 
 
@@ -57,7 +61,7 @@ def test_the_sample_configuration_is_accepted():
     result = run("-c", str(sample), "--check-config")
     assert result.returncode == 0 and result.stderr == "", result
     text = sample.read_text()
-    for name in NAMES:
+    for name in NAMES + TOPIC_NAMES:
         assert re.search(rf"^#?\s*{name.split('.')[-1]}\s*=", text, re.MULTILINE), name
 
 
@@ -104,12 +108,82 @@ def test_what_is_wrong_on_the_command_line_is_named_in_one_line(args, words, che
     ("[limits]\nping\n", []),
     ("[nonsense]\nping = 5\n", ["nonsense"]),
     ("workers = many\n", ["workers", "many"]),
+    ("[topic]\nretain = yes\n", [":1:", '[topic "chat/#"]']),
+    ('[topic "a/#/b"]\n', [":1:", "a/#/b"]),
+    ('[topic "$sys/#"]\n', [":1:", "$sys/#"]),
+    ('[topic "a"]\nttl = 1\n\n[topic "a"]\n', [":4:", ":1"]),
+    ('[topic "a"]\nhistroy = 1\n', [":2:", "histroy", "did you mean history?"]),
+    ('[topic "a"]\nhistory = 100001\n', [":2:", "100001", "100000"]),
+    ('[topic "a"]\nslow = drop\n', [":2:", "drop", "park, latest or disconnect"]),
+    ('[topic "a"]\nretain = yes\nephemeral = yes\n', [":3:", "ephemeral", "retain"]),
+    ('[topic "a"]\nmax_message = 1m\n', [":2:", "max_message", "limits.message"]),
 ])
 def test_what_is_wrong_in_the_file_is_named_with_the_file(tmp_path, text, words):
     file = tmp_path / "wrong.conf"
     file.write_text(text)
     assert_one_line_error(run("-c", str(file), "--check-config"), "wrong.conf", *words)
     assert_one_line_error(run("-c", str(file)), "wrong.conf", *words)
+
+
+SECTIONS = """
+[topic "#"]
+ttl = 1h
+
+[topic "chat/+"]  # people
+history = 100
+
+[topic "chat/\\"42\\""]
+slow = latest
+
+[topic "%s/#"]
+ephemeral = yes
+""" % ("long" * 60)
+
+
+@pytest.mark.parametrize("topic, line, filter_, holds", [
+    ("elsewhere", 2, "#", "ttl = 1h"),
+    ("chat/43", 5, "chat/+", "history = 100"),
+    ('chat/"42"', 8, 'chat/\\"42\\"', "slow = latest"),
+    ("long" * 60 + "/at last", 11, "long" * 60 + "/#", "ephemeral = yes"),
+])
+def test_which_section_decides_about_a_topic_can_be_asked(tmp_path, topic, line, filter_, holds):
+    file = tmp_path / "sections.conf"
+    file.write_text(SECTIONS)
+    result = run("-c", str(file), "--check-config", "--topic", topic)
+    assert result.returncode == 0 and result.stderr == "", result
+    first, header, *settings = result.stdout.splitlines()
+    assert first.startswith("# ") and first.endswith(f"{file}:{line}"), first
+    assert header == f'[topic "{filter_}"]'
+    assert holds in settings and len(settings) == len(TOPIC_NAMES)
+    assert sum(s.endswith((" = no", " = 0", " = park")) for s in settings) == len(settings) - 1
+
+
+def test_a_topic_without_a_section_has_the_defaults(tmp_path):
+    file = tmp_path / "sections.conf"
+    file.write_text('[topic "chat/+"]\nhistory = 100\n')
+    result = run("-c", str(file), "--check-config", "--topic", "chat")
+    assert result.returncode == 0 and "no section matches" in result.stdout.splitlines()[0]
+    assert result.stdout.splitlines()[1:] == [
+        "retain = no", "history = 0", "ttl = 0", "slow = park", "max_message = 0", "ephemeral = no"]
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--check-config", "--topic", "a/#"], ["--topic", "a/#"]),
+    (["--check-config", "--topic", ""], ["--topic", "empty"]),
+    (["--topic", "a"], ["--check-config"]),
+], ids=" ".join)
+def test_a_question_about_no_topic_is_refused(args, words):
+    assert_one_line_error(run(*args), *words)
+
+
+def test_what_check_config_prints_is_a_file_that_says_the_same(tmp_path):
+    first, second = tmp_path / "first.conf", tmp_path / "second.conf"
+    first.write_text("[limits]\nping = 11\n" + SECTIONS)
+    printed = run("-c", str(first), "--check-config")
+    second.write_text(printed.stdout)
+    again = run("-c", str(second), "--check-config")
+    assert (again.returncode, again.stdout) == (0, printed.stdout)
+    assert printed.stdout.count("[topic ") == 4 and "ping = 11" in printed.stdout
 
 
 def test_an_error_in_the_file_names_the_line(tmp_path):
@@ -198,7 +272,7 @@ def test_listen_may_come_from_the_file_and_the_environment(start, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_promised_name_can_be_set(name):
     values = {"listen": "127.0.0.1:0", "node": "n", "log.level": "warn",
-              "journal.size": "2097152", "limits.queue": "100000", "limits.message": "10000"}
+              "journal.size": "2097152", "journal.kept": "2097152", "limits.queue": "100000", "limits.message": "10000"}
     assert run("--check-config", "--set", f"{name}={values.get(name, '7')}").returncode == 0
 
 
