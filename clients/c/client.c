@@ -57,6 +57,7 @@ static void forget_connection(struct fantail *f)
 {
     ft_pending_break(&f->pending);
     ft_subscriptions_break(&f->subscriptions);
+    ft_histories_break(&f->histories);
     ft_buffer_clear(&f->control);
     f->is_begun = f->is_pinged = f->is_close_sent = f->is_leaving = false;
 }
@@ -112,6 +113,7 @@ static void on_end(void *client, const struct ft_transport_end *end)
         enter(f, FANTAIL_CLOSED, code, f->is_closing ? "" : reason, 0);
         ft_client_end_lost(f);
         ft_client_end_all(f);
+        ft_histories_end_all(&f->histories);
         return;
     }
     uint32_t wait = wait_ms(f);
@@ -176,12 +178,14 @@ static void keep_alive(struct fantail *f, uint64_t now_ms)
         ping(f, now_ms);
 }
 
-static void ask_subscriptions(struct fantail *f, uint64_t now_ms)
+/* Writes the requests that are due: subscriptions, then histories. */
+static void ask(struct fantail *f, uint64_t now_ms)
 {
     while (f->control.len < ASK_BYTES) {
         ft_buffer_clear(&f->envelope);
         if (!ft_subscriptions_ask(&f->subscriptions, now_ms, f->message_limit - 128, f->encoding,
-                                  &f->envelope))
+                                  &f->envelope) &&
+            !ft_histories_ask(&f->histories, f->encoding, &f->envelope))
             break;
         ft_client_send_control(f);
     }
@@ -195,7 +199,7 @@ static void close_open(struct fantail *f, uint64_t now_ms)
             ft_transport_drop(f->transport, "the broker did not answer the close");
         return;
     }
-    if (f->pending.count > 0 && now_ms < f->close_by_ms)
+    if (f->pending.count + f->histories.count > 0 && now_ms < f->close_by_ms)
         return;
     static const uint8_t normal[] = {1000 >> 8, 1000 & 0xFF};
     ft_framer_add(&f->framer, FT_WS_CLOSE, ft_slice(normal, sizeof(normal)), &f->control);
@@ -228,7 +232,7 @@ static void act(struct fantail *f, uint64_t now_ms)
         if (f->is_closing)
             close_open(f, now_ms);
         else
-            ask_subscriptions(f, now_ms);
+            ask(f, now_ms);
         if (f->state == FANTAIL_OPEN && !f->is_close_sent)
             keep_alive(f, now_ms);
     }
@@ -366,6 +370,34 @@ void fantail_unsubscribe(struct fantail *f, struct fantail_subscription *subscri
         ft_client_send_control(f);
 }
 
+static void on_resume(struct fantail *f, bool is_recovered)
+{
+    if (f->options.on_resume)
+        f->options.on_resume(f, is_recovered, f->options.user);
+}
+
+size_t fantail_position_count(const struct fantail_subscription *subscription)
+{
+    return ft_subscription_position_count(subscription);
+}
+
+size_t fantail_position(const struct fantail_subscription *subscription, size_t n, char *out,
+                        size_t size)
+{
+    return ft_subscription_position(subscription, n, out, size);
+}
+
+int fantail_history(struct fantail *f, const char *topic,
+                    const struct fantail_history_options *options, fantail_history_fn *done)
+{
+    enum ft_err err = FT_OK;
+    if (f->state == FANTAIL_CLOSED || f->is_closing)
+        err = ft_problem_set(&f->problem, FT_ERR_UNAVAILABLE, "the client is closed");
+    if (!err)
+        err = ft_histories_add(&f->histories, topic, options, done, &f->problem);
+    return err ? ft_err_wire(err) : 0;
+}
+
 static char *copied(const char *text)
 {
     return text ? ft_strdup(text) : NULL;
@@ -416,8 +448,9 @@ struct fantail *fantail_new(const struct fantail_options *options, char *why, si
     set_options(f, options);
     ft_framer_init(&f->framer);
     ft_pending_init(&f->pending, f->options.queue_bytes, f->options.queue_count);
-    ft_subscriptions_init(&f->subscriptions, f);
-    ft_positions_init(&f->positions);
+    ft_subscriptions_init(&f->subscriptions, f, on_resume);
+    ft_histories_init(&f->histories, f);
+    ft_positions_init(&f->named);
     ft_buffer_init(&f->control, CONTROL_BYTES);
     ft_buffer_init(&f->envelope, ENVELOPE_BYTES);
     ft_buffer_init(&f->data, ENVELOPE_BYTES);
@@ -438,10 +471,12 @@ void fantail_free(struct fantail *f)
         return;
     f->state = FANTAIL_CLOSED;
     ft_client_end_all(f);
+    ft_histories_end_all(&f->histories);
     ft_transport_free(f->transport);
     ft_subscriptions_fini(&f->subscriptions);
     ft_pending_fini(&f->pending);
-    ft_positions_fini(&f->positions);
+    ft_histories_fini(&f->histories);
+    ft_positions_fini(&f->named);
     ft_buffer_fini(&f->control);
     ft_buffer_fini(&f->envelope);
     ft_buffer_fini(&f->data);

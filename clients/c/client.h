@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "clients/c/frame.h"
+#include "clients/c/history.h"
 #include "clients/c/pending.h"
 #include "clients/c/positions.h"
 #include "clients/c/subscriptions.h"
@@ -30,12 +31,13 @@ struct fantail {
     struct ft_framer framer;
     struct ft_pending pending;
     struct ft_subscriptions subscriptions;
-    struct ft_positions positions; /* for resuming; nothing sends them yet */
-    struct ft_buffer control;      /* frames that go ahead of publications */
-    struct ft_buffer envelope;     /* the one being written */
-    struct ft_buffer data;         /* of a publication, in its other encoding */
-    struct ft_buffer decoded;      /* of a delivery: lent to handlers, which may publish */
-    uint8_t *scratch;              /* the reader's */
+    struct ft_histories histories;
+    struct ft_positions named; /* the positions of the envelope that is being handled */
+    struct ft_buffer control;  /* frames that go ahead of publications */
+    struct ft_buffer envelope; /* the one being written */
+    struct ft_buffer data;     /* of a publication, in its other encoding */
+    struct ft_buffer decoded;  /* of a delivery: lent to handlers, which may publish */
+    uint8_t *scratch;          /* the reader's */
     size_t scratch_room;
 
     /* this connection */

@@ -8,6 +8,13 @@
  * that calls fantail_run(); all callbacks come from inside that call (and fantail_free()). Only
  * fantail_wake() and fantail_stop() may be called from other threads and from signal handlers.
  *
+ * After a reconnect subscriptions go on where they were: the client knows up to which position each
+ * of them has got everything, and the broker delivers, first and in order, what came after it. Every
+ * publication then arrives once, as if the connection had never been away, and on_resume says so; or
+ * the broker cannot prove it (it was started anew, or keeps less than the break was long), and
+ * on_resume says that too. A subscription that was made meanwhile starts live. What a break cuts off
+ * and nobody repeats are retained values and the past that `last` asked for.
+ *
  * Codes are the protocol's (HTTP's numbers) everywhere: what a function returns, what a result or
  * an error carries; 0 is success. Bytes that a callback gets die when it returns. A callback may
  * call every function here except fantail_run() and fantail_free().
@@ -62,9 +69,10 @@ struct fantail_message {
     struct fantail_bytes topic;
     enum fantail_kind kind;
     struct fantail_bytes data;
-    struct fantail_bytes pos; /* where in the stream: "<stream>.<offset>" */
-    uint64_t at_ms;           /* when the broker accepted it, Unix time */
-    bool retained;            /* the topic's last value, not news */
+    struct fantail_bytes
+        pos;        /* where in the stream: "<stream>.<offset>"; of an ephemeral topic: NULL */
+    uint64_t at_ms; /* when the broker accepted it, Unix time */
+    bool retained;  /* the topic's last value, not news; `pos` and `at_ms` are its own */
 };
 
 /* How a request ended. */
@@ -73,7 +81,9 @@ struct fantail_result {
     const char *message;      /* why not; "" when accepted */
     struct fantail_bytes pos; /* of an accepted publication */
     bool duplicate;           /* a publication with this key was accepted before; `pos` is its */
-    uint32_t retry_ms;        /* trying again after so long can help; 0: nothing is known */
+    bool recovered; /* of a subscription with `since`: everything after it will come; false: some of
+                       it may be missing, what is still there will come */
+    uint32_t retry_ms; /* trying again after so long can help; 0: nothing is known */
 };
 
 /* Why the client is in its state. */
@@ -83,11 +93,13 @@ struct fantail_status {
     uint32_t retry_ms;  /* in FANTAIL_WAITING: until the next attempt */
 };
 
-/* The broker could not keep the feed whole. */
+/* The broker could not keep the feed whole: it goes on behind what is missing. */
 struct fantail_gap {
     struct fantail_bytes reason; /* "slow", "expired" or "relay" */
     bool has_lost;               /* `lost` is known */
     uint64_t lost;               /* publications that are missing */
+    const char *const *pos;      /* the positions from which it goes on, `pos_count` of them */
+    size_t pos_count;
 };
 
 typedef void fantail_message_fn(struct fantail *f, const struct fantail_message *message,
@@ -102,11 +114,16 @@ struct fantail_options {
     const char *ca_file; /* PEM file of the authorities to trust for wss://; default the system's */
     bool fail_first;     /* become closed when the very first attempt fails; default: try again */
 
-    void *user; /* given to the four callbacks below */
+    void *user; /* given to the callbacks below */
     void (*on_state)(struct fantail *f, enum fantail_state state,
                      const struct fantail_status *status, void *user);
     /* Deliveries that match a subscription without a handler of its own, each once. */
     fantail_message_fn *on_message;
+    /* After a reconnect, once the broker has answered for the subscriptions that were in force, and
+     * before it delivers what they have missed. `recovered`: nothing is missing. False comes as soon
+     * as it is known: some may be, what the broker still has will come. Once for each connection,
+     * not where there was no subscription; what a subscription was refused is told by on_error. */
+    void (*on_resume)(struct fantail *f, bool recovered, void *user);
     void (*on_gap)(struct fantail *f, const struct fantail_gap *gap, void *user);
     /* What went wrong and belongs to no request of yours. */
     void (*on_error)(struct fantail *f, int code, const char *message, void *user);
@@ -158,9 +175,16 @@ const char *fantail_session(const struct fantail *f);
 /* Says in a sentence why the last call on this client failed. Lent until the next call. */
 const char *fantail_error_text(const struct fantail *f);
 
+/* Without `since` and `last` a subscription starts live, after the retained values of its topics. */
 struct fantail_subscribe_options {
-    uint32_t last;                /* first deliver up to so many stored ones of each topic */
-    uint32_t every_ms;            /* at most one a topic and so long, the newest */
+    /* Go on after these `since_count` positions, one for each stream, as fantail_position() gave
+     * them: what is stored after them comes first. on_result says whether all of it could be
+     * `recovered`. Copied. */
+    const char *const *since;
+    size_t since_count;
+    uint32_t last;     /* first deliver up to so many stored ones of each topic; not with `since` */
+    uint32_t every_ms; /* at most one a topic and so long, the newest (3,600,000 at most). Those of
+                          the last `every_ms` before a break may come again after it */
     fantail_result_fn *on_result; /* the broker's first answer to this subscription, once */
 };
 
@@ -177,14 +201,30 @@ int fantail_subscribe(struct fantail *f, const char *const *filters, size_t n,
                       const struct fantail_subscribe_options *options, fantail_message_fn *handler,
                       void *user, struct fantail_subscription **subscription);
 
+/* Room for any position, NUL included. */
+#define FANTAIL_POSITION_MAX 86
+
+/*
+ * Returns how many positions a subscription has: one for each stream that it touches, none before its
+ * first answer unless it was given some. They are all that has to be kept to go on in another process
+ * with `since`: everything up to them was given to the handler, the message under way included. Ask
+ * again after each fantail_run(), or in the handler.
+ */
+size_t fantail_position_count(const struct fantail_subscription *subscription);
+
+/* Writes the n-th of them into `out` of `size` bytes, with a NUL, and returns its length. */
+size_t fantail_position(const struct fantail_subscription *subscription, size_t n, char *out,
+                        size_t size);
+
 /* Ends a subscription: its handler is not called again. Filters that no other one shares are given
  * up at the broker. NULL is allowed. */
 void fantail_unsubscribe(struct fantail *f, struct fantail_subscription *subscription);
 
 struct fantail_publish_options {
-    bool retain;     /* also the topic's last value */
+    bool retain;     /* also the topic's last value; with the JSON value null: clears that */
     uint32_t ttl_s;  /* keep it so long; 0: as long as the broker does */
-    const char *key; /* makes it idempotent: it is then sent again after a break, never doubled */
+    const char *key; /* 1-128 bytes, copied. Makes it idempotent: of those with one key on one topic
+                        within 120 s the first counts, so it is sent again after a break */
     fantail_result_fn *on_result;
     void *user; /* for on_result */
 };
@@ -198,6 +238,36 @@ struct fantail_publish_options {
  */
 int fantail_publish(struct fantail *f, const char *topic, enum fantail_kind kind, const void *data,
                     size_t len, const struct fantail_publish_options *options);
+
+/* Which part of a topic's past. Both zero: the broker's default, the last 100. */
+struct fantail_history_options {
+    uint32_t last;     /* up to so many of the latest; the broker gives at most 1,000 */
+    const char *since; /* instead: those after this position, from the oldest on */
+    uint32_t limit;    /* with `since`: up to so many */
+    void *user;        /* for the callback */
+};
+
+/* The answer. Everything in it dies when the callback returns. */
+struct fantail_history {
+    int code;                               /* 0: here it is */
+    const char *message;                    /* why not; "" when it is */
+    uint32_t retry_ms;                      /* as in struct fantail_result */
+    const struct fantail_message *messages; /* oldest first */
+    size_t count;
+    bool recovered; /* of `since`: nothing is missing between it and the first of these */
+};
+
+typedef void fantail_history_fn(struct fantail *f, const struct fantail_history *history,
+                                void *user);
+
+/*
+ * Asks for what the broker still has of a topic (no wildcards). `done` is called exactly once, with
+ * the answer, a refusal, or FANTAIL_UNAVAILABLE where the client is closed before; a break in between
+ * only delays it. `options` may be NULL. Returns 0, or FANTAIL_BAD, FANTAIL_FULL (1,024 requests
+ * without an answer), FANTAIL_UNAVAILABLE: then `done` is not called.
+ */
+int fantail_history(struct fantail *f, const char *topic,
+                    const struct fantail_history_options *options, fantail_history_fn *done);
 
 /* Publications that have not ended. */
 size_t fantail_pending(const struct fantail *f);

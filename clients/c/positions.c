@@ -28,22 +28,27 @@ void ft_positions_fini(struct ft_positions *positions)
     ft_positions_init(positions);
 }
 
-/* Splits a position at its last dot; false when it has no stream, no offset, or a wild one. */
-static bool split(struct ft_slice pos, struct ft_slice *stream, uint64_t *offset)
+void ft_positions_clear(struct ft_positions *positions)
 {
-    const uint8_t *dot = pos.ptr ? memrchr(pos.ptr, '.', pos.len) : NULL;
-    if (!dot || dot == pos.ptr || dot + 1 == pos.ptr + pos.len)
+    positions->count = positions->latest_ = 0;
+}
+
+bool ft_pos_read(struct ft_slice text, struct ft_pos *pos)
+{
+    /* At its last dot: the stream's name may have others. */
+    const uint8_t *dot = text.ptr ? memrchr(text.ptr, '.', text.len) : NULL;
+    if (!dot || dot == text.ptr || dot + 1 == text.ptr + text.len ||
+        dot - text.ptr > FT_STREAM_NAME_MAX)
         return false;
     uint64_t value = 0;
-    for (const uint8_t *c = dot + 1; c < pos.ptr + pos.len; c++) {
+    for (const uint8_t *c = dot + 1; c < text.ptr + text.len; c++) {
         uint64_t digit = (uint64_t)*c - '0';
         if (digit > 9 || value > (UINT64_MAX - digit) / 10)
             return false;
         value = value * 10 + digit;
     }
-    *stream = ft_slice(pos.ptr, (size_t)(dot - pos.ptr));
-    *offset = value;
-    return stream->len <= FT_STREAM_NAME_MAX;
+    *pos = (struct ft_pos){.stream = ft_slice(text.ptr, (size_t)(dot - text.ptr)), .offset = value};
+    return true;
 }
 
 static bool is_stream(const struct ft_position *item, struct ft_slice stream)
@@ -56,7 +61,7 @@ static size_t make_place(struct ft_positions *positions)
 {
     if (positions->count < FT_POSITIONS_MAX) {
         if (positions->count == positions->room_) {
-            positions->room_ = positions->room_ ? positions->room_ * 2 : 4;
+            positions->room_ = positions->room_ ? positions->room_ * 2 : 1;
             positions->items_ =
                 ft_realloc(positions->items_, positions->room_ * sizeof(*positions->items_));
         }
@@ -69,36 +74,90 @@ static size_t make_place(struct ft_positions *positions)
     return oldest;
 }
 
-static struct ft_position *find(struct ft_positions *positions, struct ft_slice stream)
+static struct ft_position *find(const struct ft_positions *positions, struct ft_slice stream)
 {
     if (positions->count && is_stream(&positions->items_[positions->latest_], stream))
         return &positions->items_[positions->latest_];
-    for (size_t i = 0; i < positions->count; i++) {
-        if (!is_stream(&positions->items_[i], stream))
-            continue;
-        positions->latest_ = i;
-        return &positions->items_[i];
-    }
+    for (size_t i = 0; i < positions->count; i++)
+        if (is_stream(&positions->items_[i], stream))
+            return &positions->items_[i];
     return NULL;
 }
 
-bool ft_positions_see(struct ft_positions *positions, struct ft_slice pos)
+/* Finds the place of a stream, or makes one with the offset 0. */
+static struct ft_position *find_or_add(struct ft_positions *positions, struct ft_slice stream)
 {
-    struct ft_slice stream;
-    uint64_t offset;
-    if (!split(pos, &stream, &offset))
-        return false;
     struct ft_position *item = find(positions, stream);
     if (!item) {
-        positions->latest_ = make_place(positions);
-        item = &positions->items_[positions->latest_];
+        size_t place = make_place(positions); /* may move the items */
+        item = &positions->items_[place];
         *item = (struct ft_position){.name_len = (uint8_t)stream.len};
         memcpy(item->name, stream.ptr, stream.len);
     }
-    if (offset > item->offset)
-        item->offset = offset;
+    positions->latest_ = (size_t)(item - positions->items_);
     item->seen = ++positions->clock_;
+    return item;
+}
+
+void ft_positions_raise(struct ft_positions *positions, const struct ft_pos *pos)
+{
+    struct ft_position *item = find_or_add(positions, pos->stream);
+    if (pos->offset > item->offset)
+        item->offset = pos->offset;
+}
+
+bool ft_positions_see(struct ft_positions *positions, struct ft_slice text)
+{
+    struct ft_pos pos;
+    if (!ft_pos_read(text, &pos))
+        return false;
+    ft_positions_raise(positions, &pos);
     return true;
+}
+
+bool ft_positions_cover(const struct ft_positions *positions, const struct ft_pos *pos)
+{
+    const struct ft_position *item = find(positions, pos->stream);
+    return item && pos->offset <= item->offset;
+}
+
+bool ft_positions_cover_all(const struct ft_positions *positions, const struct ft_positions *others)
+{
+    for (size_t i = 0; i < others->count; i++) {
+        struct ft_pos pos = ft_positions_peek(others, i);
+        if (!ft_positions_cover(positions, &pos))
+            return false;
+    }
+    return true;
+}
+
+void ft_positions_raise_all(struct ft_positions *positions, const struct ft_positions *others)
+{
+    for (size_t i = 0; i < others->count; i++) {
+        struct ft_pos pos = ft_positions_peek(others, i);
+        ft_positions_raise(positions, &pos);
+    }
+}
+
+void ft_positions_lower_all(struct ft_positions *positions, const struct ft_positions *others)
+{
+    for (size_t i = 0; i < others->count; i++) {
+        struct ft_pos pos = ft_positions_peek(others, i);
+        struct ft_position *item = find(positions, pos.stream);
+        if (!item)
+            ft_positions_raise(positions, &pos);
+        else if (pos.offset < item->offset)
+            item->offset = pos.offset;
+    }
+}
+
+struct ft_pos ft_positions_peek(const struct ft_positions *positions, size_t n)
+{
+    const struct ft_position *item = &positions->items_[n];
+    return (struct ft_pos){
+        .stream = ft_slice(item->name, item->name_len),
+        .offset = item->offset,
+    };
 }
 
 size_t ft_positions_print(const struct ft_positions *positions, size_t n, char *out, size_t size)

@@ -37,6 +37,41 @@ static struct fantail_bytes as_bytes(struct ft_slice slice)
     return (struct fantail_bytes){.ptr = slice.ptr, .len = slice.len};
 }
 
+/* Reads the positions of an envelope, one or several, into f->named. */
+static const struct ft_positions *read_positions(struct fantail *f, const struct ft_envelope *env)
+{
+    uint8_t text[FT_POSITION_MAX];
+    struct ft_slice item;
+    size_t at = 0;
+    ft_positions_clear(&f->named);
+    ft_positions_see(&f->named, env->pos);
+    for (uint32_t i = 0; i < env->positions.count; i++) {
+        if (ft_list_next(&env->positions, &at, text, sizeof(text), &item) != FT_OK)
+            break; /* longer than any position: nothing that could be kept */
+        ft_positions_see(&f->named, item);
+    }
+    return &f->named;
+}
+
+static bool is_history(const struct ft_envelope *env)
+{
+    return env->id.kind == FT_ID_STR && env->id.str.len > 0 && env->id.str.ptr[0] == FT_HISTORY_ID;
+}
+
+/* Gives the end of a history to whoever asked for it; false: it is none. */
+static bool answer_history(struct fantail *f, const struct ft_envelope *env,
+                           const struct fantail_result *result)
+{
+    struct fantail_history history = {
+        .code = result->code,
+        .message = result->message,
+        .retry_ms = result->retry_ms,
+        .recovered = result->recovered,
+    };
+    return is_history(env) &&
+           ft_histories_answer(&f->histories, env->id.str, &history, f->encoding, env->messages);
+}
+
 /* Gives the end of a request to whoever made it; what nobody made, or left unheard, is an error. */
 static void answer(struct fantail *f, const struct ft_envelope *env,
                    const struct fantail_result *result)
@@ -49,8 +84,11 @@ static void answer(struct fantail *f, const struct ft_envelope *env,
             ft_client_report(f, result);
         return;
     }
-    if (env->id.kind == FT_ID_STR && ft_subscriptions_answer(&f->subscriptions, env->id.str, result,
-                                                             ft_clock_mono_ms(), ft_client_report))
+    if (answer_history(f, env, result))
+        return;
+    if (env->id.kind == FT_ID_STR &&
+        ft_subscriptions_answer(&f->subscriptions, env->id.str, result, read_positions(f, env),
+                                ft_clock_mono_ms(), ft_client_report))
         return;
     if (result->code != 0)
         ft_client_report(f, result);
@@ -62,6 +100,7 @@ static void on_ok(struct fantail *f, const struct ft_envelope *env)
         .message = "",
         .pos = as_bytes(env->pos),
         .duplicate = env->duplicate,
+        .recovered = env->has_recovered && env->recovered,
     };
     answer(f, env, &result);
 }
@@ -99,8 +138,22 @@ static void on_msg(struct fantail *f, const struct ft_envelope *env)
     message.kind = env->data.kind == FT_DATA_JSON      ? FANTAIL_JSON
                    : env->data.kind == FT_DATA_MSGPACK ? FANTAIL_MSGPACK
                                                        : FANTAIL_BYTES;
-    ft_positions_see(&f->positions, env->pos);
-    ft_subscriptions_deliver(&f->subscriptions, &message, f->options.on_message, f->options.user);
+    ft_subscriptions_deliver(&f->subscriptions, &message, f->heard_ms, f->options.on_message,
+                             f->options.user);
+}
+
+/* Tells of a gap with its positions as text. */
+static void tell_gap(struct fantail *f, struct fantail_gap *gap)
+{
+    char texts[FT_POSITIONS_MAX][FT_POSITION_MAX];
+    const char *pos[FT_POSITIONS_MAX];
+    for (size_t i = 0; i < f->named.count; i++) {
+        ft_positions_print(&f->named, i, texts[i], sizeof(texts[i]));
+        pos[i] = texts[i];
+    }
+    gap->pos = pos;
+    gap->pos_count = f->named.count;
+    f->options.on_gap(f, gap, f->options.user);
 }
 
 static void on_gap(struct fantail *f, const struct ft_envelope *env)
@@ -110,8 +163,9 @@ static void on_gap(struct fantail *f, const struct ft_envelope *env)
         .has_lost = env->has_lost,
         .lost = env->lost,
     };
+    ft_subscriptions_skip(&f->subscriptions, read_positions(f, env));
     if (f->options.on_gap)
-        f->options.on_gap(f, &gap, f->options.user);
+        tell_gap(f, &gap);
 }
 
 static void on_bye(struct fantail *f, const struct ft_envelope *env)
@@ -153,6 +207,14 @@ static void grow_scratch(struct fantail *f, size_t n)
     f->scratch = ft_alloc(f->scratch_room);
 }
 
+/* A history that the reader objects to ends alone: asked for again, it would come again. */
+static bool end_unreadable(struct fantail *f, const struct ft_envelope *env,
+                           const struct ft_problem *problem)
+{
+    struct fantail_result result = {.code = 500, .message = problem->text};
+    return answer_history(f, env, &result);
+}
+
 static void read_envelopes(struct fantail *f, struct ft_slice message)
 {
     struct ft_reader reader;
@@ -161,6 +223,10 @@ static void read_envelopes(struct fantail *f, struct ft_slice message)
     while (!err && ft_reader_has_more(&reader)) {
         struct ft_envelope env;
         err = ft_reader_next(&reader, &env, &problem);
+        if (err && end_unreadable(f, &env, &problem)) {
+            err = FT_OK;
+            continue;
+        }
         if (err)
             break;
         if (env.op == FT_OP_WELCOME) {

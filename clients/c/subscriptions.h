@@ -1,11 +1,16 @@
 /*
- * The subscriptions of a client: which are known to the broker, which must be asked for (again), and
- * whose handlers a delivery goes to.
+ * The subscriptions of a client: which are known to the broker, which must be asked for (again), how
+ * far each has come, and whose handlers a delivery goes to.
  *
  *     new ──▶ asked ──▶ live          the connection breaks: asked ─▶ new, live ─▶ stale
- *              │ ▲                    stale ones are asked for together, one request per `every`
- *              ▼ └── stale
+ *              │ ▲                    stale ones are asked for together, one request per `every`,
+ *              ▼ └── stale            and go on where they were
  *           refused
+ *
+ * Of what was live the broker is asked, in one `sub`, for everything after the position that all of
+ * it had reached; what one of the subscriptions had already is not given to its handler again. Two
+ * requests (another `every`, or more filters than fit into a message) each name their own positions:
+ * none of them moves on by what came for the other. New ones follow last, and start live.
  *
  * Writes envelopes, does not send them. The client's thread.
  */
@@ -13,6 +18,7 @@
 #define FT_CLIENT_SUBSCRIPTIONS_H
 
 #include "clients/c/fantail.h"
+#include "clients/c/positions.h"
 #include "clients/c/routes.h"
 #include "protocol/buffer.h"
 #include "protocol/encoding.h"
@@ -24,21 +30,35 @@
 /* Ids of these requests on the wire: "s" and a number, so that they never meet a publication's. */
 #define FT_SUBSCRIPTION_ID 's'
 
+struct ft_feed;
+
+/* What there is to say about a resume that is under way. */
+enum ft_resume { FT_RESUME_NONE, FT_RESUME_ASKED, FT_RESUME_TOLD };
+
 struct ft_subscriptions {
     struct fantail *client_;
+    void (*on_resume_)(struct fantail *f, bool is_recovered);
     struct ft_routes *routes_;
     struct fantail_subscription *all_;
     uint64_t last_request_;
     unsigned busy_; /* handlers are running: what is removed is freed later */
     bool has_removed_;
     size_t waiting; /* subscriptions to ask for */
+
+    /* this connection */
+    enum ft_resume resume_;
+    unsigned requests_, replays_; /* `sub`s, and those of them with `since` */
+    struct ft_feed *plain_;       /* of the subscriptions that started live */
 };
 
-void ft_subscriptions_init(struct ft_subscriptions *subscriptions, struct fantail *client);
+/* `on_resume` is called once for each connection that finds subscriptions of an earlier one: as soon
+ * as something is known to be missing, else once all of them are answered. */
+void ft_subscriptions_init(struct ft_subscriptions *subscriptions, struct fantail *client,
+                           void (*on_resume)(struct fantail *f, bool is_recovered));
 void ft_subscriptions_fini(struct ft_subscriptions *subscriptions);
 
-/* Adds a subscription to ask for. FT_ERR_BAD_FILTER, FT_ERR_BAD_FIELD (no filter at all) or
- * FT_ERR_TOO_MANY say why not. */
+/* Adds a subscription to ask for. FT_ERR_BAD_FILTER, FT_ERR_BAD_FIELD (no filter at all, or a `since`
+ * that is no position) or FT_ERR_TOO_MANY say why not. */
 FT_MUST_USE enum ft_err ft_subscriptions_add(struct ft_subscriptions *subscriptions,
                                              const char *const *filters, size_t n,
                                              const struct fantail_subscribe_options *options,
@@ -66,17 +86,27 @@ bool ft_subscriptions_ask(struct ft_subscriptions *subscriptions, uint64_t now_m
 uint64_t ft_subscriptions_due_ms(const struct ft_subscriptions *subscriptions);
 
 /*
- * The broker answered a request. Tells those who asked; what has nobody to tell is given to
- * `on_error`. False when there is no such request.
+ * The broker answered a request; `starts` are the positions in its `ok`. Tells those who asked; what
+ * has nobody to tell is given to `on_error`. False when there is no such request.
  */
 bool ft_subscriptions_answer(struct ft_subscriptions *subscriptions, struct ft_slice id,
-                             const struct fantail_result *result, uint64_t now_ms,
+                             const struct fantail_result *result, const struct ft_positions *starts,
+                             uint64_t now_ms,
                              void (*on_error)(struct fantail *f, const struct fantail_result *r));
 
-/* Gives a delivery to every handler that it is for; `unhandled` gets it once for all subscriptions
- * that have none. */
+/* Gives a delivery to every handler that it is for and that has not had it; `unhandled` gets it once
+ * for all subscriptions that have none. */
 void ft_subscriptions_deliver(struct ft_subscriptions *subscriptions,
-                              const struct fantail_message *message, fantail_message_fn *unhandled,
-                              void *user);
+                              const struct fantail_message *message, uint64_t now_ms,
+                              fantail_message_fn *unhandled, void *user);
+
+/* The broker said that what is missing up to these positions will not come. */
+void ft_subscriptions_skip(struct ft_subscriptions *subscriptions,
+                           const struct ft_positions *positions);
+
+/* Positions of one subscription: what fantail.h says of fantail_position(). */
+size_t ft_subscription_position_count(const struct fantail_subscription *subscription);
+size_t ft_subscription_position(const struct fantail_subscription *subscription, size_t n,
+                                char *out, size_t size);
 
 #endif

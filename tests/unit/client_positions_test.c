@@ -65,3 +65,46 @@ Test(client_positions, of_too_many_streams_the_one_without_news_is_forgotten)
     expect(1, "new.1");
     ft_positions_fini(&positions);
 }
+
+Test(client_positions, of_two_sets_the_smaller_ones_are_where_both_go_on_from)
+{
+    struct ft_positions others;
+    ft_positions_init(&positions);
+    ft_positions_init(&others);
+    cr_assert(see("a.5") && see("b.9"));
+    ft_positions_see(&others, ft_slice_str("a.7"));
+    ft_positions_see(&others, ft_slice_str("b.8"));
+    ft_positions_see(&others, ft_slice_str("c.1"));
+    ft_positions_lower_all(&positions, &others);
+    cr_assert_eq(positions.count, 3);
+    expect(0, "a.5");
+    expect(1, "b.8");
+    expect(2, "c.1");
+    ft_positions_raise_all(&positions, &others);
+    expect(0, "a.7");
+    expect(1, "b.8");
+    ft_positions_fini(&others);
+    ft_positions_fini(&positions);
+}
+
+Test(client_positions, what_is_covered_was_seen)
+{
+    struct ft_pos pos;
+    struct ft_positions others;
+    ft_positions_init(&positions);
+    ft_positions_init(&others);
+    cr_assert(see("a.5"));
+    cr_assert(ft_pos_read(ft_slice_str("a.5"), &pos) && ft_positions_cover(&positions, &pos));
+    cr_assert(ft_pos_read(ft_slice_str("a.6"), &pos) && !ft_positions_cover(&positions, &pos));
+    cr_assert(ft_pos_read(ft_slice_str("b.0"), &pos) && !ft_positions_cover(&positions, &pos));
+    cr_assert(ft_positions_cover_all(&positions, &others));
+    ft_positions_see(&others, ft_slice_str("a.4"));
+    cr_assert(ft_positions_cover_all(&positions, &others));
+    ft_positions_see(&others, ft_slice_str("b.0"));
+    cr_assert_not(ft_positions_cover_all(&positions, &others));
+    ft_positions_clear(&positions);
+    cr_assert_eq(positions.count, 0);
+    cr_assert(ft_positions_cover_all(&others, &positions));
+    ft_positions_fini(&others);
+    ft_positions_fini(&positions);
+}

@@ -40,9 +40,15 @@ static void on_message(struct fantail *f, const struct fantail_message *message,
     note(user);
 }
 
+static void on_resume(struct fantail *f, bool is_recovered)
+{
+    (void)f;
+    note(is_recovered ? "recovered" : "missing");
+}
+
 static void start(void)
 {
-    ft_subscriptions_init(&subs, NULL);
+    ft_subscriptions_init(&subs, NULL, on_resume);
     ft_buffer_init(&envelope, 1 << 20);
 }
 
@@ -73,16 +79,78 @@ static void expect_ask(uint64_t now_ms, const char *text)
                   "%.*s instead of %s", (int)envelope.len, (const char *)envelope.ptr, text);
 }
 
+static bool answer_with(const char *id, const struct fantail_result *result, const char *pos)
+{
+    struct ft_positions starts;
+    ft_positions_init(&starts);
+    ft_positions_see(&starts, ft_slice_str(pos));
+    bool is_known =
+        ft_subscriptions_answer(&subs, ft_slice_str(id), result, &starts, 1000, on_error);
+    ft_positions_fini(&starts);
+    return is_known;
+}
+
 static bool answer(const char *id, int code, uint32_t retry_ms, const char *message)
 {
     struct fantail_result result = {.code = code, .message = message, .retry_ms = retry_ms};
-    return ft_subscriptions_answer(&subs, ft_slice_str(id), &result, 1000, on_error);
+    return answer_with(id, &result, "");
+}
+
+/* The broker's `ok` of a `sub` with `since`, whose feed starts behind `pos`. */
+static void resume(const char *id, bool is_recovered, const char *pos)
+{
+    struct fantail_result result = {.message = "", .recovered = is_recovered};
+    cr_assert(answer_with(id, &result, pos), "%s", id);
+}
+
+/* The same without. */
+static void accept(const char *id, const char *pos)
+{
+    resume(id, false, pos);
+}
+
+static struct fantail_bytes bytes(const char *text)
+{
+    return (struct fantail_bytes){.ptr = text, .len = strlen(text)};
+}
+
+static void deliver_at(const char *topic, const char *pos, uint64_t at_ms, bool is_retained)
+{
+    struct fantail_message message = {
+        .topic = bytes(topic),
+        .pos = bytes(pos),
+        .at_ms = at_ms,
+        .retained = is_retained,
+    };
+    ft_subscriptions_deliver(&subs, &message, at_ms, on_message, (void *)(uintptr_t) "default");
 }
 
 static void deliver(const char *topic)
 {
-    struct fantail_message message = {.topic = {.ptr = topic, .len = strlen(topic)}};
-    ft_subscriptions_deliver(&subs, &message, on_message, (void *)(uintptr_t) "default");
+    deliver_at(topic, "", 0, false);
+}
+
+/* Delivers a publication and expects who gets it. */
+static void expect_delivery(const char *topic, const char *pos, const char *text)
+{
+    deliver_at(topic, pos, 0, false);
+    expect_log(text);
+}
+
+static void expect_position(const struct fantail_subscription *sub, const char *text)
+{
+    char out[FT_POSITION_MAX] = "";
+    cr_assert_eq(ft_subscription_position_count(sub), *text ? 1 : 0);
+    ft_subscription_position(sub, 0, out, sizeof(out));
+    cr_assert_str_eq(out, text);
+}
+
+/* Asks for everything that waits, and forgets how. */
+static void ask_all(void)
+{
+    do
+        ft_buffer_clear(&envelope);
+    while (ft_subscriptions_ask(&subs, 0, 1000, FT_JSON, &envelope));
 }
 
 Test(client_subscriptions, each_is_asked_for_once_and_its_owner_hears_once)
@@ -116,11 +184,11 @@ Test(client_subscriptions, after_a_break_equal_ones_are_asked_for_together_up_to
     expect_log("A ok B ok C ok D ok ");
     ft_subscriptions_break(&subs);
     expect_ask(0, "{\"op\":\"sub\",\"id\":\"s5\",\"topics\":[\"a\",\"c\"]}");
-    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s6\",\"every\":9,\"topics\":[\"b\"]}");
-    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s7\",\"topics\":[\"0123456789012345678901234567\"]}");
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s6\",\"topics\":[\"0123456789012345678901234567\"]}");
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s7\",\"every\":9,\"topics\":[\"b\"]}");
     expect_ask(0, NULL);
     cr_assert(answer("s5", 0, 0, "") && answer("s6", 0, 0, "") && answer("s7", 0, 0, ""));
-    expect_log("");
+    expect_log("missing "); /* the broker gave no position to go on from */
     finish();
 }
 
@@ -140,7 +208,7 @@ Test(client_subscriptions, one_bad_filter_does_not_take_its_neighbours_along)
     expect_ask(0, "{\"op\":\"sub\",\"id\":\"s4\",\"topics\":[\"a\"]}");
     expect_ask(0, "{\"op\":\"sub\",\"id\":\"s5\",\"topics\":[\"b\"]}");
     cr_assert(answer("s4", 0, 0, "") && answer("s5", 403, 0, "alone"));
-    expect_log("error alone ");
+    expect_log("missing error alone ");
     expect_ask(0, NULL);
     deliver("a");
     expect_log("A ");
@@ -168,10 +236,11 @@ Test(client_subscriptions, only_what_nobody_else_needs_is_given_up)
     start();
     struct fantail_subscription *a = add("x", 0, "A");
     struct fantail_subscription *b = add("x", 0, "B");
+    ask_all();
+    accept("s1", "");
+    accept("s2", "");
+    expect_log("A ok B ok ");
     struct fantail_subscription *unasked = add("y", 0, "C");
-    ft_buffer_clear(&envelope);
-    cr_assert(ft_subscriptions_ask(&subs, 0, 60, FT_JSON, &envelope));
-    cr_assert(ft_subscriptions_ask(&subs, 0, 60, FT_JSON, &envelope));
     ft_buffer_clear(&envelope);
     ft_subscriptions_remove(&subs, a, FT_JSON, &envelope);
     ft_subscriptions_remove(&subs, unasked, FT_JSON, &envelope);
@@ -206,6 +275,11 @@ Test(client_subscriptions, a_handler_may_remove_others_and_itself)
                  FT_OK);
     victim = add("t", 0, "removed");
     add("#", 0, "stays");
+    ask_all();
+    accept("s1", "");
+    accept("s2", "");
+    accept("s3", "");
+    expect_log("removed ok stays ok ");
     deliver("t");
     expect_log("stays ");
     victim = first;
@@ -224,6 +298,11 @@ Test(client_subscriptions, those_without_a_handler_share_the_clients)
         cr_assert_eq(ft_subscriptions_add(&subs, &filters[i], 1, NULL, NULL, NULL, &sub, NULL),
                      FT_OK);
     add("t", 0, "own");
+    ask_all();
+    accept("s1", "");
+    accept("s2", "");
+    accept("s3", "");
+    expect_log("own ok ");
     deliver("t");
     expect_log("own default ");
     deliver("other/t");
@@ -255,5 +334,267 @@ Test(client_subscriptions, answers_to_nobody_are_not_taken)
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
         cr_assert_not(answer(ids[i], 0, 0, ""), "%s", ids[i]);
     expect_log("");
+    finish();
+}
+
+Test(client_subscriptions, all_resume_in_one_request_from_where_they_were)
+{
+    start();
+    struct fantail_subscription *a = add("a", 0, "A");
+    struct fantail_subscription *b = add("b", 0, "B");
+    ask_all();
+    accept("s1", "n.5");
+    accept("s2", "n.5");
+    expect_log("A ok B ok ");
+    expect_delivery("a", "n.6", "A ");
+    expect_delivery("b", "n.9", "B ");
+    expect_position(a, "n.9");
+    expect_position(b, "n.9");
+    ft_subscriptions_break(&subs);
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s3\",\"since\":[\"n.9\"],\"topics\":[\"a\",\"b\"]}");
+    expect_ask(0, NULL);
+    resume("s3", true, "n.9");
+    expect_log("recovered ");
+    expect_delivery("a", "n.12", "A ");
+    expect_position(b, "n.12");
+    finish();
+}
+
+Test(client_subscriptions, positions_are_those_of_deliveries_not_of_later_answers)
+{
+    start();
+    struct fantail_subscription *a = add("a", 0, "A");
+    ask_all();
+    accept("s1", "n.5");
+    struct fantail_subscription *b = add("b", 0, "B");
+    ask_all();
+    accept("s2", "n.80"); /* deliveries to A up to n.80 may still be under way */
+    expect_log("A ok B ok ");
+    expect_position(a, "n.5");
+    expect_position(b, "n.80");
+    expect_delivery("a", "n.6", "A ");
+    ft_subscriptions_break(&subs);
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s3\",\"since\":[\"n.6\"],\"topics\":[\"a\",\"b\"]}");
+    resume("s3", true, "n.6");
+    expect_log("recovered ");
+    expect_delivery("b", "n.70", ""); /* published before B subscribed */
+    expect_delivery("a", "n.71", "A ");
+    expect_delivery("b", "n.81", "B ");
+    expect_position(a, "n.81");
+    finish();
+}
+
+Test(client_subscriptions, what_started_at_different_times_still_has_each_publication_once)
+{
+    start();
+    add("a", 0, "A");
+    ask_all();
+    accept("s1", "n.0");
+    ft_subscriptions_break(&subs);
+    ask_all();
+    resume("s2", true, "n.0");
+    struct fantail_subscription *late = add("#", 0, "late");
+    ask_all();
+    accept("s3", "n.50");
+    expect_log("A ok recovered late ok ");
+    expect_delivery("x", "n.51", "late "); /* A is still catching up: n.51 is not its position */
+    expect_delivery("a", "n.20", "A ");
+    ft_subscriptions_break(&subs);
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s4\",\"since\":[\"n.20\"],\"topics\":[\"a\",\"#\"]}");
+    resume("s4", true, "n.20");
+    expect_log("recovered ");
+    expect_delivery("a", "n.30", "A ");
+    expect_delivery("x", "n.51", "");
+    expect_delivery("a", "n.52", "A late ");
+    expect_position(late, "n.52");
+    finish();
+}
+
+Test(client_subscriptions, requests_that_part_do_not_move_each_other_on)
+{
+    start();
+    struct fantail_subscription *a = add("a", 0, "A");
+    struct fantail_subscription *b = add("0123456789012345678901234567890", 0, "B");
+    ask_all();
+    accept("s1", "n.1");
+    accept("s2", "n.1");
+    expect_log("A ok B ok ");
+    for (int i = 0; i < 2; i++) {
+        ft_subscriptions_break(&subs);
+        ft_buffer_clear(&envelope);
+        cr_assert(ft_subscriptions_ask(&subs, 0, 60, FT_JSON, &envelope));
+        cr_assert(ft_subscriptions_ask(&subs, 0, 60, FT_JSON, &envelope));
+        resume(i ? "s5" : "s3", true, "n.1");
+        expect_log("");
+        expect_delivery("a", i ? "n.8" : "n.7", "A ");
+        expect_position(a, i ? "n.8" : "n.7");
+        expect_position(b, "n.1"); /* not answered: nothing has come for it */
+    }
+    resume("s6", true, "n.1");
+    expect_log("recovered ");
+    expect_delivery("a", "n.8", ""); /* the second replay may bring what the first did */
+    expect_delivery("0123456789012345678901234567890", "n.2", "B ");
+    expect_position(b, "n.2");
+    finish();
+}
+
+Test(client_subscriptions, what_is_missing_is_told_at_once_and_the_new_stream_is_followed)
+{
+    start();
+    struct fantail_subscription *a = add("a", 0, "A");
+    add("b", 7, "B");
+    ask_all();
+    accept("s1", "old.5");
+    accept("s2", "old.5");
+    ft_subscriptions_break(&subs);
+    ask_all();
+    expect_log("A ok B ok ");
+    resume("s3", false, "new.2");
+    expect_log("missing ");
+    resume("s4", true, "old.5");
+    expect_log("");
+    expect_position(a, "new.2");
+    expect_delivery("a", "new.3", "A ");
+    ft_subscriptions_break(&subs);
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s5\",\"since\":[\"new.3\"],\"topics\":[\"a\"]}");
+    finish();
+}
+
+Test(client_subscriptions, what_was_never_answered_starts_live_behind_what_resumes)
+{
+    start();
+    add("new", 0, "N");
+    struct fantail_subscription *a = add("a", 0, "A");
+    ask_all();
+    accept("s2", "n.3");
+    expect_log("A ok ");
+    ft_subscriptions_break(&subs);
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s3\",\"since\":[\"n.3\"],\"topics\":[\"a\"]}");
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s4\",\"topics\":[\"new\"]}");
+    ft_subscriptions_remove(&subs, a, FT_JSON, &envelope);
+    expect_ask(0, NULL);
+    expect_log("recovered "); /* there is nothing left that it could wait for */
+    finish();
+}
+
+Test(client_subscriptions, nothing_is_delivered_before_the_answer)
+{
+    start();
+    add("t", 0, "first");
+    ask_all();
+    accept("s1", "n.0");
+    add("#", 0, "second");
+    ask_all();
+    expect_log("first ok ");
+    expect_delivery("t", "n.1", "first ");
+    accept("s2", "n.1");
+    expect_log("second ok ");
+    expect_delivery("t", "n.2", "first second ");
+    finish();
+}
+
+static struct fantail_subscription *add_since(const char *filter, const char *pos, const char *name)
+{
+    struct fantail_subscription *sub = NULL;
+    struct fantail_subscribe_options options = {
+        .since = &pos,
+        .since_count = 1,
+        .last = 9,
+        .on_result = on_result,
+    };
+    cr_assert_eq(ft_subscriptions_add(&subs, &filter, 1, &options, on_message,
+                                      (void *)(uintptr_t)name, &sub, NULL),
+                 FT_OK);
+    return sub;
+}
+
+Test(client_subscriptions, those_that_begin_at_the_same_position_are_asked_for_together)
+{
+    start();
+    struct fantail_subscription *a = add_since("a", "n.7", "A");
+    add_since("b", "n.8", "B");
+    add_since("c", "n.7", "C");
+    expect_position(a, "n.7");
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s1\",\"since\":[\"n.7\"],\"topics\":[\"a\",\"c\"]}");
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s2\",\"since\":[\"n.8\"],\"topics\":[\"b\"]}");
+    resume("s1", true, "n.7");
+    resume("s2", false, "n.20");
+    expect_log("A ok C ok B ok ");
+    expect_delivery("c", "n.9", "C ");
+    expect_position(a, "n.9");
+    finish();
+}
+
+Test(client_subscriptions, a_since_that_is_no_position_is_refused_at_once)
+{
+    static const char *const filter = "a";
+    const char *since[] = {"n.7", "7"};
+    struct fantail_subscribe_options options = {.since = since, .since_count = 2};
+    struct fantail_subscription *sub = NULL;
+    struct ft_problem problem;
+    start();
+    cr_assert_eq(ft_subscriptions_add(&subs, &filter, 1, &options, NULL, NULL, &sub, &problem),
+                 FT_ERR_BAD_FIELD);
+    cr_assert(strstr(problem.text, "\"7\""), "%s", problem.text);
+    cr_assert_null(sub);
+    finish();
+}
+
+Test(client_subscriptions, the_past_is_asked_for_once_and_not_taken_for_old)
+{
+    static const char *const filter = "p/#";
+    struct fantail_subscribe_options options = {.last = 2};
+    struct fantail_subscription *past;
+    start();
+    add_since("a", "n.7", "A");
+    cr_assert_eq(ft_subscriptions_add(&subs, &filter, 1, &options, on_message,
+                                      (void *)(uintptr_t) "past", &past, NULL),
+                 FT_OK);
+    ask_all();
+    resume("s1", true, "n.7");
+    accept("s2", "n.90");
+    expect_log("A ok ");
+    expect_delivery("p/x", "n.3", "past ");
+    expect_delivery("p/x", "n.80", "past ");
+    expect_position(past, "n.90");
+    ft_subscriptions_break(&subs);
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s3\",\"since\":[\"n.7\"],\"topics\":[\"a\",\"p/#\"]}");
+    resume("s3", true, "n.7");
+    expect_log("recovered ");
+    expect_delivery("p/x", "n.80", "");
+    expect_delivery("p/x", "n.91", "past ");
+    finish();
+}
+
+Test(client_subscriptions, retained_values_are_given_whatever_their_position)
+{
+    start();
+    struct fantail_subscription *a = add("a", 0, "A");
+    ask_all();
+    accept("s1", "n.50");
+    expect_log("A ok ");
+    deliver_at("a", "n.3", 0, true);
+    expect_log("A ");
+    deliver_at("a", "older.900", 0, true);
+    expect_log("A ");
+    expect_position(a, "n.50");
+    finish();
+}
+
+Test(client_subscriptions, a_gap_moves_everything_on)
+{
+    struct ft_positions positions;
+    start();
+    struct fantail_subscription *a = add("a", 0, "A");
+    struct fantail_subscription *b = add("b", 5, "B");
+    ask_all();
+    accept("s1", "n.5");
+    accept("s2", "n.5");
+    ft_positions_init(&positions);
+    ft_positions_see(&positions, ft_slice_str("n.70"));
+    ft_subscriptions_skip(&subs, &positions);
+    ft_positions_fini(&positions);
+    expect_position(a, "n.70");
+    expect_position(b, "n.70");
     finish();
 }
