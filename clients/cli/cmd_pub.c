@@ -21,7 +21,9 @@
 enum {
     TURN_PUBLICATIONS = 512, /* before answers are read: measured, more gains nothing */
     FAILURES = 8,            /* kinds of failure that are told apart */
-    FILE_MAX = 64 << 20      /* larger than what any broker takes */
+    FILE_MAX = 64 << 20,     /* larger than what any broker takes */
+    SUFFIX_BYTES = 21,       /* of a key: a dash and a number of 64 bits */
+    KEY_ROOM = FT_KEY_BYTES_MAX + SUFFIX_BYTES + 1
 };
 
 /* Failures of one code: how many, and what the first one said. */
@@ -37,6 +39,9 @@ struct pub {
     struct ft_lines *lines; /* -l; else `data`, `count` times */
     struct ft_slice data;
     uint64_t count;
+    bool is_retained;
+    uint64_t ttl_s;  /* 0: as long as the broker keeps it */
+    const char *key; /* NULL: none */
 
     struct ft_slice line; /* taken from `lines` and not yet published */
     bool has_line, is_exhausted;
@@ -93,10 +98,26 @@ static enum fantail_kind kind_of(struct ft_slice *data)
     return ft_utf8_is_valid(*data) ? FANTAIL_STRING : FANTAIL_BYTES;
 }
 
+/* The key of the next publication: where there are several, the n-th has KEY-n. NULL: none. */
+static const char *next_key(const struct pub *pub, char out[KEY_ROOM])
+{
+    if (!pub->key || (!pub->lines && pub->count == 1))
+        return pub->key;
+    snprintf(out, KEY_ROOM, "%s-%llu", pub->key, (unsigned long long)pub->taken + 1);
+    return out;
+}
+
 /* Publishes; false when the queue is full, and the same data must come again. */
 static bool publish(struct pub *pub, struct ft_slice data)
 {
-    struct fantail_publish_options options = {.on_result = on_result, .user = pub};
+    char key[KEY_ROOM];
+    struct fantail_publish_options options = {
+        .retain = pub->is_retained,
+        .ttl_s = (uint32_t)pub->ttl_s,
+        .key = next_key(pub, key),
+        .on_result = on_result,
+        .user = pub,
+    };
     enum fantail_kind kind = kind_of(&data);
     int code = fantail_publish(pub->link.client, pub->topic, kind, data.ptr, data.len, &options);
     if (code == FANTAIL_FULL)
@@ -261,7 +282,12 @@ static void print_help(const struct ft_flag *flags, size_t n)
         "Publishes, and ends when the broker has answered. DATA, a line or a file is published as\n"
         "JSON if it parses as JSON, else as a string, and as bytes where it is not UTF-8.\n");
     ft_flags_print(flags, n, stdout);
-    puts("\nexit codes: 0 all accepted, 1 one was not, 2 wrong command line, 3 no connection");
+    puts(
+        "\nA key makes repeating safe: of publications with one key on one topic within two minutes\n"
+        "the broker takes the first and delivers no other. With -l and --count the n-th has the key\n"
+        "KEY-n, so the same command again publishes only what did not get through. `--retain null`\n"
+        "clears a last value.\n"
+        "\nexit codes: 0 all accepted, 1 one was not, 2 wrong command line, 3 no connection");
 }
 
 struct wishes {
@@ -269,6 +295,17 @@ struct wishes {
     const char *file;
     bool is_lines, is_help;
 };
+
+/* Says what is wrong with the key, or NULL. */
+static const char *check_key(const struct pub *pub, bool is_lines)
+{
+    struct ft_slice key = ft_slice_str(pub->key ? pub->key : "-");
+    if (key.len == 0 || key.len > FT_KEY_BYTES_MAX || !ft_utf8_is_valid(key))
+        return "--key is 1 to 128 bytes of UTF-8";
+    if ((is_lines || pub->count > 1) && key.len + SUFFIX_BYTES > FT_KEY_BYTES_MAX)
+        return "--key is at most 107 bytes with -l and --count, which add a number to it";
+    return NULL;
+}
 
 /* Says what is wrong with the command line, or NULL. */
 static const char *check(const struct wishes *wishes, int argc, const struct pub *pub)
@@ -280,7 +317,9 @@ static const char *check(const struct wishes *wishes, int argc, const struct pub
         return "what to publish is one of DATA, -l and -f FILE (quote DATA with spaces)";
     if (wishes->is_lines && pub->count > 0)
         return "--count is for DATA and -f; -l publishes every line once";
-    return NULL;
+    if (pub->ttl_s > UINT32_MAX)
+        return "--ttl is at most 4294967295";
+    return check_key(pub, wishes->is_lines);
 }
 
 static int start(struct pub *pub, const struct wishes *wishes, int argc, char **argv)
@@ -314,6 +353,10 @@ int ft_cmd_pub(int argc, char **argv)
         {'f', "file", "FILE", FT_FLAG_TEXT, &wishes.file, "publish a file; - is standard input"},
         {'\0', "count", "N", FT_FLAG_COUNT, &pub.count, "publish the same N times"},
         {'\0', "rate", "R", FT_FLAG_NUMBER, &pub.rate, "publish at most R a second"},
+        {'\0', "retain", NULL, FT_FLAG_SWITCH, &pub.is_retained,
+         "also keep it as the topic's last value, for those who subscribe later"},
+        {'\0', "ttl", "SECONDS", FT_FLAG_COUNT, &pub.ttl_s, "keep it at most so long"},
+        {'\0', "key", "KEY", FT_FLAG_TEXT, &pub.key, "take it once, however often it is repeated"},
         FT_LINK_FLAGS(&wishes.link),
         {'h', "help", NULL, FT_FLAG_SWITCH, &wishes.is_help, "print this"},
     };

@@ -16,6 +16,7 @@ enum ft_exit {
 
 int ft_cmd_sub(int argc, char **argv);
 int ft_cmd_pub(int argc, char **argv);
+int ft_cmd_history(int argc, char **argv);
 int ft_cmd_demo(int argc, char **argv);
 int ft_cmd_bench(int argc, char **argv);
 

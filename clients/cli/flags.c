@@ -49,11 +49,22 @@ static bool set_number(const char *text, double *target)
     return true;
 }
 
+static bool add_text(const char *text, struct ft_flag_texts *target)
+{
+    if (target->count == FT_FLAG_TEXTS_MAX)
+        return false;
+    target->items[target->count++] = text;
+    return true;
+}
+
 static enum ft_err set(const struct ft_flag *flag, const char *text, struct ft_problem *problem)
 {
     char quoted[FT_QUOTE_MAX];
     if (flag->type == FT_FLAG_TEXT) {
         *(const char **)flag->target = text;
+    } else if (flag->type == FT_FLAG_TEXTS && !add_text(text, flag->target)) {
+        return ft_problem_set(problem, FT_ERR_BAD_REQUEST, "--%s may be given %d times, not more",
+                              flag->name, FT_FLAG_TEXTS_MAX);
     } else if (flag->type == FT_FLAG_COUNT && !set_count(text, flag->target)) {
         return ft_problem_set(problem, FT_ERR_BAD_REQUEST,
                               "--%s takes a whole number of at least 1, not %s", flag->name,

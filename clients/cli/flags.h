@@ -16,8 +16,17 @@
 enum ft_flag_type {
     FT_FLAG_SWITCH, /* bool: given or not */
     FT_FLAG_TEXT,   /* const char *: lent from argv */
+    FT_FLAG_TEXTS,  /* struct ft_flag_texts: the same, once or several times */
     FT_FLAG_COUNT,  /* uint64_t, at least 1 */
     FT_FLAG_NUMBER  /* double, above 0 */
+};
+
+/* More than anyone types. */
+#define FT_FLAG_TEXTS_MAX 64
+
+struct ft_flag_texts {
+    const char *items[FT_FLAG_TEXTS_MAX];
+    size_t count;
 };
 
 struct ft_flag {

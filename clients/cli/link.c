@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "protocol/quote.h"
+
 /* One command has one client; the handler has no other way to it. */
 static struct fantail *running;
 static volatile sig_atomic_t is_interrupted;
@@ -63,14 +65,32 @@ static void on_error(struct fantail *f, int code, const char *message, void *use
     fprintf(stderr, "fantail: the broker reports %d: %s\n", code, message);
 }
 
+static void on_resume(struct fantail *f, bool recovered, void *user)
+{
+    (void)f;
+    const struct ft_link *link = user;
+    if (link->is_quiet_)
+        return;
+    fputs(recovered ? "fantail: nothing was missed\n"
+                    : "fantail: not recovered: what was published meanwhile may be missing\n",
+          stderr);
+}
+
 static void on_gap(struct fantail *f, const struct fantail_gap *gap, void *user)
 {
     (void)f;
-    (void)user;
-    fprintf(stderr, "fantail: publications are missing (%.*s)", (int)gap->reason.len,
-            gap->reason.ptr ? (const char *)gap->reason.ptr : "");
+    const struct ft_link *link = user;
+    if (link->is_quiet_)
+        return;
+    char quoted[FT_QUOTE_MAX];
+    fputs("fantail: gap: ", stderr);
     if (gap->has_lost)
-        fprintf(stderr, ": %llu", (unsigned long long)gap->lost);
+        fprintf(stderr, "%llu publications are missing", (unsigned long long)gap->lost);
+    else
+        fputs("publications are missing", stderr);
+    fprintf(stderr, ", reason %s", ft_quote(ft_slice(gap->reason.ptr, gap->reason.len), quoted));
+    for (size_t i = 0; i < gap->pos_count; i++)
+        fprintf(stderr, "%s%s", i ? " " : "; goes on after ", gap->pos[i]);
     fputc('\n', stderr);
 }
 
@@ -101,6 +121,7 @@ bool ft_link_open(struct ft_link *link, const struct ft_link_options *options, v
         .user = link,
         .on_state = on_state,
         .on_error = on_error,
+        .on_resume = on_resume,
         .on_gap = on_gap,
     };
     char why[FT_PROBLEM_TEXT_MAX];

@@ -16,6 +16,7 @@ static const struct {
 } commands[] = {
     {"sub", ft_cmd_sub, "subscribe to filters and print what arrives"},
     {"pub", ft_cmd_pub, "publish data, a file, or every line of standard input"},
+    {"history", ft_cmd_history, "print what the broker still has of a topic"},
     {"demo", ft_cmd_demo, "publish this machine's own live figures"},
     {"bench", ft_cmd_bench, "measure a broker under load, beside a floor"},
 };
@@ -92,7 +93,8 @@ int main(int argc, char **argv)
         if (is_word(argv[at], commands[i].name))
             return run_command(commands[i].run, argc, argv, at);
     if (at < argc)
-        fprintf(stderr, "fantail: there is no command %s; it is one of sub, pub, demo, bench\n",
+        fprintf(stderr,
+                "fantail: there is no command %s; it is one of sub, pub, history, demo, bench\n",
                 argv[at]);
     else
         print_help(stderr);

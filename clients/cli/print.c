@@ -158,6 +158,8 @@ void ft_print_message(const struct fantail_message *message, enum ft_print_form 
             add_envelope(out, message, &value);
         } else {
             if (form == FT_PRINT_VERBOSE) {
+                if (message->retained)
+                    ft_buffer_add_str(out, "[retained] ");
                 ft_buffer_add(out, message->topic.ptr, message->topic.len);
                 ft_buffer_add_byte(out, ' ');
             }

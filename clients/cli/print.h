@@ -7,7 +7,7 @@
 
 enum ft_print_form {
     FT_PRINT_DATA, /* the data and a newline: strings bare, other values as JSON, bytes as base64 */
-    FT_PRINT_VERBOSE, /* the same behind the topic and a space */
+    FT_PRINT_VERBOSE, /* the same behind the topic and a space; a last value behind "[retained] " */
     FT_PRINT_JSON,    /* the whole `msg` envelope as one line of JSON */
     FT_PRINT_RAW      /* the bytes of strings and of bytes, other values as JSON; nothing behind */
 };

@@ -275,13 +275,15 @@ def test_a_wrong_url_is_a_usage_error(fantail):
     assert fantail("sub", "t", url="nonsense://x").returncode == USAGE
 
 
-@pytest.mark.parametrize("args", [["--help"], ["sub", "--help"], ["pub", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("args", [["--help"], ["sub", "--help"], ["pub", "--help"],
+                                  ["history", "--help"]], ids=" ".join)
 def test_help_is_on_stdout(fantail, args):
     result = fantail(*args, url=None)
     assert result.returncode == DONE and "usage" in result.stdout.lower() and result.stderr == ""
 
 
-@pytest.mark.parametrize("args", [["sub", "t"], ["pub", "t", "1"]], ids=" ".join)
+@pytest.mark.parametrize("args", [["sub", "t"], ["pub", "t", "1"], ["history", "t"]],
+                         ids=" ".join)
 def test_without_a_broker_it_says_so(fantail, args):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: refused

@@ -7,15 +7,17 @@ static bool verbose;
 static uint64_t count;
 static double wait_s;
 static const char *server;
+static struct ft_flag_texts since;
 static const struct ft_flag flags[] = {
     {'v', "verbose", NULL, FT_FLAG_SWITCH, &verbose, ""},
     {'C', "count", "N", FT_FLAG_COUNT, &count, ""},
     {'\0', "wait", "SECONDS", FT_FLAG_NUMBER, &wait_s, ""},
     {'s', "server", "URL", FT_FLAG_TEXT, &server, ""},
+    {'\0', "since", "POS", FT_FLAG_TEXTS, &since, ""},
 };
 static struct ft_problem problem;
 static int argc;
-static char *argv[16];
+static char *argv[2 * FT_FLAG_TEXTS_MAX + 4];
 
 static enum ft_err parse(const char *const *words)
 {
@@ -24,7 +26,7 @@ static enum ft_err parse(const char *const *words)
     argv[argc++] = name;
     for (; *words; words++)
         argv[argc++] = (char *)(uintptr_t)*words;
-    return ft_flags_parse(flags, 4, &argc, argv, &problem);
+    return ft_flags_parse(flags, sizeof(flags) / sizeof(flags[0]), &argc, argv, &problem);
 }
 
 #define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
@@ -77,4 +79,26 @@ Test(cli_flags, what_is_wrong_is_named)
         cr_assert_eq(parse(words), FT_ERR_BAD_REQUEST, "%s", rows[i][0]);
         cr_expect(strstr(problem.text, rows[i][2]), "%s: %s", rows[i][0], problem.text);
     }
+}
+
+Test(cli_flags, an_option_may_be_there_several_times)
+{
+    cr_assert_eq(PARSE("--since", "a.1", "t", "--since=b.2"), FT_OK);
+    cr_assert_eq(since.count, 2);
+    cr_assert_str_eq(since.items[0], "a.1");
+    cr_assert_str_eq(since.items[1], "b.2");
+    cr_assert_eq(argc, 2);
+}
+
+Test(cli_flags, but_not_without_end)
+{
+    const char *words[FT_FLAG_TEXTS_MAX + 2] = {0};
+    for (size_t i = 0; i < FT_FLAG_TEXTS_MAX; i++)
+        words[i] = "--since=a.1";
+    cr_assert_eq(parse(words), FT_OK);
+    cr_assert_eq(since.count, FT_FLAG_TEXTS_MAX);
+    since.count = 0;
+    words[FT_FLAG_TEXTS_MAX] = "--since=a.1";
+    cr_assert_eq(parse(words), FT_ERR_BAD_REQUEST);
+    cr_assert(strstr(problem.text, "--since"), "%s", problem.text);
 }

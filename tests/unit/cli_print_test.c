@@ -79,3 +79,30 @@ Test(cli_print, messagepack_looks_as_json_does)
     expect_n(FT_PRINT_DATA, FANTAIL_MSGPACK, "\xc4\x02\x01\xff", 4, "Af8=\n", 5);
     expect_n(FT_PRINT_RAW, FANTAIL_MSGPACK, "\xc4\x02\x01\xff", 4, "\x01\xff", 2);
 }
+
+Test(cli_print, a_last_value_is_told_from_news)
+{
+    struct fantail_message message = {
+        .topic = bytes("a/b", 3),
+        .kind = FANTAIL_JSON,
+        .data = bytes("5", 1),
+        .pos = bytes("s.7", 3),
+        .at_ms = 42,
+        .retained = true,
+    };
+    static const char *const lines[] = {
+        [FT_PRINT_DATA] = "5\n",
+        [FT_PRINT_VERBOSE] = "[retained] a/b 5\n",
+        [FT_PRINT_JSON] = "{\"op\":\"msg\",\"topic\":\"a/b\",\"data\":5,\"pos\":\"s.7\",\"at\":42,"
+                          "\"retained\":true}\n",
+        [FT_PRINT_RAW] = "5",
+    };
+    for (int form = FT_PRINT_DATA; form <= FT_PRINT_RAW; form++) {
+        struct ft_buffer out;
+        ft_buffer_init(&out, 4096);
+        ft_print_message(&message, (enum ft_print_form)form, &out);
+        cr_expect(ft_slice_equal(ft_buffer_slice(&out), ft_slice_str(lines[form])), "%.*s",
+                  (int)out.len, (const char *)out.ptr);
+        ft_buffer_fini(&out);
+    }
+}
