@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#define TICKS_PER_S (1000 / FT_WHEEL_TICK_MS)
+/* Bounds that are reached again and again are one line in so many seconds. */
+#define REPORT_EVERY_S 60
 /* A turn of a flooded worker goes back to its sockets after so many rounds of fan-out. */
 #define ROUNDS_MAX 8
 /* Bytes of publications that are numbered under one lock. */
@@ -370,14 +373,41 @@ bool ft_worker_end_turn(struct ft_worker *w)
     return ft_journal_head(hub->journal) == w->cursor;
 }
 
+/* Says in the log that something had to go because of a bound, so that the operator can raise it. */
+static void report_bounds(struct ft_hub *hub)
+{
+    struct ft_journal_stats stats;
+    ft_journal_stats(hub->journal, &stats);
+    const struct ft_topic_stats *topics = &stats.topics;
+    uint64_t sum = topics->topics_dropped + topics->retained_dropped + topics->kept_dropped +
+                   stats.keys_dropped;
+    if (sum == hub->reported)
+        return;
+    hub->reported = sum;
+    ft_log(FT_LOG_INFO, "bound_reached",
+           "topics_dropped=%llu retained_dropped=%llu history_dropped=%llu keys_dropped=%llu",
+           (unsigned long long)topics->topics_dropped, (unsigned long long)topics->retained_dropped,
+           (unsigned long long)topics->kept_dropped, (unsigned long long)stats.keys_dropped);
+}
+
+/* What one worker does for all. */
+static void tick_for_all(struct ft_worker *w)
+{
+    uint32_t ticks = ft_wheel_now(&w->wheel);
+    if (ticks % TICKS_PER_S == 0)
+        ft_journal_expire(w->hub->journal, w->now_s);
+    if (ticks % (TICKS_PER_S * REPORT_EVERY_S) == 0)
+        report_bounds(w->hub);
+}
+
 void ft_worker_tick(struct ft_worker *w)
 {
     ft_wheel_tick(&w->wheel);
     struct ft_wheel_timer *timer;
     while ((timer = ft_wheel_next_due(&w->wheel)))
         ft_session_timer(timer);
-    if (w->index == 0 && ft_wheel_now(&w->wheel) % (1000 / FT_WHEEL_TICK_MS) == 0)
-        ft_journal_expire(w->hub->journal, w->now_s);
+    if (w->index == 0)
+        tick_for_all(w);
 }
 
 void ft_worker_end_all(struct ft_worker *w, uint16_t close_code, const char *reason)

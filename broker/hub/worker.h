@@ -56,6 +56,7 @@ struct ft_hub {
     struct ft_journal *journal;
     const struct ft_loop_ops *loop_ops;
     void *loops;
+    uint64_t reported; /* what bounds have cost so far, as last logged; worker 0's */
     uint32_t worker_count;
     struct ft_worker *workers[FT_WORKERS_MAX];
 };
