@@ -3,10 +3,13 @@
 
 #include "protocol/quote.h"
 
-/* Reads decimal digits, all of `text`; false: something else is there, or it does not fit 64 bits. */
+/* Reads decimal digits, all of `text`; false: something else is there, a leading zero, or it does not
+ * fit 64 bits. */
 static bool read_decimal(struct ft_slice text, uint64_t *value)
 {
     uint64_t sum = 0;
+    if (text.len > 1 && text.ptr[0] == '0')
+        return false;
     for (size_t i = 0; i < text.len; i++) {
         uint64_t digit = (uint64_t)text.ptr[i] - '0';
         if (digit > 9 || sum > (UINT64_MAX - digit) / 10)

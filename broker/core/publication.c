@@ -332,27 +332,27 @@ static uint8_t *grow(struct ft_buffer *out, size_t n)
     return room;
 }
 
-void ft_publication_add_retained(const struct ft_publication *p, enum ft_encoding encoding,
+void ft_publication_add_retained(struct ft_slice frame, enum ft_encoding encoding,
                                  struct ft_buffer *out)
 {
     static const char json[] = ",\"retained\":true}", msgpack[] = "\xa8retained\xc3";
-    struct ft_slice payload = payload_of(ft_publication_frame(p, encoding, NULL));
+    struct ft_slice payload = payload_of(frame);
     struct ft_slice mark = ft_slice_str(encoding == FT_JSON ? json : msgpack);
     if (encoding == FT_JSON)
         payload.len--; /* its closing bracket */
     size_t len = payload.len + mark.len, header = ft_ws_server_header_size(len);
-    uint8_t *frame = grow(out, header + len);
-    ft_ws_server_header(ft_ws_opcode_of(encoding), len, frame);
-    put_slice(put_slice(frame + header, payload), mark);
+    uint8_t *marked = grow(out, header + len);
+    ft_ws_server_header(ft_ws_opcode_of(encoding), len, marked);
+    put_slice(put_slice(marked + header, payload), mark);
     if (encoding == FT_MSGPACK)
-        frame[header]++; /* one pair more */
+        marked[header]++; /* one pair more */
 }
 
-void ft_publication_add_item(const struct ft_publication *p, enum ft_encoding encoding,
+void ft_publication_add_item(struct ft_slice frame, enum ft_encoding encoding,
                              struct ft_buffer *out)
 {
     static const char json_op[] = "{\"op\":\"msg\",", msgpack_op[] = "\x85\xa2op\xa3msg";
-    struct ft_slice payload = payload_of(ft_publication_frame(p, encoding, NULL));
+    struct ft_slice payload = payload_of(frame);
     size_t op = encoding == FT_JSON ? sizeof(json_op) - 1 : sizeof(msgpack_op) - 1;
     uint8_t *item = grow(out, 1 + payload.len - op);
     *item = encoding == FT_JSON ? '{' : payload.ptr[0] - 1; /* one pair less */

@@ -131,12 +131,13 @@ struct ft_data ft_publication_data(const struct ft_publication *publication);
 struct ft_slice ft_publication_frame(const struct ft_publication *publication,
                                      enum ft_encoding encoding, size_t *made);
 
-/* Adds to `out` the same frame, marked as its topic's last value: with "retained":true. */
-void ft_publication_add_retained(const struct ft_publication *publication,
-                                 enum ft_encoding encoding, struct ft_buffer *out);
+/* Adds to `out` a frame of a publication marked as its topic's last value: with "retained":true. */
+void ft_publication_add_retained(struct ft_slice frame, enum ft_encoding encoding,
+                                 struct ft_buffer *out);
 
-/* Adds to `out` its `msg` without the key `op`, a value of its own: an item of a history. */
-void ft_publication_add_item(const struct ft_publication *publication, enum ft_encoding encoding,
+/* Adds to `out` the `msg` of such a frame without the key `op`, a value of its own: an item of a
+ * history. */
+void ft_publication_add_item(struct ft_slice frame, enum ft_encoding encoding,
                              struct ft_buffer *out);
 
 #endif

@@ -149,10 +149,12 @@ bool ft_rewind_next(struct ft_rewind *r, struct ft_pick *pick)
     return true;
 }
 
-void ft_rewind_unget(struct ft_rewind *r)
+struct ft_slice ft_rewind_frame(const struct ft_rewind *r, const struct ft_pick *pick,
+                                enum ft_encoding encoding)
 {
-    FT_ASSERT(r->next > 0);
-    r->next--;
+    /* What is in the journal is the journal's, and so is a second encoding of it. */
+    return pick->is_copy ? ft_publication_frame(pick->publication, encoding, NULL)
+                         : ft_journal_frame(r->journal, pick->publication, encoding);
 }
 
 uint64_t ft_rewind_end(struct ft_rewind *r)

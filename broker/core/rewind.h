@@ -55,8 +55,9 @@ void ft_rewind_add(struct ft_rewind *rewind, struct ft_slice filter);
 /* Lends the next one, or returns false after the last. Call it after the last ft_rewind_add(). */
 bool ft_rewind_next(struct ft_rewind *rewind, struct ft_pick *pick);
 
-/* Takes the last one back: it comes first in the next look. */
-void ft_rewind_unget(struct ft_rewind *rewind);
+/* Returns the frame of one that was just lent, as long as that is. */
+struct ft_slice ft_rewind_frame(const struct ft_rewind *rewind, const struct ft_pick *pick,
+                                enum ft_encoding encoding);
 
 /* Ends the look. Returns the offset after which the next one has to begin, UINT64_MAX when nothing is
  * left. */

@@ -116,7 +116,10 @@ static void queue_add(struct ft_topic_table *t, struct ft_topic *topic, uint64_t
     topic->is_queued = true;
     topic->newer = NULL;
     topic->older = t->newest;
-    *(t->newest ? &t->newest->newer : &t->oldest) = topic;
+    if (t->newest)
+        t->newest->newer = topic;
+    else
+        t->oldest = topic;
     t->newest = topic;
     t->remembered++;
 }
@@ -125,8 +128,14 @@ static void queue_remove(struct ft_topic_table *t, struct ft_topic *topic)
 {
     if (!topic->is_queued)
         return;
-    *(topic->newer ? &topic->newer->older : &t->newest) = topic->older;
-    *(topic->older ? &topic->older->newer : &t->oldest) = topic->newer;
+    if (topic->newer)
+        topic->newer->older = topic->older;
+    else
+        t->newest = topic->older;
+    if (topic->older)
+        topic->older->newer = topic->newer;
+    else
+        t->oldest = topic->newer;
     topic->is_queued = false;
     t->remembered--;
 }
@@ -157,7 +166,10 @@ static struct ft_kept *copy_new(struct ft_topic_table *t, struct ft_topic *topic
     copy->next = copy->prev = NULL;
     copy->newer = NULL;
     copy->older = t->copy_newest;
-    *(t->copy_newest ? &t->copy_newest->newer : &t->copy_oldest) = copy;
+    if (t->copy_newest)
+        t->copy_newest->newer = copy;
+    else
+        t->copy_oldest = copy;
     t->copy_newest = copy;
     t->kept_bytes += p->size_;
     return copy;
@@ -165,19 +177,31 @@ static struct ft_kept *copy_new(struct ft_topic_table *t, struct ft_topic *topic
 
 static void copy_free(struct ft_topic_table *t, struct ft_kept *copy)
 {
-    *(copy->newer ? &copy->newer->older : &t->copy_newest) = copy->older;
-    *(copy->older ? &copy->older->newer : &t->copy_oldest) = copy->newer;
+    if (copy->newer)
+        copy->newer->older = copy->older;
+    else
+        t->copy_newest = copy->older;
+    if (copy->older)
+        copy->older->newer = copy->newer;
+    else
+        t->copy_oldest = copy->newer;
     t->kept_bytes -= copy->publication.size_;
     ft_publication_fini(&copy->publication);
     free(copy);
 }
 
-static void history_remove(struct ft_topic_table *t, struct ft_topic *topic, struct ft_kept *copy)
+/* Lets go of the oldest of a topic's history, which is always the one to go: copies are made in the
+ * order of offsets. */
+static void history_pop(struct ft_topic_table *t, struct ft_topic *topic)
 {
-    *(copy->prev ? &copy->prev->next : &topic->kept_first) = copy->next;
-    *(copy->next ? &copy->next->prev : &topic->kept_last) = copy->prev;
+    struct ft_kept *first = topic->kept_first;
+    topic->kept_first = first->next;
+    if (first->next)
+        first->next->prev = NULL;
+    else
+        topic->kept_last = NULL;
     topic->kept_count--;
-    copy_free(t, copy);
+    copy_free(t, first);
 }
 
 static void history_add(struct ft_topic_table *t, struct ft_topic *topic,
@@ -185,7 +209,10 @@ static void history_add(struct ft_topic_table *t, struct ft_topic *topic,
 {
     struct ft_kept *copy = copy_new(t, topic, p);
     copy->prev = topic->kept_last;
-    *(topic->kept_last ? &topic->kept_last->next : &topic->kept_first) = copy;
+    if (topic->kept_last)
+        topic->kept_last->next = copy;
+    else
+        topic->kept_first = copy;
     topic->kept_last = copy;
     topic->kept_count++;
 }
@@ -194,7 +221,7 @@ static void history_add(struct ft_topic_table *t, struct ft_topic *topic,
 static void history_trim(struct ft_topic_table *t, struct ft_topic *topic)
 {
     while (topic->kept_count > 0 && topic->kept_count + topic->chained > topic->history)
-        history_remove(t, topic, topic->kept_first);
+        history_pop(t, topic);
 }
 
 /* ---- last values ---- */
@@ -205,10 +232,14 @@ static void retained_remove(struct ft_topic_table *t, struct ft_topic *topic)
         return;
     if (topic->retained_copy)
         copy_free(t, topic->retained_copy);
-    *(topic->retained_newer ? &topic->retained_newer->retained_older : &t->retained_newest) =
-        topic->retained_older;
-    *(topic->retained_older ? &topic->retained_older->retained_newer : &t->retained_oldest) =
-        topic->retained_newer;
+    if (topic->retained_newer)
+        topic->retained_newer->retained_older = topic->retained_older;
+    else
+        t->retained_newest = topic->retained_older;
+    if (topic->retained_older)
+        topic->retained_older->retained_newer = topic->retained_newer;
+    else
+        t->retained_oldest = topic->retained_newer;
     topic->retained = 0;
     topic->retained_copy = NULL;
     t->retained--;
@@ -219,7 +250,10 @@ static void retained_add(struct ft_topic_table *t, struct ft_topic *topic, uint6
     topic->retained = offset;
     topic->retained_newer = NULL;
     topic->retained_older = t->retained_newest;
-    *(t->retained_newest ? &t->retained_newest->retained_newer : &t->retained_oldest) = topic;
+    if (t->retained_newest)
+        t->retained_newest->retained_newer = topic;
+    else
+        t->retained_oldest = topic;
     t->retained_newest = topic;
     t->retained++;
 }
@@ -229,7 +263,7 @@ static void retained_add(struct ft_topic_table *t, struct ft_topic *topic, uint6
 static void forget(struct ft_topic_table *t, struct ft_topic *topic)
 {
     while (topic->kept_first)
-        history_remove(t, topic, topic->kept_first);
+        history_pop(t, topic);
     /* What the journal still holds of it belongs to nobody any more. */
     topic->born = topic->last + 1;
     topic->chained = 0;
@@ -272,7 +306,7 @@ static void limit_copies(struct ft_topic_table *t)
             retained_remove(t, topic);
         } else {
             t->kept_dropped++;
-            history_remove(t, topic, oldest);
+            history_pop(t, topic);
         }
         tidy(t, topic);
     }
@@ -340,7 +374,7 @@ void ft_topic_table_expire(struct ft_topic_table *t, uint32_t now_ds)
             continue;
         while (topic->kept_first &&
                ft_publication_is_expired(&topic->kept_first->publication, now_ds))
-            history_remove(t, topic, topic->kept_first);
+            history_pop(t, topic);
         if (topic->retained_copy &&
             ft_publication_is_expired(&topic->retained_copy->publication, now_ds))
             retained_remove(t, topic);

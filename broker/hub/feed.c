@@ -141,15 +141,14 @@ void ft_feed_end(struct ft_session *s)
 /* Queues one publication of a snapshot. */
 static void push_pick(struct ft_session *s, const struct ft_pick *pick)
 {
-    struct ft_journal *journal = s->worker->hub->journal;
-    enum ft_encoding encoding = (enum ft_encoding)s->encoding;
+    struct ft_slice frame =
+        ft_rewind_frame(&s->worker->rewind, pick, (enum ft_encoding)s->encoding);
     if (pick->is_retained)
-        ft_reply_retained(s, pick->publication);
+        ft_reply_retained(s, frame);
     else if (pick->is_copy)
-        ft_reply_frame(s, ft_publication_frame(pick->publication, encoding, NULL));
+        ft_reply_frame(s, frame);
     else
-        ft_session_queue(s, pick->publication->offset,
-                         ft_journal_frame(journal, pick->publication, encoding).len);
+        ft_session_queue(s, pick->publication->offset, frame.len);
 }
 
 /* Goes on with the session's first snapshot until `room` bytes wait. Returns what it counts. */

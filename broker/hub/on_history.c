@@ -73,13 +73,14 @@ static void collect(struct ft_session *session, struct ft_slice topic, const str
     struct ft_worker *w = session->worker;
     size_t room = w->options->queue_bytes / 2, used = 0;
     uint32_t most = query->limit > 0 || query->has_since ? query->limit : MOST, first = 0;
+    enum ft_encoding encoding = (enum ft_encoding)session->encoding;
     struct ft_pick pick;
     ft_rewind_begin(&w->rewind, w->hub->journal, &query->want);
     ft_rewind_add(&w->rewind, topic);
     while (found->count < most && ft_rewind_next(&w->rewind, &pick)) {
         size_t at = found->bytes.len;
-        ft_publication_add_item(pick.publication, (enum ft_encoding)session->encoding,
-                                &found->bytes);
+        struct ft_slice frame = ft_rewind_frame(&w->rewind, &pick, encoding);
+        ft_publication_add_item(frame, encoding, &found->bytes);
         size_t len = found->bytes.len - at;
         if (query->has_since && used + len > room && found->count > 0)
             break;

@@ -5,7 +5,7 @@
 #include "protocol/quote.h"
 #include "protocol/topic.h"
 
-/* Ten years: longer is a mistake, and the clock of tenths of seconds has room for it. */
+/* Ten years are for ever here, and the clock of tenths of seconds has room for them. */
 #define TTL_S_MAX (UINT32_C(10) * 365 * 86400)
 
 static enum ft_err check_topic(const struct ft_envelope *envelope, struct ft_problem *problem)
@@ -39,10 +39,9 @@ static enum ft_err check_data(const struct ft_envelope *envelope, const struct f
         return ft_problem_set(problem, FT_ERR_CONFLICT,
                               "topic %s is ephemeral: it keeps no retained publication",
                               ft_quote(envelope->topic, quoted));
-    if (envelope->has_ttl && (envelope->ttl_s == 0 || envelope->ttl_s > TTL_S_MAX))
+    if (envelope->has_ttl && envelope->ttl_s == 0)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                              "ttl is %llu, but it must be from 1 to %u seconds",
-                              (unsigned long long)envelope->ttl_s, TTL_S_MAX);
+                              "ttl is 0, but it must be 1 second or more");
     if (envelope->key.ptr && envelope->key.len == 0)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD, "key must not be empty");
     return FT_OK;
@@ -62,7 +61,9 @@ static uint32_t expires_ds(const struct ft_worker *w, const struct ft_envelope *
     uint64_t ttl_s = policy->ttl_s;
     if (envelope->has_ttl && (ttl_s == 0 || envelope->ttl_s < ttl_s))
         ttl_s = envelope->ttl_s;
-    return ttl_s == 0 ? 0 : w->now_ds + 1 + (uint32_t)ttl_s * 10;
+    if (ttl_s == 0)
+        return 0;
+    return w->now_ds + 1 + (uint32_t)(ttl_s < TTL_S_MAX ? ttl_s : TTL_S_MAX) * 10;
 }
 
 enum ft_err ft_on_pub(struct ft_session *session, const struct ft_envelope *envelope,

@@ -13,8 +13,10 @@
 
 /* What a `sub` asks for. */
 struct wish {
-    bool has_since, names_us; /* `since` is there; it names the broker's stream … */
-    uint64_t since;           /* … and this offset of it */
+    bool has_since;    /* `since` is there … */
+    bool names_us;     /* … and names the broker's stream … */
+    bool names_others; /* … and streams that it does not know */
+    uint64_t since;    /* the offset in the broker's stream */
     uint32_t last, every_ms;
 };
 
@@ -44,8 +46,10 @@ static enum ft_err read_since(const struct ft_session *session, const struct ft_
         enum ft_err err = ft_position_read(item, &position, problem);
         if (err != FT_OK)
             return err;
-        if (!ft_slice_equal(position.stream, stream))
+        if (!ft_slice_equal(position.stream, stream)) {
+            wish->names_others = true;
             continue;
+        }
         if (!wish->names_us || position.offset > wish->since)
             wish->since = position.offset;
         wish->names_us = true;
@@ -109,8 +113,8 @@ static struct start find_start(struct ft_session *session, const struct wish *wi
     if (!wish->names_us || wish->since > w->cursor)
         return start;
     uint64_t tail = ft_journal_tail(w->hub->journal);
-    start.is_recovered = wish->since >= tail;
-    start.from = start.is_recovered ? wish->since : tail;
+    start.is_recovered = wish->since >= tail && !wish->names_others;
+    start.from = wish->since >= tail ? wish->since : tail;
     return start;
 }
 

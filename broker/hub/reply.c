@@ -95,12 +95,12 @@ void ft_reply_frame(struct ft_session *s, struct ft_slice frame)
     ft_worker_mark_dirty(w, s);
 }
 
-void ft_reply_retained(struct ft_session *s, const struct ft_publication *p)
+void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
 {
-    struct ft_buffer *frame = &s->worker->reply_buffer;
-    ft_buffer_clear(frame);
-    ft_publication_add_retained(p, (enum ft_encoding)s->encoding, frame);
-    ft_reply_frame(s, ft_buffer_slice(frame));
+    struct ft_buffer *marked = &s->worker->reply_buffer;
+    ft_buffer_clear(marked);
+    ft_publication_add_retained(frame, (enum ft_encoding)s->encoding, marked);
+    ft_reply_frame(s, ft_buffer_slice(marked));
 }
 
 static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)

@@ -26,8 +26,8 @@ void ft_reply_ok_pub(struct ft_session *session, struct ft_id id,
 /* Writes the position of an offset of the broker's stream. */
 void ft_reply_write_pos(struct ft_session *session, uint64_t offset);
 
-/* Queues a publication as its topic's last value; a whole frame that is made already. */
-void ft_reply_retained(struct ft_session *session, const struct ft_publication *publication);
+/* Queues the frame of a publication, marked as its topic's last value; or any whole frame, as it is. */
+void ft_reply_retained(struct ft_session *session, struct ft_slice frame);
 void ft_reply_frame(struct ft_session *session, struct ft_slice frame);
 
 /* Queues {"op":"gap","reason":"slow","lost":…,"pos":["…"]}: what follows begins after `offset`. `lost`

@@ -402,6 +402,10 @@ void ft_session_unsubscribe(struct ft_subscription *subscription)
 
 void ft_session_unsubscribe_all(struct ft_session *s)
 {
-    while (s->subscriptions)
-        ft_session_unsubscribe(s->subscriptions);
+    struct ft_subscription *next;
+    for (struct ft_subscription *subscription = s->subscriptions; subscription;
+         subscription = next) {
+        next = subscription->next;
+        ft_session_unsubscribe(subscription);
+    }
 }
