@@ -1,0 +1,228 @@
+/* A node without sockets. Decides nothing: it runs the turns that the test asks for, and keeps what the
+ * sessions send. */
+#include "tests/unit/support/fake_node.h"
+
+#include "broker/base/alloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What a client may be sent in one test. */
+#define SENT_MAX ((size_t)64 << 20)
+
+static void note(struct ft_fake_client *client, struct ft_slice line)
+{
+    ft_buffer_add(&client->sent, line.ptr, line.len);
+    ft_buffer_add(&client->sent, "\n", 1);
+    uint8_t *end = ft_buffer_reserve(&client->sent, 1);
+    FT_ASSERT(end);
+    *end = '\0'; /* not counted: what comes next takes its place */
+}
+
+static void take_frame(struct ft_fake_client *client, uint8_t opcode, struct ft_slice payload)
+{
+    char text[32];
+    if (client->on_frame) {
+        client->on_frame(client, opcode, payload);
+    } else if (opcode == 8) {
+        int code = payload.len < 2 ? 1005 : payload.ptr[0] << 8 | payload.ptr[1];
+        snprintf(text, sizeof(text), "close %d", code);
+        note(client, ft_slice_str(text));
+    } else {
+        note(client, opcode == 9 ? ft_slice_str("ping") : payload);
+    }
+}
+
+static enum ft_write_result fake_write(void *conn, struct ft_slice frames)
+{
+    struct ft_fake_client *client = conn;
+    if (client->is_dead)
+        return FT_WRITE_DEAD;
+    client->writes++;
+    for (size_t at = 0; at < frames.len;) {
+        const uint8_t *p = frames.ptr + at;
+        size_t header = p[1] < 126 ? 2 : p[1] == 126 ? 4 : 10, n = 0;
+        if (header == 2)
+            n = p[1];
+        for (size_t i = 2; i < header; i++)
+            n = n << 8 | p[i];
+        FT_ASSERT(at + header + n <= frames.len); /* a write holds whole frames */
+        take_frame(client, p[0] & 15, ft_slice(p + header, n));
+        at += header + n;
+    }
+    if (client->takes == FT_FAKE_ALL)
+        return FT_WRITE_DONE;
+    FT_ASSERT(client->takes > 0); /* nothing is written to a socket that is full */
+    return --client->takes == 0 ? FT_WRITE_BLOCKED : FT_WRITE_DONE;
+}
+
+static void fake_pause(void *conn, bool paused)
+{
+    ((struct ft_fake_client *)conn)->is_paused = paused;
+}
+
+static uint64_t fake_silence_ms(void *conn)
+{
+    return ((struct ft_fake_client *)conn)->silence_ms;
+}
+
+static uint64_t fake_taken_bytes(void *conn)
+{
+    return ((struct ft_fake_client *)conn)->taken_bytes;
+}
+
+static void fake_kill(void *conn)
+{
+    ((struct ft_fake_client *)conn)->is_killed = true;
+}
+
+static const struct ft_conn_ops conn_ops = {fake_write, fake_pause, fake_silence_ms,
+                                            fake_taken_bytes, fake_kill};
+
+static void fake_wake(void *loops, uint32_t index)
+{
+    (void)index;
+    ((struct ft_fake_node *)loops)->wakes++;
+}
+
+static void fake_hurry(void *loops, uint32_t index, uint32_t ms)
+{
+    (void)index;
+    ((struct ft_fake_node *)loops)->hurry_ms = ms;
+}
+
+static const struct ft_loop_ops loop_ops = {fake_wake, fake_hurry};
+
+#define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
+
+void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_options *journal,
+                       const struct ft_hub_options *options, uint32_t workers)
+{
+    *node = (struct ft_fake_node){.wall_ms = FT_FAKE_WALL_MS, .mono_ms = 1000};
+    struct ft_journal_options kept = *journal;
+    kept.stream = FT_FAKE_STREAM;
+    DEFAULT(kept.size_bytes, (size_t)1 << 20);
+    DEFAULT(kept.age_s, 300);
+    node->journal = ft_journal_new(&kept);
+    struct ft_hub_options hub = *options;
+    DEFAULT(hub.node, "n1");
+    DEFAULT(hub.message_bytes, (size_t)1 << 16);
+    DEFAULT(hub.topics, 1024);
+    DEFAULT(hub.queue_bytes, 4096);
+    DEFAULT(hub.flush_bytes, 1024);
+    DEFAULT(hub.ping_s, 25);
+    node->hub = ft_hub_new(&hub, node->journal, workers, &loop_ops, node);
+}
+
+void ft_fake_node_fini(struct ft_fake_node *node)
+{
+    for (uint32_t i = 0; i < node->hub->worker_count; i++) {
+        struct ft_session *session;
+        while ((session = node->hub->workers[i]->sessions))
+            ft_fake_client_close(session->conn);
+    }
+    ft_hub_free(node->hub);
+    ft_journal_free(node->journal);
+}
+
+struct ft_worker *ft_fake_node_begin(struct ft_fake_node *node, uint32_t worker)
+{
+    ft_worker_begin_turn(node->hub->workers[worker], node->wall_ms, node->mono_ms);
+    return node->hub->workers[worker];
+}
+
+bool ft_fake_node_end(struct ft_fake_node *node, uint32_t worker)
+{
+    return ft_worker_end_turn(node->hub->workers[worker]);
+}
+
+static void settle(struct ft_fake_node *node, bool is_tick)
+{
+    bool is_done = false;
+    while (!is_done) {
+        is_done = true;
+        uint64_t head = ft_journal_head(node->journal);
+        for (uint32_t i = 0; i < node->hub->worker_count; i++) {
+            struct ft_worker *worker = ft_fake_node_begin(node, i);
+            if (is_tick)
+                ft_worker_tick(worker);
+            if (!ft_fake_node_end(node, i) || worker->batch_len > 0)
+                is_done = false;
+        }
+        is_tick = false;
+        is_done = is_done && ft_journal_head(node->journal) == head;
+    }
+}
+
+void ft_fake_node_settle(struct ft_fake_node *node)
+{
+    settle(node, false);
+}
+
+void ft_fake_node_pass(struct ft_fake_node *node, uint64_t ms)
+{
+    for (uint64_t end = node->mono_ms + ms; node->mono_ms < end;) {
+        uint64_t before = node->mono_ms;
+        node->mono_ms += end - before < 10 ? end - before : 10;
+        node->wall_ms += node->mono_ms - before;
+        settle(node, node->mono_ms / FT_WHEEL_TICK_MS != before / FT_WHEEL_TICK_MS);
+    }
+}
+
+void ft_fake_client_open(struct ft_fake_node *node, struct ft_fake_client *client, uint32_t worker,
+                         enum ft_encoding encoding)
+{
+    client->node = node;
+    DEFAULT(client->takes, FT_FAKE_ALL);
+    ft_buffer_init(&client->sent, SENT_MAX);
+    ft_fake_node_begin(node, worker);
+    ft_session_open(&client->session, node->hub->workers[worker], encoding, &conn_ops, client);
+    (void)ft_fake_node_end(node, worker);
+    ft_fake_client_forget(client);
+}
+
+void ft_fake_client_close(struct ft_fake_client *client)
+{
+    struct ft_fake_node *node = client->node;
+    uint32_t worker = client->session.worker->index;
+    ft_fake_node_begin(node, worker);
+    ft_session_gone(&client->session);
+    (void)ft_fake_node_end(node, worker);
+    ft_buffer_fini(&client->sent);
+}
+
+void ft_fake_client_receive(struct ft_fake_client *client, struct ft_slice message)
+{
+    ft_session_receive(&client->session, &(struct ft_piece){
+                                             .bytes = message,
+                                             .is_text = client->session.encoding == FT_JSON,
+                                             .is_first = true,
+                                             .is_last = true,
+                                         });
+}
+
+void ft_fake_client_say(struct ft_fake_client *client, const char *text)
+{
+    uint32_t worker = client->session.worker->index;
+    ft_fake_node_begin(client->node, worker);
+    ft_fake_client_receive(client, ft_slice_str(text));
+    while (!ft_fake_node_end(client->node, worker))
+        ft_fake_node_begin(client->node, worker);
+}
+
+void ft_fake_client_unblock(struct ft_fake_client *client, uint32_t takes)
+{
+    client->takes = takes;
+    if (client->session.is_blocked)
+        ft_session_writable(&client->session);
+}
+
+const char *ft_fake_client_sent(const struct ft_fake_client *client)
+{
+    return client->sent.len > 0 ? (const char *)client->sent.ptr : "";
+}
+
+void ft_fake_client_forget(struct ft_fake_client *client)
+{
+    ft_buffer_clear(&client->sent);
+}

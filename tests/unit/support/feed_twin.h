@@ -1,0 +1,103 @@
+/*
+ * What a client must have got by the protocol, kept the slow and obvious way: for every publication and
+ * every client a bit for each filter that brought it. Reads what the broker sends, frame by frame, as a
+ * client does; knows nothing of cursors, feeds and outboxes.
+ *
+ * It fails the test when something comes that no filter matches, or twice, or out of order, or after it
+ * was said to be lost; when an `ok` says the wrong position; when a `gap` counts wrongly or covers what
+ * is still kept; and, asked at rest (ft_twin_check), when something is missing of which nobody spoke.
+ */
+#ifndef FT_TESTS_FEED_TWIN_H
+#define FT_TESTS_FEED_TWIN_H
+
+#include "broker/core/policy.h"
+#include "tests/unit/support/fake_node.h"
+
+#define FT_TWIN_TOPICS       8
+#define FT_TWIN_FILTERS      12
+#define FT_TWIN_PUBLICATIONS 16384
+
+extern const char *const ft_twin_topics[FT_TWIN_TOPICS];
+extern const char *const ft_twin_filters[FT_TWIN_FILTERS];
+
+/* What all clients see: which publication is where. */
+struct ft_twin_world {
+    uint64_t seed;
+    uint64_t step; /* for messages */
+    bool matches[FT_TWIN_FILTERS][FT_TWIN_TOPICS];
+    enum ft_slow slow[FT_TWIN_TOPICS];
+    bool is_throttled; /* some ask for less: of each topic the newest has to come */
+    uint32_t numbers;  /* publications sent, numbered from 1 in their data */
+    uint8_t topic_of[FT_TWIN_PUBLICATIONS];   /* by number */
+    uint32_t number_at[FT_TWIN_PUBLICATIONS]; /* by offset */
+    uint64_t newest[FT_TWIN_TOPICS];          /* offset */
+    uint64_t known;                           /* greatest offset that a publisher was told */
+    uint32_t gaps, losses, recovered, unrecovered, claimless, messages,
+        repeats; /* seen by clients */
+};
+
+/* What came from the broker, as far as clients look at it. */
+struct ft_twin_event {
+    enum ft_op op;                   /* FT_OP_NONE: a close frame */
+    uint64_t id, offset, lost, tail; /* the last: of the journal, when it came */
+    uint32_t number, topic, code;
+    bool has_recovered, recovered, has_lost;
+};
+
+/* A request under way. */
+struct ft_twin_request {
+    uint64_t id, since, head; /* the last: of the journal, when it was handled */
+    uint32_t filters;         /* a bit each */
+    bool is_sub, has_since, is_resume, is_behind;
+    bool names_other; /* stream, which the broker does not know */
+};
+
+#define FT_TWIN_REQUESTS 16
+
+struct ft_twin {
+    struct ft_fake_client fake;
+    struct ft_twin_world *world;
+    struct ft_twin_event *events; /* not looked at yet */
+    uint32_t event_count, event_cap;
+    uint32_t index;
+    bool is_connected, was_blocked, was_ever_blocked, has_changed;
+
+    struct ft_twin_request requests[FT_TWIN_REQUESTS];
+    uint32_t request_count;
+    uint64_t last_id;
+
+    uint32_t active;                        /* filters, a bit each */
+    uint32_t rewound;                       /* … that were sent back within this connection */
+    uint64_t promised[FT_TWIN_FILTERS];     /* all after it has to come, over all connections */
+    uint64_t here[FT_TWIN_FILTERS];         /* … and over this one */
+    uint64_t greatest;                      /* position seen */
+    uint64_t last;                          /* the next message comes after it */
+    uint64_t last_of[FT_TWIN_TOPICS];       /* the same by topic */
+    uint64_t floor;                         /* up to here it was told that things may be missing */
+    uint32_t brought[FT_TWIN_PUBLICATIONS]; /* by which filters, over this connection */
+    bool got[FT_TWIN_PUBLICATIONS];         /* over any */
+};
+
+void ft_twin_world_init(struct ft_twin_world *world, uint64_t seed);
+
+/* Connects, and resumes with all filters and the greatest position where there were some. */
+void ft_twin_connect(struct ft_twin *twin, struct ft_fake_node *node, uint32_t worker);
+
+/* Sends a request, within a turn. Takes `filters` and what comes after it of the request. */
+void ft_twin_ask(struct ft_twin *twin, const struct ft_twin_request *request, uint32_t every_ms);
+
+/* Looks at what has come, at most `most` frames of it, and forgets the rest where the connection is
+ * about to break. */
+void ft_twin_read(struct ft_twin *twin, uint32_t most);
+
+/* The connection breaks. Within no turn. */
+void ft_twin_drop(struct ft_twin *twin);
+
+/* Everybody has read everything: nothing may be missing. */
+void ft_twin_check(const struct ft_twin *twin);
+
+/* Takes a frame apart into an event; of a publisher as well as of a subscriber. */
+void ft_twin_parse(const struct ft_fake_client *fake, uint8_t opcode, struct ft_slice payload,
+                   struct ft_twin_event *event);
+
+#endif
