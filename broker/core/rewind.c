@@ -124,9 +124,9 @@ void ft_rewind_add(struct ft_rewind *r, struct ft_slice filter)
             add_topic(r, topic);
         return;
     }
-    if (r->want.last == 0) {
+    if (r->want.last == 0) { /* the oldest first: what does not fit this look comes last */
         topic = ft_topic_table_retained(r->topics);
-        for (; topic; topic = topic->retained_older) {
+        for (; topic; topic = topic->retained_newer) {
             if (ft_filter_matches(filter, ft_topic_name(topic)))
                 add_topic(r, topic);
         }

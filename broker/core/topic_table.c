@@ -401,7 +401,7 @@ const struct ft_topic *ft_topic_table_at(const struct ft_topic_table *t, uint32_
 
 const struct ft_topic *ft_topic_table_retained(const struct ft_topic_table *t)
 {
-    return t->retained_newest;
+    return t->retained_oldest;
 }
 
 void ft_topic_table_stats(const struct ft_topic_table *t, struct ft_topic_stats *stats)

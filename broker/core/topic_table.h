@@ -83,7 +83,7 @@ const struct ft_topic *ft_topic_table_find(const struct ft_topic_table *table,
 uint32_t ft_topic_table_end(const struct ft_topic_table *table);
 const struct ft_topic *ft_topic_table_at(const struct ft_topic_table *table, uint32_t id);
 
-/* The topic with the latest last value; go on with ->retained_older. */
+/* The topic whose last value is the oldest; go on with ->retained_newer. */
 const struct ft_topic *ft_topic_table_retained(const struct ft_topic_table *table);
 
 /* Lets go of copies past their time, a few at a time. For a timer. */
