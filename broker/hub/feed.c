@@ -151,11 +151,13 @@ static void push_pick(struct ft_session *s, const struct ft_pick *pick)
         ft_session_queue(s, pick->publication->offset, frame.len);
 }
 
-/* Goes on with the session's first snapshot until `room` bytes wait. Returns what it counts. */
-static size_t step_snapshot(struct ft_feed *feed, size_t room)
+/* Goes on with the session's first snapshot. To find where it goes on costs a look at all topics, so
+ * that a step takes more than one write at a time. Returns what it counts. */
+static size_t step_snapshot(struct ft_feed *feed)
 {
     struct ft_session *s = feed->session;
     struct ft_worker *w = s->worker;
+    size_t half = w->options->queue_bytes / 2, room = half < TURN_BYTES ? half : TURN_BYTES;
     struct ft_snapshot *snapshot = feed->snapshots;
     struct ft_rewind_want want = {
         .after = snapshot->after,
@@ -270,13 +272,13 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
         ft_throttle_offer(shortest, p, bytes);
 }
 
-/* Moves the cursor on until `room` bytes wait, or it has come to the worker's. Returns what it counts. */
-static size_t step_journal(struct ft_feed *feed, size_t room)
+/* Moves the cursor on until a write is full, or it has come to the worker's. Returns what it counts. */
+static size_t step_journal(struct ft_feed *feed)
 {
     struct ft_session *s = feed->session;
     struct ft_worker *w = s->worker;
     struct ft_journal *journal = w->hub->journal;
-    size_t before = s->outbox.bytes, looks = 0;
+    size_t room = w->options->flush_bytes, before = s->outbox.bytes, looks = 0;
     forget_memos(w);
     while (feed->cursor < w->cursor && looks < STEP_LOOKS) {
         const struct ft_publication *p = ft_journal_peek(journal, feed->cursor + 1);
@@ -297,18 +299,14 @@ static size_t step_journal(struct ft_feed *feed, size_t room)
 
 /* ---- taking turns ---- */
 
-/* Lets one feed go on by about one write. Returns what it counts. */
+/* Lets one feed go on a step. Returns what it counts. */
 static size_t serve(struct ft_feed *feed)
 {
     struct ft_session *s = feed->session;
     struct ft_worker *w = s->worker;
     if (s->is_blocked)
         return 0; /* comes back when it is not: ft_session_writable() */
-    size_t room = w->options->flush_bytes, used;
-    if (feed->snapshots)
-        used = step_snapshot(feed, room);
-    else
-        used = step_journal(feed, room);
+    size_t used = feed->snapshots ? step_snapshot(feed) : step_journal(feed);
     if (!feed->snapshots && feed->cursor >= w->cursor)
         ft_feed_end(s);
     ft_session_flush(s);
