@@ -355,37 +355,37 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
     return FT_GATHERED_BYTES;
 }
 
-/* Moves what the journal still has of a run to the end of `outbox`. Returns how many it has not. */
-static uint64_t keep_run(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                         struct ft_journal *journal, enum ft_encoding encoding, uint64_t item)
+/* Returns the length of a run's frames, as far as the journal has them. */
+static size_t run_bytes(struct ft_journal *journal, enum ft_encoding encoding, uint64_t item)
 {
-    uint64_t lost = 0;
+    size_t bytes = 0;
     for (uint32_t i = 0; i < run_count(item); i++) {
         const struct ft_publication *p = ft_journal_peek(journal, run_offset(item) + i);
-        if (p)
-            ft_outbox_push_run(outbox, pool, p->offset, 1,
-                               ft_journal_frame(journal, p, encoding).len);
-        else
-            lost++;
+        bytes += p ? ft_journal_frame(journal, p, encoding).len : 0;
     }
-    return lost;
+    return bytes;
 }
 
 uint64_t ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                             struct ft_journal *journal, enum ft_encoding encoding)
+                             struct ft_journal *journal, enum ft_encoding encoding, uint64_t tail)
 {
-    struct ft_outbox old = *outbox;
-    *outbox = (struct ft_outbox){.newest_only = old.newest_only, .own_bytes = old.own_bytes};
     uint64_t lost = 0;
+    struct ft_outbox old = *outbox;
+    outbox->first = outbox->last = NULL;
+    outbox->bytes = outbox->own_bytes;
     while (old.first) {
         uint64_t item = old.first->items[old.first->begin];
         pop(&old, pool);
-        if (is_run(item)) {
-            lost += keep_run(outbox, pool, journal, encoding, item);
-        } else {
-            outbox->bytes += item_own(item)->len;
-            push(outbox, pool, item);
+        if (is_run(item) && run_offset(item) <= tail) {
+            uint64_t gone = tail - run_offset(item) + 1, count = run_count(item);
+            lost += gone < count ? gone : count;
+            if (gone >= count)
+                continue;
+            item = item_of_run(tail + 1, (uint32_t)(count - gone));
         }
+        if (is_run(item))
+            outbox->bytes += run_bytes(journal, encoding, item);
+        push(outbox, pool, item);
     }
     return lost;
 }

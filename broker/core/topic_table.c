@@ -21,7 +21,7 @@ struct ft_topic_table {
     struct ft_topic **topics;   /* by id; 0 is nobody's */
     uint32_t *free_ids;
     uint32_t end, cap, free_count;
-    struct ft_topic *newest, *oldest; /* remembered, in order of `queued` */
+    struct ft_topic *newest, *oldest; /* remembered, by their latest publications */
     uint32_t remembered;
     struct ft_topic *retained_newest, *retained_oldest;
     uint32_t retained;
@@ -110,9 +110,8 @@ static struct ft_topic *topic_new(struct ft_topic_table *t, const struct ft_publ
     return topic;
 }
 
-static void queue_add(struct ft_topic_table *t, struct ft_topic *topic, uint64_t stamp)
+static void queue_add(struct ft_topic_table *t, struct ft_topic *topic)
 {
-    topic->queued = stamp;
     topic->is_queued = true;
     topic->newer = NULL;
     topic->older = t->newest;
@@ -270,19 +269,11 @@ static void forget(struct ft_topic_table *t, struct ft_topic *topic)
     tidy(t, topic);
 }
 
-/* A topic that was published to since it was queued goes to the end of the queue first, so that a busy
- * one costs nothing while there is room. */
 static void limit_topics(struct ft_topic_table *t)
 {
     while (t->remembered > t->limits.topics) {
-        struct ft_topic *oldest = t->oldest;
-        if (oldest->last > oldest->queued) {
-            queue_remove(t, oldest);
-            queue_add(t, oldest, oldest->last);
-            continue;
-        }
         t->topics_dropped++;
-        forget(t, oldest);
+        forget(t, t->oldest);
     }
 }
 
@@ -332,8 +323,9 @@ uint32_t ft_topic_table_note(struct ft_topic_table *t, const struct ft_publicati
             retained_add(t, topic, p->offset);
     }
     uint32_t id = topic->id;
-    if (!topic->is_queued) {
-        queue_add(t, topic, p->offset);
+    if (t->newest != topic) {
+        queue_remove(t, topic);
+        queue_add(t, topic);
         limit_topics(t);
     }
     if (p->is_retained)

@@ -41,8 +41,7 @@ struct ft_topic {
     uint64_t hash;
     uint64_t born; /* offset of the first publication that it knew */
     uint64_t last; /* of the latest one; in the journal's chain while `chained` is not 0 */
-    struct ft_topic *newer, *older; /* among those that count as remembered, in order of `queued` */
-    uint64_t queued;
+    struct ft_topic *newer, *older; /* among those remembered, by their latest publications */
     struct ft_topic *retained_newer, *retained_older; /* among those with a last value */
     uint64_t retained;                                /* its offset, 0: none */
     struct ft_kept *retained_copy;                    /* NULL: it is in the journal */

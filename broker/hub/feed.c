@@ -69,6 +69,7 @@ void ft_feed_resume(struct ft_session *s, uint64_t offset)
     struct ft_feed *feed = feed_of(s);
     if (offset >= feed->cursor)
         return;
+    feed->is_counting = false;
     for (struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next) {
         if (sub->had < feed->cursor)
             sub->had = feed->cursor;
@@ -95,10 +96,16 @@ void ft_feed_park(struct ft_session *s, const struct ft_run *run)
 {
     FT_ASSERT(!s->feed);
     struct ft_feed *feed = feed_of(s);
-    feed->is_parked = true;
+    feed->is_parked = feed->is_counting = true;
     feed->cursor = feed->counted_from = run->offset - 1;
     feed->counted = run->count;
     s->outbox.newest_only = true;
+}
+
+void ft_feed_uncount(struct ft_session *s)
+{
+    if (s->feed)
+        s->feed->is_counting = false;
 }
 
 void ft_feed_pass(struct ft_feed *feed, const struct ft_run *run)
@@ -110,7 +117,7 @@ bool ft_feed_skip(struct ft_feed *feed, uint64_t tail, uint64_t *lost)
 {
     /* Since it was parked everything was for it: then what it misses was, too. */
     const struct ft_worker *w = feed->session->worker;
-    bool is_known = feed->is_parked && feed->counted == w->cursor - feed->counted_from;
+    bool is_known = feed->is_counting && feed->counted == w->cursor - feed->counted_from;
     *lost += tail - feed->cursor;
     feed->cursor = tail;
     return is_known;
@@ -266,10 +273,12 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
     if (!is_wanted)
         return;
     size_t bytes = ft_journal_frame(w->hub->journal, p, (enum ft_encoding)s->encoding).len;
-    if (is_direct)
+    if (is_direct) {
+        ft_throttles_flush(s); /* an older one of this topic may be held back */
         ft_session_queue(s, p->offset, bytes);
-    else
+    } else {
         ft_throttle_offer(shortest, p, bytes);
+    }
 }
 
 /* Moves the cursor on until a write is full, or it has come to the worker's. Returns what it counts. */
@@ -307,8 +316,10 @@ static size_t serve(struct ft_feed *feed)
     if (s->is_blocked)
         return 0; /* comes back when it is not: ft_session_writable() */
     size_t used = feed->snapshots ? step_snapshot(feed) : step_journal(feed);
-    if (!feed->snapshots && feed->cursor >= w->cursor)
+    if (!feed->snapshots && feed->cursor >= w->cursor) {
+        ft_throttles_flush(s); /* which filter a topic came by may change now */
         ft_feed_end(s);
+    }
     ft_session_flush(s);
     if (s->feed && !s->is_blocked)
         list_add(w, s->feed);

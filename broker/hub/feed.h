@@ -41,6 +41,7 @@ struct ft_feed {
         counted_from;              /* publications that the router passed by, from this offset on */
     struct ft_snapshot *snapshots; /* come first, one after the other */
     bool is_parked;                /* because the session is slow, not because it asked */
+    bool is_counting;              /* `counted` is all that it would have got since */
 };
 
 /* Sends the session's subscriptions back to `offset`, at or after which it has had nothing yet of those
@@ -52,6 +53,9 @@ uint32_t ft_feed_add_snapshot(struct ft_session *session, const struct ft_snapsh
 
 /* Parks a session that is too slow for `run`, the next one that it should get. */
 void ft_feed_park(struct ft_session *session, const struct ft_run *run);
+
+/* The session's subscriptions change: what was counted says nothing any more. */
+void ft_feed_uncount(struct ft_session *session);
 
 /* Counts a run that a session with a feed would have got. */
 void ft_feed_pass(struct ft_feed *feed, const struct ft_run *run);

@@ -107,8 +107,6 @@ static enum ft_err subscribe(struct ft_session *session, const struct ft_envelop
 static struct start find_start(struct ft_session *session, const struct wish *wish)
 {
     struct ft_worker *w = session->worker;
-    if (wish->names_us && wish->since > w->cursor)
-        ft_worker_settle(w); /* seen on another worker, which was ahead of this one */
     struct start start = {.from = w->cursor};
     if (!wish->names_us || wish->since > w->cursor)
         return start;
@@ -154,6 +152,10 @@ static void reply(struct ft_session *session, struct ft_id id, const struct wish
 {
     if (id.kind == FT_ID_NONE)
         return;
+    /* Where it is safe to resume from: what the session's other filters are behind with comes after. */
+    uint64_t pos = start->from;
+    if (session->feed && session->feed->cursor < pos)
+        pos = session->feed->cursor;
     struct ft_writer *w = ft_reply_begin(session);
     ft_write_map(w, wish->has_since ? 4 : 3);
     ft_write_key(w, "op");
@@ -166,7 +168,7 @@ static void reply(struct ft_session *session, struct ft_id id, const struct wish
     }
     ft_write_key(w, "pos");
     ft_write_array(w, 1);
-    ft_reply_write_pos(session, start->from);
+    ft_reply_write_pos(session, pos);
     ft_reply_end(session);
 }
 
@@ -181,12 +183,14 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
         return err;
 
     ft_worker_settle(session->worker);
+    if (wish.names_us && wish.since > session->worker->cursor)
+        ft_worker_settle(session->worker); /* seen on another worker, which was ahead of this one */
     ft_throttles_flush(session);
     err = subscribe(session, envelope, problem);
     if (err != FT_OK)
         return err;
     struct start start = find_start(session, &wish);
-    reply(session, envelope->id, &wish, &start);
     place(session, envelope, &wish, &start);
+    reply(session, envelope->id, &wish, &start);
     return FT_OK;
 }

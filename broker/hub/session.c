@@ -183,9 +183,6 @@ void ft_session_writable(struct ft_session *s)
 /* Applies what follows from a socket that takes nothing. */
 static void check_bounds(struct ft_session *s)
 {
-    if (s->is_too_slow && s->is_blocked)
-        ft_session_end(s, 4508, "slow consumer: limits.queue bytes are unsent");
-    s->is_too_slow = false;
     /* Whoever does not read its replies is not read either, before they are many. */
     ft_session_pause(s, FT_PAUSED_OUTBOX,
                      s->is_blocked && !s->is_ending &&
@@ -198,8 +195,8 @@ static void lose(struct ft_session *s)
 {
     struct ft_worker *w = s->worker;
     uint64_t tail = ft_journal_tail(w->hub->journal);
-    uint64_t lost =
-        ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal, (enum ft_encoding)s->encoding);
+    uint64_t lost = ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal,
+                                        (enum ft_encoding)s->encoding, tail);
     bool is_known = true;
     if (s->feed && s->feed->cursor < tail)
         is_known = ft_feed_skip(s->feed, tail < w->cursor ? tail : w->cursor, &lost);
@@ -222,6 +219,8 @@ static void block(struct ft_session *s)
 void ft_session_flush(struct ft_session *s)
 {
     struct ft_worker *w = s->worker;
+    if (s->is_too_slow) /* it was, even if it reads again by now: something was not queued for it */
+        ft_session_end(s, 4508, "slow consumer: limits.queue bytes are unsent");
     while (!s->is_blocked) {
         struct ft_slice bytes;
         enum ft_gathered gathered = ft_outbox_gather(&s->outbox, &w->pool, w->hub->journal,
@@ -384,6 +383,7 @@ void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
     s->subscription_count++;
     ft_worker_add_sub(s->worker, filter, &subscription->sub);
     subscription->from = subscription->had = s->worker->cursor;
+    ft_feed_uncount(s);
 }
 
 void ft_session_unsubscribe(struct ft_subscription *subscription)
@@ -393,6 +393,7 @@ void ft_session_unsubscribe(struct ft_subscription *subscription)
     if (subscription->next)
         subscription->next->link = subscription->link;
     s->subscription_count--;
+    ft_feed_uncount(s);
     ft_throttle_release(subscription->throttle);
     ft_worker_remove_sub(s->worker, &subscription->sub);
     free(subscription);

@@ -103,7 +103,7 @@ static void leave_to_feed(struct ft_throttle *throttle)
     ft_feed_resume(s, offsets[0] - 1);
     for (struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next) {
         if (sub->throttle == throttle)
-            sub->had = offsets[0] - 1;
+            sub->had = offsets[0] - 1 > sub->from ? offsets[0] - 1 : sub->from;
     }
     cancel_timer(throttle);
 }
