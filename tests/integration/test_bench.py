@@ -30,19 +30,50 @@ def test_a_row_sets_each_figure_beside_the_floor(row, figures, speech):
     found = json.loads(done.stdout)
     assert len(found) == figures
     for figure in found:
-        assert figure["broker"] > 0 and figure["floor"] > 0 and 0 < figure["busy"] <= 1.1
+        assert figure["beside"] == "floor" and 0 < figure["busy"] <= 1.1
+        assert figure["broker"] > 0 and figure["baseline"] > 0
+
+
+@pytest.mark.parametrize("speech", [[], ["--msgpack"]], ids=["json", "msgpack"])
+@pytest.mark.parametrize("row, beside", [
+    ("parked", ["all read"]),
+    ("resume", ["fan-out", "fan-out", ""]),
+    ("resume-own", ["fan-out", "fan-out", ""]),
+    ("resume-100", ["fan-out", "fan-out", ""]),
+    ("resume-none", ["plain sub", "plain sub"]),
+    ("resume-live", ["without", "without", "without", ""]),
+])
+def test_a_row_sets_the_broker_beside_itself(row, beside, speech):
+    done = bench("--json", *speech, row)
+    assert done.returncode == DONE, done.stderr
+    found = json.loads(done.stdout)
+    assert [figure["beside"] for figure in found] == beside
+    for figure in found:
+        assert figure["broker"] > 0
+        assert (figure["baseline"] or 0) > 0 if figure["beside"] else figure["ratio"] is None
+
+
+@pytest.mark.parametrize("seconds", ["0.2", "1"])  # everything is kept; a part of it is
+def test_readers_that_did_not_read_get_what_is_kept(seconds):
+    done = bench("--json", "--seconds", seconds, "park")
+    assert done.returncode == DONE, done.stderr
+    assert [(figure["figure"], figure["beside"]) for figure in json.loads(done.stdout)] == [
+        ("others' p50 us", "without"), ("others' p99 us", "without"), ("RSS MB grown", "without"),
+        ("read again: CPU s/M", "")]
 
 
 def test_the_table_has_a_line_for_each_figure():
     done = bench("fanout-1k", "pairs-10")
     assert done.returncode == DONE, done.stderr
     head, *lines = done.stdout.splitlines()
-    assert "broker" in head and "floor" in head and len(lines) == 2
+    assert "broker" in head and "beside" in head and len(lines) == 2
+    assert all("floor" in line for line in lines)
     assert all("CPU s/M deliveries" in line and " x " in line for line in lines)
 
 
-def test_a_broker_that_tells_the_truth_passes():
-    done = bench("fanout-1k", broker=LIAR)
+@pytest.mark.parametrize("row", ["fanout-1k", "resume"])
+def test_a_broker_that_tells_the_truth_passes(row):
+    done = bench(row, broker=LIAR)
     assert done.returncode == DONE, done.stderr
 
 
@@ -57,6 +88,20 @@ def test_a_broker_that_lies_fails_the_run(lie, said):
     done = bench("fanout-1k", broker=LIAR, env={"LIE": lie})
     assert done.returncode == FAILED
     assert "fanout-1k failed: broker: connection" in done.stderr and said in done.stderr
+
+
+@pytest.mark.parametrize("lie, said", [
+    ("skip", "got sequence 6 where 5 comes next: lost"),
+    ("repeat", "got sequence 4 where 5 comes next: doubled"),
+    ("gap", 'got "gap"'),
+    ("early", "got sequence 0 before its ok"),
+    ("unrecovered", 'was not resumed: its ok has "recovered":false'),
+    ("silent", 'was not resumed: its ok has no "recovered"'),
+])
+def test_a_broker_that_lies_to_those_who_resume_fails_the_run(lie, said):
+    done = bench("resume", broker=LIAR, env={"LIE": lie})
+    assert done.returncode == FAILED
+    assert "resume failed: broker: connection" in done.stderr and said in done.stderr
 
 
 @pytest.mark.parametrize("broker, said", [

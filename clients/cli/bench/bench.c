@@ -28,8 +28,16 @@ static const struct row {
     {"fanout-1k", ft_row_fanout_1k, "1 topic, 100 subscribers, 1 KB, bursts of 32"},
     {"pairs-1000", ft_row_pairs_1000, "1,000 topics and 1,000 publishers with one in flight each"},
     {"pairs-10", ft_row_pairs_10, "1,000 topics and 10 publishers with 32 in flight each"},
+    {"parked", ft_row_parked, "fanout-32 with 100 of the 1,000 that do not read"},
     {"rate", ft_row_rate, "1 topic, 100 subscribers, 100 publications a second: latency"},
     {"flat", ft_row_flat, "10 publishers flat out, no subscriber, both encodings"},
+    {"resume", ft_row_resume, "1,000 sessions catch up with 10,000 publications each"},
+    {"resume-own", ft_row_resume_own, "the same, each from a position of its own"},
+    {"resume-100", ft_row_resume_100, "the same, 100 topics in turn and one wildcard filter"},
+    {"resume-none", ft_row_resume_none, "1,000 sessions resume and need nothing"},
+    {"resume-live", ft_row_resume_live, "`rate` while 1,000 others catch up"},
+    {"park", ft_row_park,
+     "100 readers that do not read, 5,000 publications a second: memory, latency"},
     {"idle", ft_row_idle, "18,000 idle connections: memory and CPU"},
     {"trie", ft_row_trie, "the filter index alone, with a million filters"},
     {"codec", ft_row_codec, "the envelope reader alone"},
@@ -42,11 +50,11 @@ static const char usage[] =
     "\n"
     "Measures fantaild on this machine: starts one with one worker, pinned to a core of its own, loads\n"
     "it from another core, and sets every figure beside that of a bare epoll server that sends the same\n"
-    "bytes. Every sequence number is checked: a publication that is lost, doubled or out of order ends\n"
+    "bytes, or of the broker without what is measured. Every sequence number is checked: a publication that is lost, doubled or out of order ends\n"
     "the run with exit status 1. A figure that misses its target does not.\n"
     "\n"
     "  --rounds N       rounds of each row, floor and broker in turn; medians are shown (5)\n"
-    "  --seconds S      length of a round (1)\n"
+    "  --seconds S      length of a round (1); below 1, fewer sessions have less to catch up with\n"
     "  --connections N  connections of the row `idle` (18000)\n"
     "  --msgpack        MessagePack instead of JSON\n"
     "  --fantaild PATH  the broker (beside this program)\n"

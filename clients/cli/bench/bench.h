@@ -8,18 +8,19 @@
 #include "clients/cli/bench/floor.h"
 #include "clients/cli/bench/gen.h"
 
-/* What a row may keep for its two generators, broker and floor, is indexed by this. */
-enum ft_side { FT_SIDE_BROKER, FT_SIDE_FLOOR, FT_SIDES };
+/* What is measured, and what stands beside it: the floor, or the broker doing something simpler. */
+enum ft_side { FT_SIDE_BROKER, FT_SIDE_BESIDE, FT_SIDES };
 
 #define FT_ROUNDS_MAX  25
-#define FT_VALUES_MAX  3 /* figures that one row measures in one run */
+#define FT_VALUES_MAX  4 /* figures that one row measures in one run */
 #define FT_FIGURES_MAX 64
 
 /* What a figure is held to. */
 enum ft_target {
     FT_TARGET_NONE,
-    FT_TARGET_FLOOR,   /* at most `target` times the floor */
-    FT_TARGET_AT_MOST, /* at most `target` */
+    FT_TARGET_RATIO_AT_MOST,  /* of what stands beside it */
+    FT_TARGET_RATIO_AT_LEAST, /* likewise */
+    FT_TARGET_AT_MOST,
     FT_TARGET_AT_LEAST
 };
 
@@ -33,9 +34,9 @@ struct ft_figure {
     const char *row;
     const char *encoding;
     struct ft_figure_spec spec;
-    bool has_floor;
-    double broker, floor;
-    double ratio; /* broker / floor: the median of the rounds' own ratios */
+    const char *beside_name; /* what it stands beside: "floor"; NULL: nothing */
+    double broker, beside;
+    double ratio; /* broker / beside: the median of the rounds' own ratios */
     double per_s; /* deliveries (or publications) a second by the clock; 0: says nothing */
     double busy;  /* share of its core that the broker used meanwhile */
 };
@@ -61,6 +62,28 @@ struct ft_round {
     double values[FT_VALUES_MAX];
     double per_s, busy;
 };
+
+/* A row that measures two sides in turn. */
+struct ft_duel {
+    const char *row;
+    enum ft_encoding encoding;
+    const char *beside_name;
+    double seconds; /* of one round */
+    void *ctx;
+    /* Runs one round of one side and fills `round`, which is zero. Notes in bench->problem why not. */
+    enum ft_err (*run)(struct ft_bench *bench, const struct ft_duel *duel, enum ft_side side,
+                       struct ft_round *round);
+    struct ft_figure_spec specs[FT_VALUES_MAX];
+    size_t spec_count;
+    size_t alone_count; /* the last so many have nothing that could stand beside them */
+};
+
+/*
+ * Runs bench->rounds rounds, in each the side beside it first, so that whatever else the machine does
+ * meets both alike, and adds figures of the medians.
+ */
+FT_MUST_USE
+enum ft_err ft_duel_run(struct ft_bench *bench, const struct ft_duel *duel);
 
 /*
  * A row that runs the same rounds against broker and floor in turn: its connections, what one round
@@ -102,6 +125,14 @@ bool ft_meter_is_over(const struct ft_meter *meter);
 double ft_meter_end(const struct ft_meter *meter, const struct ft_gen *gen, uint64_t count,
                     struct ft_round *round);
 
+/* Starts a broker on the server's core, with settings ("journal.size=16m") up to a NULL. */
+FT_MUST_USE
+enum ft_err ft_bench_start_broker(struct ft_bench *bench, struct ft_server *server,
+                                  const char *const settings[]);
+
+/* Scales a number that belongs to a round of a second or more to what fits a shorter one. */
+uint32_t ft_bench_scaled(const struct ft_bench *bench, uint32_t count);
+
 /* Adds a figure. */
 void ft_bench_add(struct ft_bench *bench, const struct ft_figure *figure);
 
@@ -122,6 +153,13 @@ enum ft_err ft_row_fanout_1k(struct ft_bench *bench);
 enum ft_err ft_row_pairs_1000(struct ft_bench *bench);
 enum ft_err ft_row_pairs_10(struct ft_bench *bench);
 enum ft_err ft_row_rate(struct ft_bench *bench);
+enum ft_err ft_row_parked(struct ft_bench *bench);
+enum ft_err ft_row_park(struct ft_bench *bench);
+enum ft_err ft_row_resume(struct ft_bench *bench);
+enum ft_err ft_row_resume_own(struct ft_bench *bench);
+enum ft_err ft_row_resume_100(struct ft_bench *bench);
+enum ft_err ft_row_resume_live(struct ft_bench *bench);
+enum ft_err ft_row_resume_none(struct ft_bench *bench);
 enum ft_err ft_row_flat(struct ft_bench *bench);
 enum ft_err ft_row_idle(struct ft_bench *bench);
 enum ft_err ft_row_trie(struct ft_bench *bench);

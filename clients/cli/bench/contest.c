@@ -1,8 +1,7 @@
 /*
- * Runs a row's rounds against the broker and against the floor in turn, so that whatever else the
- * machine does meets both alike, and makes figures of the medians. The broker's first round is not
- * counted: it warms caches up and yields the frames that the floor then sends. Runs on the bench's
- * only thread.
+ * Runs a row's rounds against the broker and against the floor: a duel whose sides are two servers
+ * that do the same. The broker's first round is not counted: it warms caches up and yields the frames
+ * that the floor then sends. Runs on the bench's only thread.
  */
 #include "clients/cli/bench/bench.h"
 
@@ -41,7 +40,6 @@ double ft_meter_end(const struct ft_meter *meter, const struct ft_gen *gen, uint
 struct side {
     struct ft_server server;
     struct ft_gen gen;
-    struct ft_round rounds[FT_ROUNDS_MAX];
 };
 
 static enum ft_err connect_all(struct side *side, const struct ft_contest *contest,
@@ -85,36 +83,30 @@ static enum ft_err run_round(struct side *side, const struct ft_contest *contest
     return err;
 }
 
-static double median_of(const struct side *side, size_t value, unsigned rounds)
+struct match {
+    const struct ft_contest *contest;
+    struct side sides[FT_SIDES];
+};
+
+static enum ft_err run_duel_round(struct ft_bench *bench, const struct ft_duel *duel,
+                                  enum ft_side side, struct ft_round *round)
 {
-    double all[FT_ROUNDS_MAX];
-    for (unsigned i = 0; i < rounds; i++)
-        all[i] = side->rounds[i].values[value];
-    return ft_stats_median(all, rounds);
+    struct match *match = duel->ctx;
+    return run_round(&match->sides[side], match->contest, duel->seconds, round, &bench->problem);
 }
 
-static void add_figures(struct ft_bench *bench, const struct ft_contest *contest,
-                        const struct side sides[FT_SIDES])
+static enum ft_err run_rounds(struct ft_bench *bench, struct match *match)
 {
-    const struct side *broker = &sides[FT_SIDE_BROKER], *floor = &sides[FT_SIDE_FLOOR];
-    double per_s[FT_ROUNDS_MAX], busy[FT_ROUNDS_MAX], ratios[FT_ROUNDS_MAX];
-    for (unsigned i = 0; i < bench->rounds; i++) {
-        per_s[i] = broker->rounds[i].per_s;
-        busy[i] = broker->rounds[i].busy;
-    }
-    for (size_t value = 0; value < contest->spec_count; value++) {
-        for (unsigned i = 0; i < bench->rounds; i++)
-            ratios[i] = broker->rounds[i].values[value] / floor->rounds[i].values[value];
-        ft_bench_add(bench, &(struct ft_figure){.row = contest->row,
-                                                .encoding = ft_bench_encoding(contest->encoding),
-                                                .spec = contest->specs[value],
-                                                .has_floor = true,
-                                                .broker = median_of(broker, value, bench->rounds),
-                                                .floor = median_of(floor, value, bench->rounds),
-                                                .ratio = ft_stats_median(ratios, bench->rounds),
-                                                .per_s = ft_stats_median(per_s, bench->rounds),
-                                                .busy = ft_stats_median(busy, bench->rounds)});
-    }
+    const struct ft_contest *contest = match->contest;
+    struct ft_duel duel = {.row = contest->row,
+                           .encoding = contest->encoding,
+                           .beside_name = "floor",
+                           .seconds = contest->seconds,
+                           .ctx = match,
+                           .run = run_duel_round,
+                           .spec_count = contest->spec_count};
+    memcpy(duel.specs, contest->specs, sizeof(duel.specs));
+    return ft_duel_run(bench, &duel);
 }
 
 /* Sees a duplicate of the very last publications, behind which nothing else comes. */
@@ -131,35 +123,28 @@ static enum ft_err check_quiet(struct side *broker, struct ft_bench *bench)
 
 enum ft_err ft_contest_run(struct ft_bench *bench, const struct ft_contest *contest)
 {
-    struct side *sides = ft_alloc_zero(FT_SIDES * sizeof(*sides));
-    struct side *broker = &sides[FT_SIDE_BROKER], *floor = &sides[FT_SIDE_FLOOR];
+    struct match *match = ft_alloc_zero(sizeof(*match));
+    struct side *broker = &match->sides[FT_SIDE_BROKER], *floor = &match->sides[FT_SIDE_BESIDE];
     struct ft_round warm_up;
-    enum ft_err err =
-        ft_server_start(&broker->server, bench->fantaild, bench->server_core, &bench->problem);
-    if (err != FT_OK)
-        goto out;
-    err = connect_all(broker, contest, &bench->problem);
+    match->contest = contest;
+    enum ft_err err = ft_bench_start_broker(bench, &broker->server, NULL);
+    if (err == FT_OK)
+        err = connect_all(broker, contest, &bench->problem);
     if (err == FT_OK)
         err = run_round(broker, contest, contest->seconds / 2, &warm_up, &bench->problem);
     if (err == FT_OK)
         err = open_floor(bench, contest, floor, &broker->gen);
     if (err == FT_OK)
         err = run_round(floor, contest, contest->seconds / 4, &warm_up, &bench->problem);
-    for (unsigned i = 0; i < bench->rounds && err == FT_OK; i++) {
-        err = run_round(floor, contest, contest->seconds, &floor->rounds[i], &bench->problem);
-        if (err == FT_OK)
-            err = run_round(broker, contest, contest->seconds, &broker->rounds[i], &bench->problem);
-    }
+    if (err == FT_OK)
+        err = run_rounds(bench, match);
     if (err == FT_OK)
         err = check_quiet(broker, bench);
-    if (err == FT_OK)
-        add_figures(bench, contest, sides);
-out:
     for (size_t i = 0; i < FT_SIDES; i++) {
-        if (sides[i].gen.conns != NULL)
-            ft_gen_fini(&sides[i].gen);
-        ft_server_stop(&sides[i].server);
+        if (match->sides[i].gen.conns != NULL)
+            ft_gen_fini(&match->sides[i].gen);
+        ft_server_stop(&match->sides[i].server);
     }
-    free(sides);
+    free(match);
     return err;
 }

@@ -85,6 +85,17 @@ static void keep_sample(struct ft_gen_sample *sample, struct ft_slice frame)
     sample->len = frame.len;
 }
 
+static void fail_sequence(struct ft_gen *gen, const struct ft_gen_conn *conn, uint32_t seq)
+{
+    if (conn->next_seq == FT_GEN_BEFORE_OK)
+        ft_gen_fail(gen, FT_ERR_INTERNAL, "connection %u got sequence %u before its ok",
+                    index_of(gen, conn), seq);
+    else
+        ft_gen_fail(gen, FT_ERR_INTERNAL, "connection %u got sequence %u where %u comes next: %s",
+                    index_of(gen, conn), seq, conn->next_seq,
+                    seq < conn->next_seq ? "doubled or out of order" : "lost or out of order");
+}
+
 static void take_publication(struct ft_gen *gen, struct ft_gen_conn *conn, const uint8_t *stamp,
                              struct ft_slice frame)
 {
@@ -95,13 +106,12 @@ static void take_publication(struct ft_gen *gen, struct ft_gen_conn *conn, const
                     index_of(gen, conn), feed, conn->feed);
         return;
     }
-    if (seq != conn->next_seq) {
-        ft_gen_fail(gen, FT_ERR_INTERNAL, "connection %u got sequence %u where %u comes next: %s",
-                    index_of(gen, conn), seq, conn->next_seq,
-                    seq < conn->next_seq ? "doubled or out of order" : "lost or out of order");
+    if (seq != conn->next_seq && !(conn->takes_any && seq > conn->next_seq)) {
+        fail_sequence(gen, conn, seq);
         return;
     }
-    conn->next_seq++;
+    conn->next_seq = seq + 1;
+    conn->takes_any = false;
     gen->delivered++;
     if (conn == gen->conns)
         keep_sample(&gen->msg, frame);
@@ -128,6 +138,11 @@ static void take_envelope(struct ft_gen *gen, struct ft_gen_conn *conn, struct f
         keep_sample(&gen->ok, frame);
         if (gen->hooks != NULL && gen->hooks->on_ok != NULL)
             gen->hooks->on_ok(gen, conn, &env);
+        return;
+    }
+    if (env.op == FT_OP_GAP && gen->hooks != NULL && gen->hooks->on_gap != NULL) {
+        conn->gaps++;
+        gen->hooks->on_gap(gen, conn, &env);
         return;
     }
     ft_gen_fail(gen, FT_ERR_INTERNAL, "connection %u got \"%.*s\": %.*s", index_of(gen, conn),

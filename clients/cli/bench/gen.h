@@ -17,12 +17,17 @@
 /* Without any progress for so long, a wait has failed. */
 #define FT_GEN_STALL_MS 5000
 
+/* The sequence that no publication has: of a subscriber that must get its `ok` first. */
+#define FT_GEN_BEFORE_OK UINT32_MAX
+
 struct ft_gen_conn {
     int fd;
     uint32_t feed;     /* a subscriber: the numbering that it expects; a publisher: its own index */
     uint32_t next_seq; /* a subscriber: the sequence that comes next */
     uint32_t sent;     /* for the row: publications so far */
     uint32_t in_flight; /* for the row */
+    bool takes_any;     /* the next publication may be any later one: a gap was told */
+    uint8_t gaps;       /* told so far */
     uint32_t carry_len_;
     uint32_t carry_cap_;
     uint8_t *carry_; /* the beginning of a frame whose end has not come yet */
@@ -34,6 +39,8 @@ struct ft_gen;
 struct ft_gen_hooks {
     void (*on_msg)(struct ft_gen *gen, struct ft_gen_conn *conn, uint32_t seq);
     void (*on_ok)(struct ft_gen *gen, struct ft_gen_conn *conn, const struct ft_envelope *env);
+    /* NULL: a gap is a failure. */
+    void (*on_gap)(struct ft_gen *gen, struct ft_gen_conn *conn, const struct ft_envelope *env);
     void (*on_writable)(struct ft_gen *gen, struct ft_gen_conn *conn);
 };
 
@@ -68,8 +75,12 @@ enum ft_gen_role { FT_GEN_SUBSCRIBER, FT_GEN_PUBLISHER };
 struct ft_gen_group {
     enum ft_gen_role role;
     uint32_t count;
-    const char *topic; /* a subscriber's filter */
+    const char *topic; /* a subscriber's filter; NULL: it subscribes later, if ever */
     bool is_numbered;  /* the i-th subscribes to "<topic>/<i>", and expects feed i instead of 0 */
+    /* Nothing is read after its `ok`, until ft_gen_unpark(). Linux takes 64 KiB in for it even so. (With
+     * a small SO_RCVBUF loopback's large segments do not fit the window: 8 KiB every 200 ms.) */
+    bool is_parked;
+    uint32_t first_seq; /* the sequence that a subscriber expects first */
 };
 
 /* Room for a numbered topic of the bench. */
@@ -93,12 +104,33 @@ enum ft_err ft_gen_connect(struct ft_gen *gen, const struct ft_gen_group *group)
 FT_MUST_USE
 enum ft_err ft_gen_poll(struct ft_gen *gen, int timeout_ms);
 
-/* Polls until `*counter`, one of the generator's own, has reached `target`. */
+/* Polls until `*counter`, which arrivals move, has reached `target`. */
 FT_MUST_USE
 enum ft_err ft_gen_await(struct ft_gen *gen, const uint64_t *counter, uint64_t target);
 
 /* Sends all bytes, and waits where the socket is full. A failure may be left to the next poll. */
 enum ft_err ft_gen_send(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_slice bytes);
+
+/*
+ * Asks for a subscription, from `since` on ("<stream>.<offset>") or, NULL, from now on; for its end;
+ * or for nothing, which proves that all before it was handled. The `ok` comes while the generator
+ * polls.
+ */
+FT_MUST_USE
+enum ft_err ft_gen_subscribe(struct ft_gen *gen, struct ft_gen_conn *conn, const char *filter,
+                             const char *since);
+FT_MUST_USE
+enum ft_err ft_gen_unsubscribe(struct ft_gen *gen, struct ft_gen_conn *conn, const char *filter);
+FT_MUST_USE
+enum ft_err ft_gen_ping(struct ft_gen *gen, struct ft_gen_conn *conn);
+
+/* Reads a parked connection from here on. */
+FT_MUST_USE
+enum ft_err ft_gen_unpark(struct ft_gen *gen, struct ft_gen_conn *conn);
+
+/* Fails when a parked connection was closed. */
+FT_MUST_USE
+enum ft_err ft_gen_check_parked(struct ft_gen *gen, const struct ft_gen_conn *conn);
 
 /* Calls on_writable while the connection can be written, or no longer. */
 void ft_gen_watch_writable(struct ft_gen *gen, struct ft_gen_conn *conn, bool on);

@@ -8,12 +8,12 @@
 #include "clients/cli/bench/gen.h"
 #include "clients/cli/bench/load.h"
 #include "protocol/quote.h"
-#include "protocol/writer.h"
 #include "protocol/ws_frame.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -146,26 +146,6 @@ static enum ft_err read_welcome(struct ft_gen *gen, struct ft_gen_conn *conn)
     return read_reply(gen, conn, &answer, FT_OP_WELCOME);
 }
 
-static enum ft_err ask_subscription(struct ft_gen *gen, struct ft_gen_conn *conn, const char *topic)
-{
-    struct ft_buffer envelope;
-    struct ft_writer writer;
-    uint8_t frame[512];
-    ft_buffer_init(&envelope, sizeof(frame) - FT_WS_HEADER_MAX);
-    ft_writer_init(&writer, gen->encoding, &envelope);
-    ft_write_map(&writer, 3);
-    ft_write_key(&writer, "op");
-    ft_write_str(&writer, ft_slice_str("sub"));
-    ft_write_key(&writer, "id");
-    ft_write_uint(&writer, 1);
-    ft_write_key(&writer, "topics");
-    ft_write_array(&writer, 1);
-    ft_write_str(&writer, ft_slice_str(topic));
-    size_t len = ft_load_wrap(gen->encoding, ft_buffer_slice(&envelope), frame);
-    ft_buffer_fini(&envelope);
-    return ft_gen_send(gen, conn, ft_slice(frame, len));
-}
-
 static enum ft_err subscribe(struct ft_gen *gen, const struct ft_gen_group *group, uint32_t first,
                              uint32_t batch, uint32_t number)
 {
@@ -175,7 +155,7 @@ static enum ft_err subscribe(struct ft_gen *gen, const struct ft_gen_group *grou
         snprintf(topic, sizeof(topic), "%s", group->topic);
         if (group->is_numbered)
             ft_gen_topic(group->topic, number + i, topic);
-        err = ask_subscription(gen, &gen->conns[first + i], topic);
+        err = ft_gen_subscribe(gen, &gen->conns[first + i], topic, NULL);
     }
     for (uint32_t i = 0; i < batch && err == FT_OK; i++) {
         struct answer answer = {.len = 0};
@@ -203,16 +183,18 @@ static enum ft_err connect_batch(struct ft_gen *gen, const struct ft_gen_group *
     for (uint32_t i = 0; i < batch && err == FT_OK; i++) {
         struct ft_gen_conn *conn = &gen->conns[first + i];
         bool has_own_feed = group->role == FT_GEN_PUBLISHER || group->is_numbered;
-        *conn = (struct ft_gen_conn){.feed = has_own_feed ? number + i : 0};
+        *conn = (struct ft_gen_conn){.feed = has_own_feed ? number + i : 0,
+                                     .next_seq = group->first_seq};
         err = open_socket(gen, conn);
         if (err == FT_OK)
             err = ask_upgrade(gen, conn, group, number + i);
     }
     for (uint32_t i = 0; i < batch && err == FT_OK; i++)
         err = read_welcome(gen, &gen->conns[first + i]);
-    if (err == FT_OK && group->role == FT_GEN_SUBSCRIBER && !gen->server->is_floor)
+    bool subscribes = group->role == FT_GEN_SUBSCRIBER && group->topic != NULL;
+    if (err == FT_OK && subscribes && !gen->server->is_floor)
         err = subscribe(gen, group, first, batch, number);
-    for (uint32_t i = 0; i < batch && err == FT_OK; i++)
+    for (uint32_t i = 0; i < batch && err == FT_OK && !group->is_parked; i++)
         err = hand_over(gen, &gen->conns[first + i]);
     return err;
 }
@@ -229,4 +211,19 @@ enum ft_err ft_gen_connect(struct ft_gen *gen, const struct ft_gen_group *group)
         done += batch;
     }
     return err;
+}
+
+enum ft_err ft_gen_unpark(struct ft_gen *gen, struct ft_gen_conn *conn)
+{
+    return hand_over(gen, conn);
+}
+
+enum ft_err ft_gen_check_parked(struct ft_gen *gen, const struct ft_gen_conn *conn)
+{
+    struct pollfd end = {.fd = conn->fd, .events = POLLRDHUP};
+    if (poll(&end, 1, 0) > 0)
+        return ft_gen_fail(gen, FT_ERR_UNAVAILABLE,
+                           "connection %td was closed while nothing was read from it",
+                           conn - gen->conns);
+    return FT_OK;
 }

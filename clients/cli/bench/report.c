@@ -26,8 +26,10 @@ const char *ft_bench_encoding(enum ft_encoding encoding)
 bool ft_figure_is_met(const struct ft_figure *figure)
 {
     switch (figure->spec.kind) {
-    case FT_TARGET_FLOOR:
+    case FT_TARGET_RATIO_AT_MOST:
         return figure->ratio <= figure->spec.target;
+    case FT_TARGET_RATIO_AT_LEAST:
+        return figure->ratio >= figure->spec.target;
     case FT_TARGET_AT_MOST:
         return figure->broker <= figure->spec.target;
     case FT_TARGET_AT_LEAST:
@@ -53,8 +55,11 @@ static const char *show_target(const struct ft_figure_spec *spec, char out[32])
 {
     char number[32];
     switch (spec->kind) {
-    case FT_TARGET_FLOOR:
+    case FT_TARGET_RATIO_AT_MOST:
         snprintf(out, 32, "<= %.2f x", spec->target);
+        return out;
+    case FT_TARGET_RATIO_AT_LEAST:
+        snprintf(out, 32, ">= %.2f x", spec->target);
         return out;
     case FT_TARGET_AT_MOST:
         snprintf(out, 32, "<= %s", show(spec->target, number));
@@ -69,14 +74,15 @@ static const char *show_target(const struct ft_figure_spec *spec, char out[32])
 
 void ft_report_table(const struct ft_bench *bench)
 {
-    static const char format[] = "%-50s %-11s %-21s %9s %9s %6s %10s %-4s %9s %5s\n";
-    printf(format, "", "", "", "broker", "floor", "ratio", "target", "met", "a second", "busy");
+    static const char format[] = "%-50s %-11s %-21s %9s %9s %-10s %6s %10s %-4s %9s %5s\n";
+    printf(format, "", "", "", "broker", "beside", "", "ratio", "target", "met", "a second",
+           "busy");
     const char *row = "";
     for (size_t i = 0; i < bench->figure_count; i++) {
         const struct ft_figure *figure = &bench->figures[i];
-        char broker[32], floor[32] = "", ratio[32] = "", target[32], per_s[32] = "", busy[32] = "";
-        if (figure->has_floor)
-            show(figure->floor, floor);
+        char broker[32], beside[32] = "", ratio[32] = "", target[32], per_s[32] = "", busy[32] = "";
+        if (figure->beside_name != NULL)
+            show(figure->beside, beside);
         if (figure->ratio > 0)
             snprintf(ratio, sizeof(ratio), "%.2f", figure->ratio);
         if (figure->per_s > 0) {
@@ -85,7 +91,8 @@ void ft_report_table(const struct ft_bench *bench)
         }
         const char *met = ft_figure_is_met(figure) ? "yes" : "NO";
         printf(format, strcmp(row, figure->row) == 0 ? "" : figure->row, figure->encoding,
-               figure->spec.name, show(figure->broker, broker), floor, ratio,
+               figure->spec.name, show(figure->broker, broker), beside,
+               figure->beside_name != NULL ? figure->beside_name : "", ratio,
                show_target(&figure->spec, target), figure->spec.kind == FT_TARGET_NONE ? "" : met,
                per_s, busy);
         row = figure->row;
@@ -93,7 +100,8 @@ void ft_report_table(const struct ft_bench *bench)
 }
 
 static const char *const target_kinds[] = {[FT_TARGET_NONE] = "none",
-                                           [FT_TARGET_FLOOR] = "at most times the floor",
+                                           [FT_TARGET_RATIO_AT_MOST] = "ratio at most",
+                                           [FT_TARGET_RATIO_AT_LEAST] = "ratio at least",
                                            [FT_TARGET_AT_MOST] = "at most",
                                            [FT_TARGET_AT_LEAST] = "at least"};
 
@@ -122,12 +130,14 @@ void ft_report_json(const struct ft_bench *bench)
     for (size_t i = 0; i < bench->figure_count; i++) {
         const struct ft_figure *figure = &bench->figures[i];
         bool has_target = figure->spec.kind != FT_TARGET_NONE;
-        ft_write_map(&writer, 11);
+        bool has_beside = figure->beside_name != NULL;
+        ft_write_map(&writer, 12);
         write_text(&writer, "row", figure->row);
         write_text(&writer, "encoding", figure->encoding);
         write_text(&writer, "figure", figure->spec.name);
         write_number(&writer, "broker", true, figure->broker);
-        write_number(&writer, "floor", figure->has_floor, figure->floor);
+        write_text(&writer, "beside", has_beside ? figure->beside_name : "");
+        write_number(&writer, "baseline", has_beside, figure->beside);
         write_number(&writer, "ratio", figure->ratio > 0, figure->ratio);
         write_text(&writer, "target_kind", target_kinds[figure->spec.kind]);
         write_number(&writer, "target", has_target, figure->spec.target);

@@ -1,40 +1,27 @@
 /*
  * Rows of one topic and many subscribers: a publisher writes a burst, and the next one only when all
- * subscribers have the whole burst; or it publishes at a fixed rate, and the time until each
- * subscriber has the publication is what is measured. Runs on the bench's only thread.
+ * subscribers have the whole burst. Beside the floor; and with a tenth of the subscribers parked beside
+ * none. Runs on the bench's only thread.
  */
 #include "clients/cli/bench/bench.h"
 #include "clients/cli/bench/load.h"
-#include "clients/cli/bench/stats.h"
 
 #include "broker/base/alloc.h"
-#include "broker/base/clock.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #define TOPIC "bench/fan"
 
 struct fanout {
     struct ft_load load;
     uint32_t subscribers, burst;
-    uint8_t *frames; /* a burst as it goes out */
-    /* of the fixed rate */
-    uint64_t sent_ns;    /* when the publication that is under way left */
-    uint32_t *latencies; /* nanoseconds */
-    size_t latency_count, latency_cap;
+    uint32_t publisher; /* index of the connection that publishes */
+    uint8_t *frames;    /* a burst as it goes out */
 };
-
-static struct ft_gen_conn *publisher_of(struct ft_gen *gen)
-{
-    return &gen->conns[gen->count - 1]; /* it was connected last */
-}
 
 static enum ft_err publish_burst(struct ft_gen *gen, struct fanout *fanout)
 {
-    struct ft_gen_conn *publisher = publisher_of(gen);
+    struct ft_gen_conn *publisher = &gen->conns[fanout->publisher];
     uint8_t *end = fanout->frames;
     for (uint32_t i = 0; i < fanout->burst; i++)
         end = ft_load_put(&fanout->load, 0, publisher->sent++, end);
@@ -61,6 +48,7 @@ static enum ft_err run_bursts(struct ft_gen *gen, void *ctx, double seconds, str
 
 static struct ft_contest contest_of(struct ft_bench *bench, const char *row, struct fanout *fanout)
 {
+    fanout->publisher = fanout->subscribers; /* it is connected last */
     return (struct ft_contest){
         .row = row,
         .encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON,
@@ -77,19 +65,18 @@ static struct ft_contest contest_of(struct ft_bench *bench, const char *row, str
     };
 }
 
-/* Lays out what is published and runs the contest. */
-static enum ft_err run_contest(struct ft_bench *bench, struct ft_contest *contest,
-                               struct fanout *fanout, size_t data_len)
+/* Lays out what is published. */
+static void lay_out(struct fanout *fanout, enum ft_encoding encoding, size_t data_len)
 {
-    ft_load_init(&fanout->load, &(struct ft_load_spec){.encoding = contest->encoding,
-                                                       .topic = TOPIC,
-                                                       .data_len = data_len});
+    ft_load_init(&fanout->load, &(struct ft_load_spec){
+                                    .encoding = encoding, .topic = TOPIC, .data_len = data_len});
     fanout->frames = ft_alloc(fanout->burst * fanout->load.frame_size);
-    contest->floor.publication_size = fanout->load.frame_size;
-    enum ft_err err = ft_contest_run(bench, contest);
+}
+
+static void clean_up(struct fanout *fanout)
+{
     free(fanout->frames);
     ft_load_fini(&fanout->load);
-    return err;
 }
 
 static enum ft_err run_burst_row(struct ft_bench *bench, const char *row, struct fanout fanout,
@@ -97,9 +84,14 @@ static enum ft_err run_burst_row(struct ft_bench *bench, const char *row, struct
 {
     struct ft_contest contest = contest_of(bench, row, &fanout);
     contest.run = run_bursts;
-    contest.specs[0] = (struct ft_figure_spec){"CPU s/M deliveries", FT_TARGET_FLOOR, target};
+    contest.specs[0] =
+        (struct ft_figure_spec){"CPU s/M deliveries", FT_TARGET_RATIO_AT_MOST, target};
     contest.spec_count = 1;
-    return run_contest(bench, &contest, &fanout, data_len);
+    lay_out(&fanout, contest.encoding, data_len);
+    contest.floor.publication_size = fanout.load.frame_size;
+    enum ft_err err = ft_contest_run(bench, &contest);
+    clean_up(&fanout);
+    return err;
 }
 
 enum ft_err ft_row_fanout_1(struct ft_bench *bench)
@@ -120,80 +112,104 @@ enum ft_err ft_row_fanout_1k(struct ft_bench *bench)
                          (struct fanout){.subscribers = 100, .burst = 32}, 1024, 1.3);
 }
 
-#define RATE_PER_S 100
-#define TICK_NS    (1000000000 / RATE_PER_S)
+/* ---- with readers that do not read ---- */
 
-static void note_latency(struct ft_gen *gen, struct ft_gen_conn *conn, uint32_t seq)
+#define ALL    1000
+#define PARKED 100
+#define FILL   40000 /* publications, 9 MB a reader: Linux takes 4 of them, limits.queue 1 */
+
+/* A broker, and those who read from it or do not. */
+struct audience {
+    struct ft_server server;
+    struct ft_gen gen;
+    struct fanout fanout;
+    uint32_t parked; /* of ALL; they are connected first, then the publisher, then the readers */
+};
+
+/* Publishes what nobody reads, until those who do not read are parked. */
+static enum ft_err fill(struct audience *audience)
 {
-    struct fanout *fanout = gen->ctx;
-    (void)conn;
-    (void)seq;
-    if (fanout->latency_count == fanout->latency_cap) {
-        fanout->latency_cap = fanout->latency_cap == 0 ? 65536 : 2 * fanout->latency_cap;
-        fanout->latencies =
-            ft_realloc(fanout->latencies, fanout->latency_cap * sizeof(*fanout->latencies));
-    }
-    fanout->latencies[fanout->latency_count++] = (uint32_t)(ft_clock_mono_ns() - fanout->sent_ns);
+    struct ft_gen *gen = &audience->gen;
+    enum ft_err err = FT_OK;
+    for (uint32_t done = 0; done < FILL && err == FT_OK; done += audience->fanout.burst)
+        err = publish_burst(gen, &audience->fanout);
+    uint64_t oks = gen->oks;
+    if (err == FT_OK)
+        err = ft_gen_ping(gen, &gen->conns[audience->fanout.publisher]);
+    return err != FT_OK ? err : ft_gen_await(gen, &gen->oks, oks + 1);
 }
 
-/*
- * Publishes at each tick of the timer, and awaits what that sent. A server that takes longer than a
- * tick makes the next one late: its latency counts from when it was due.
- */
-static enum ft_err run_ticks(struct ft_gen *gen, struct fanout *fanout, int timer_fd,
-                             const struct ft_meter *meter)
+static enum ft_err open_audience(struct ft_bench *bench, struct audience *audience, uint32_t parked)
 {
-    while (!ft_meter_is_over(meter)) {
-        uint64_t ticks;
-        if (read(timer_fd, &ticks, sizeof(ticks)) != sizeof(ticks))
-            return ft_gen_fail(gen, FT_ERR_INTERNAL, "cannot wait for a tick: %s", strerror(errno));
-        uint64_t target = gen->delivered + fanout->subscribers;
-        fanout->sent_ns = ft_clock_mono_ns() - (ticks - 1) * TICK_NS;
-        enum ft_err err = publish_burst(gen, fanout);
-        if (err == FT_OK)
-            err = ft_gen_await(gen, &gen->delivered, target);
-        if (err != FT_OK)
-            return err;
-    }
-    return FT_OK;
-}
-
-static enum ft_err run_rate(struct ft_gen *gen, void *ctx, double seconds, struct ft_round *round)
-{
-    static const double quantiles[] = {0.5, 0.99, 0.999};
-    struct fanout *fanout = ctx;
-    struct ft_meter meter;
-    struct itimerspec every = {.it_value.tv_nsec = 1, .it_interval.tv_nsec = TICK_NS};
-    int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-    if (timer_fd < 0 || timerfd_settime(timer_fd, 0, &every, NULL) != 0)
-        return ft_gen_fail(gen, FT_ERR_UNAVAILABLE, "cannot make a timer: %s", strerror(errno));
-    fanout->latency_count = 0;
-    ft_meter_begin(&meter, gen, seconds);
-    enum ft_err err = run_ticks(gen, fanout, timer_fd, &meter);
-    close(timer_fd);
+    /* They stay, however long the row takes. */
+    static const char *const settings[] = {"limits.write_timeout=3600s", "limits.ping=3600s", NULL};
+    struct ft_gen *gen = &audience->gen;
+    enum ft_encoding encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON;
+    struct ft_gen_group group = {
+        .role = FT_GEN_SUBSCRIBER, .count = parked, .topic = TOPIC, .is_parked = true};
+    audience->parked = parked;
+    audience->fanout =
+        (struct fanout){.subscribers = ALL - parked, .burst = 32, .publisher = parked};
+    lay_out(&audience->fanout, encoding, 128);
+    enum ft_err err = ft_bench_start_broker(bench, &audience->server, settings);
     if (err != FT_OK)
         return err;
-    (void)ft_meter_end(&meter, gen, fanout->latency_count, round);
-    ft_stats_sort(fanout->latencies, fanout->latency_count);
-    for (size_t i = 0; i < 3; i++)
-        round->values[i] =
-            ft_stats_quantile(fanout->latencies, fanout->latency_count, quantiles[i]) / 1e3;
-    return FT_OK;
+    ft_gen_init(gen, &audience->server, encoding, ALL + 1);
+    err = ft_gen_connect(gen, &group);
+    if (err == FT_OK)
+        err = ft_gen_connect(gen, &(struct ft_gen_group){.role = FT_GEN_PUBLISHER, .count = 1});
+    if (err == FT_OK)
+        err = fill(audience);
+    group.is_parked = false;
+    group.count = audience->fanout.subscribers;
+    group.first_seq = gen->conns[audience->fanout.publisher].sent;
+    return err != FT_OK ? err : ft_gen_connect(gen, &group);
 }
 
-enum ft_err ft_row_rate(struct ft_bench *bench)
+static void close_audience(struct ft_bench *bench, struct audience *audience)
 {
-    static const struct ft_gen_hooks hooks = {.on_msg = note_latency};
-    struct fanout fanout = {.subscribers = 100, .burst = 1};
-    struct ft_contest contest = contest_of(bench, "1 topic x 100, 128 B, 100/s", &fanout);
-    contest.run = run_rate;
-    contest.hooks = &hooks;
-    contest.seconds = 2 * bench->seconds; /* p99.9 of 20,000 samples */
-    contest.specs[0] = (struct ft_figure_spec){"p50 us", FT_TARGET_FLOOR, 1.1};
-    contest.specs[1] = (struct ft_figure_spec){"p99 us", FT_TARGET_FLOOR, 1.1};
-    contest.specs[2] = (struct ft_figure_spec){"p99.9 us", FT_TARGET_NONE, 0};
-    contest.spec_count = 3;
-    enum ft_err err = run_contest(bench, &contest, &fanout, 128);
-    free(fanout.latencies);
+    if (bench->problem.err == FT_OK)
+        bench->problem = audience->gen.problem;
+    if (audience->gen.conns != NULL)
+        ft_gen_fini(&audience->gen);
+    clean_up(&audience->fanout);
+    ft_server_stop(&audience->server);
+}
+
+static enum ft_err run_audience(struct ft_bench *bench, const struct ft_duel *duel,
+                                enum ft_side side, struct ft_round *round)
+{
+    struct audience *audience = (struct audience *)duel->ctx + side;
+    enum ft_err err = run_bursts(&audience->gen, &audience->fanout, duel->seconds, round);
+    (void)bench;
+    for (uint32_t i = 0; i < audience->parked && err == FT_OK; i++)
+        err = ft_gen_check_parked(&audience->gen, &audience->gen.conns[i]);
+    return err;
+}
+
+enum ft_err ft_row_parked(struct ft_bench *bench)
+{
+    struct audience audiences[FT_SIDES];
+    struct ft_duel duel = {
+        .row = "1 topic x 1,000, bursts of 32, 100 of them parked",
+        .encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON,
+        .beside_name = "all read",
+        .seconds = bench->seconds,
+        .ctx = audiences,
+        .run = run_audience,
+        .specs = {{"CPU s/M deliveries", FT_TARGET_RATIO_AT_MOST, 1.1}},
+        .spec_count = 1,
+    };
+    struct ft_round warm_up;
+    memset(audiences, 0, sizeof(audiences));
+    enum ft_err err = open_audience(bench, &audiences[FT_SIDE_BESIDE], 0);
+    if (err == FT_OK)
+        err = open_audience(bench, &audiences[FT_SIDE_BROKER], PARKED);
+    for (enum ft_side side = FT_SIDES; side-- > 0 && err == FT_OK;)
+        err = run_audience(bench, &duel, side, &warm_up);
+    if (err == FT_OK)
+        err = ft_duel_run(bench, &duel);
+    for (enum ft_side side = 0; side < FT_SIDES; side++)
+        close_audience(bench, &audiences[side]);
     return err;
 }

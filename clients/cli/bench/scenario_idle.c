@@ -140,7 +140,7 @@ enum ft_err ft_row_idle(struct ft_bench *bench)
     if (err == FT_OK)
         err = run_side(bench, &server, encoding, connections, &floor);
     if (err == FT_OK)
-        err = ft_server_start(&server, bench->fantaild, bench->server_core, &bench->problem);
+        err = ft_bench_start_broker(bench, &server, NULL);
     if (err == FT_OK)
         err = run_side(bench, &server, encoding, connections, &broker);
     if (err != FT_OK)
@@ -151,11 +151,11 @@ enum ft_err ft_row_idle(struct ft_bench *bench)
     struct ft_figure figure = {.row = row,
                                .encoding = ft_bench_encoding(encoding),
                                .spec = {"RSS KB a connection", FT_TARGET_AT_MOST, 2.5},
-                               .has_floor = true,
+                               .beside_name = "floor",
                                .broker = broker.rss_kb,
-                               .floor = floor.rss_kb};
+                               .beside = floor.rss_kb};
     ft_bench_add(bench, &figure);
-    figure.has_floor = false; /* it does nothing at all while nobody sends */
+    figure.beside_name = NULL; /* it does nothing at all while nobody sends */
     figure.spec = (struct ft_figure_spec){"CPU %, pings included", FT_TARGET_AT_MOST, 0.5};
     figure.broker = broker.percent;
     ft_bench_add(bench, &figure);

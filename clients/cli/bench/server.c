@@ -4,6 +4,7 @@
  */
 #include "clients/cli/bench/server.h"
 
+#include "broker/base/alloc.h"
 #include "broker/base/clock.h"
 
 #include <arpa/inet.h>
@@ -22,6 +23,7 @@
 
 #define READY_MS 5000
 #define STOP_MS  3000 /* a broker promises to be gone within 2 s */
+#define FIXED    6    /* arguments that every broker gets */
 
 void ft_server_become(int core)
 {
@@ -39,13 +41,23 @@ void ft_server_become(int core)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-static void run_broker(const char *path, int core, int out_fd)
+static void run_broker(const struct ft_server_options *options, int out_fd)
 {
-    ft_server_become(core);
+    static const char *const fixed[FIXED] = {
+        "--listen", "127.0.0.1:0", "--workers", "1", "--set", "log.level=warn",
+    };
+    const char *arguments[1 + FIXED + 2 * FT_SERVER_SETTINGS_MAX + 1] = {options->path};
+    memcpy(&arguments[1], fixed, sizeof(fixed));
+    const char **next = &arguments[1 + FIXED];
+    for (const char *const *s = options->settings; s != NULL && *s != NULL; s++) {
+        FT_ASSERT(next < &arguments[1 + FIXED + 2 * FT_SERVER_SETTINGS_MAX]);
+        *next++ = "--set";
+        *next++ = *s;
+    }
+    ft_server_become(options->core);
     dup2(out_fd, STDOUT_FILENO);
-    execl(path, path, "--listen", "127.0.0.1:0", "--workers", "1", "--set", "log.level=warn",
-          (char *)NULL);
-    fprintf(stderr, "fantail bench: cannot run %s: %s\n", path, strerror(errno));
+    execv(options->path, (char *const *)arguments);
+    fprintf(stderr, "fantail bench: cannot run %s: %s\n", options->path, strerror(errno));
     _exit(127);
 }
 
@@ -88,9 +100,10 @@ static enum ft_err await_ready(struct ft_server *server, const char *path,
                           path);
 }
 
-enum ft_err ft_server_start(struct ft_server *server, const char *path, int core,
+enum ft_err ft_server_start(struct ft_server *server, const struct ft_server_options *options,
                             struct ft_problem *problem)
 {
+    const char *path = options->path;
     memset(server, 0, sizeof(*server));
     int out[2];
     if (access(path, X_OK) != 0)
@@ -102,7 +115,7 @@ enum ft_err ft_server_start(struct ft_server *server, const char *path, int core
                               strerror(errno));
     pid_t pid = fork();
     if (pid == 0)
-        run_broker(path, core, out[1]);
+        run_broker(options, out[1]);
     close(out[1]);
     server->out_fd_ = out[0];
     if (pid < 0) {

@@ -18,12 +18,21 @@ struct ft_server {
     int out_fd_; /* the broker's stdout */
 };
 
+/* Most settings of one broker. */
+#define FT_SERVER_SETTINGS_MAX 4
+
+struct ft_server_options {
+    const char *path;
+    int core;
+    const char *const *settings; /* "journal.size=16m", …, NULL; itself NULL: none */
+};
+
 /*
- * Starts `path` with one worker on a free port of 127.0.0.1 and waits until it says that it is
+ * Starts a broker with one worker on a free port of 127.0.0.1 and waits until it says that it is
  * ready. FT_ERR_UNAVAILABLE: it could not be started, or did not get ready within 5 s.
  */
 FT_MUST_USE
-enum ft_err ft_server_start(struct ft_server *server, const char *path, int core,
+enum ft_err ft_server_start(struct ft_server *server, const struct ft_server_options *options,
                             struct ft_problem *problem);
 
 /*

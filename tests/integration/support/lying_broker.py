@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A broker that speaks just enough JSON for `fantail bench`, and lies as LIE says.
 
-The bench has to notice each of these: `lose`, `double`, `swap`, `refuse`, `close`; anything else is
-the truth. Takes the place of fantaild (`--fantaild`), so its arguments are ignored.
+The bench has to notice each of these: `lose`, `double`, `swap`, `refuse`, `close`, and of a resume
+`skip`, `repeat`, `gap`, `early`, `unrecovered`, `silent`; anything else is the truth. Takes the place of fantaild (`--fantaild`), so its arguments are ignored.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ LIE_AT = 20  # the publication that is lied about: late enough that all is under
 subscribers = {}
 offset = 0
 held_back = []
+kept = []  # the frames of all publications, the first at offset 1; the bench resumes on one topic alone
 
 
 def frame(payload, opcode=1):
@@ -57,11 +58,47 @@ def publish(writer, request):
     offset += 1
     pos = f"liar.{offset}"
     message = envelope(op="msg", topic=request["topic"], data=request["data"], at=1, pos=pos)
+    kept.append(message)
     for each in copies(message):
         for subscriber in subscribers.get(request["topic"], []):
             subscriber.write(each)
     if "id" in request:
         writer.write(envelope(op="ok", id=request["id"], pos=pos))
+
+
+def resume(request):
+    """The ok, and what comes behind it."""
+    begin = int(request["since"][0].partition(".")[2])
+    ok = {"op": "ok", "id": request["id"], "pos": [f"liar.{begin}"], "recovered": True}
+    gap = envelope(op="gap", reason="slow", lost=1, pos=[f"liar.{begin + 1}"])
+    replay = kept[begin:]
+    if LIE == "silent":
+        del ok["recovered"]
+    if LIE == "unrecovered":
+        ok["recovered"] = False
+    frames = [envelope(**ok)] + {
+        "skip": replay[:5] + replay[6:], "repeat": replay[:5] + replay[4:],
+        "gap": [gap] + replay[1:]}.get(LIE, replay)
+    if LIE == "early":
+        frames[:2] = reversed(frames[:2])
+    return b"".join(frames)
+
+
+def answer(writer, request):
+    """Does what a session asks for."""
+    if request["op"] == "sub" and "since" in request:
+        writer.write(resume(request))
+    elif request["op"] == "sub":
+        for topic in request["topics"]:
+            subscribers.setdefault(topic, []).append(writer)
+        writer.write(envelope(op="ok", id=request["id"], pos=[f"liar.{offset}"]))
+    elif request["op"] == "pub":
+        publish(writer, request)
+    else:
+        for topic in request.get("topics", []):
+            if writer in subscribers.get(topic, []):
+                subscribers[topic].remove(writer)
+        writer.write(envelope(op="ok", id=request["id"]))
 
 
 async def serve(reader, writer):
@@ -70,13 +107,7 @@ async def serve(reader, writer):
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
                      + envelope(op="welcome", version=1, ping=25))
         while True:
-            request = await read_envelope(reader)
-            if request["op"] == "sub":
-                for topic in request["topics"]:
-                    subscribers.setdefault(topic, []).append(writer)
-                writer.write(envelope(op="ok", id=request["id"], pos=[]))
-            else:
-                publish(writer, request)
+            answer(writer, await read_envelope(reader))
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
 
