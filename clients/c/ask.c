@@ -31,7 +31,7 @@ static size_t since_bytes(const struct fantail_subscription *sub)
 {
     size_t n = 0;
     for (size_t i = 0; i < ft_subscription_since(sub); i++)
-        n += 2 * ft_positions_peek(&sub->feed->at, i).stream.len + 24;
+        n += 2 * ft_positions_peek(&sub->progress->at, i).stream.len + 24;
     return n;
 }
 
@@ -43,10 +43,10 @@ static bool is_due(const struct fantail_subscription *sub, uint64_t now_ms)
 /* Says whether two subscriptions go on from the same positions. */
 static bool is_level(const struct fantail_subscription *a, const struct fantail_subscription *b)
 {
-    return a->feed == b->feed ||
+    return a->progress == b->progress ||
            (ft_subscription_since(a) > 0 && ft_subscription_since(a) == ft_subscription_since(b) &&
-            ft_positions_cover_all(&a->feed->at, &b->feed->at) &&
-            ft_positions_cover_all(&b->feed->at, &a->feed->at));
+            ft_positions_cover_all(&a->progress->at, &b->progress->at) &&
+            ft_positions_cover_all(&b->progress->at, &a->progress->at));
 }
 
 /* Says whether a subscription can be asked for together with `first`: those that go on from the same
@@ -75,38 +75,39 @@ static uint32_t mark_request(struct ft_subscriptions *subs, struct fantail_subsc
             break;
         sub->request = subs->last_request_ + 1;
         count += (uint32_t)sub->route.filter_count;
-        if (sub->feed != first->feed)
-            ft_subscription_feed(sub, ft_feed_ref(first->feed));
+        if (sub->progress != first->progress)
+            ft_subscription_set(sub, ft_progress_ref(first->progress));
     }
     subs->last_request_++;
     return count;
 }
 
-/* Parts those that wait on from the request that is made of the others of their feed: they do not move
- * on by what comes for it. */
+/* Parts those that wait on from the request that is made of the others that they share their progress
+ * with: they do not move on by what comes for it. */
 static void leave_behind(struct ft_subscriptions *subs, const struct fantail_subscription *first)
 {
-    struct ft_feed *rest = NULL;
+    struct ft_progress *rest = NULL;
     struct fantail_subscription *sub;
     DL_FOREACH(subs->all_, sub)
     {
-        if (!first->feed || sub->feed != first->feed || !ft_subscription_is_waiting(sub))
+        if (!first->progress || sub->progress != first->progress ||
+            !ft_subscription_is_waiting(sub))
             continue;
         if (!rest)
-            rest = ft_feed_new(sub->options.every_ms, &first->feed->at);
-        ft_subscription_feed(sub, ft_feed_ref(rest));
+            rest = ft_progress_new(&first->progress->at);
+        ft_subscription_set(sub, ft_progress_ref(rest));
     }
-    ft_feed_unref(rest);
+    ft_progress_unref(rest);
 }
 
 static void write_since(struct ft_writer *writer, const struct fantail_subscription *sub)
 {
-    char text[FT_POSITION_MAX];
+    char text[FT_POSITION_BYTES_MAX];
     size_t n = ft_subscription_since(sub);
     ft_write_key(writer, "since");
     ft_write_array(writer, (uint32_t)n);
     for (size_t i = 0; i < n; i++) {
-        ft_positions_print(&sub->feed->at, i, text, sizeof(text));
+        ft_positions_print(&sub->progress->at, i, text, sizeof(text));
         ft_write_str(writer, ft_slice_str(text));
     }
 }

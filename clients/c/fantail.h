@@ -179,12 +179,12 @@ const char *fantail_error_text(const struct fantail *f);
 struct fantail_subscribe_options {
     /* Go on after these `since_count` positions, one for each stream, as fantail_position() gave
      * them: what is stored after them comes first. on_result says whether all of it could be
-     * `recovered`. Copied. */
+     * `recovered`. Copied. The broker brings a publication once: what came for other subscriptions
+     * of this client before does not come again for this one. */
     const char *const *since;
     size_t since_count;
     uint32_t last;     /* first deliver up to so many stored ones of each topic; not with `since` */
-    uint32_t every_ms; /* at most one a topic and so long, the newest (3,600,000 at most). Those of
-                          the last `every_ms` before a break may come again after it */
+    uint32_t every_ms; /* at most one a topic and so long, the newest (3,600,000 at most) */
     fantail_result_fn *on_result; /* the broker's first answer to this subscription, once */
 };
 
@@ -216,8 +216,10 @@ size_t fantail_position_count(const struct fantail_subscription *subscription);
 size_t fantail_position(const struct fantail_subscription *subscription, size_t n, char *out,
                         size_t size);
 
-/* Ends a subscription: its handler is not called again. Filters that no other one shares are given
- * up at the broker. NULL is allowed. */
+/* Ends a subscription: its handler is not called again. Filters that no other one shares are given up
+ * at the broker. NULL is allowed. Where a reconnect took several requests (another `every_ms`, or more
+ * filters than fit into a message), what the ended one had brought to others may come to them again
+ * after the next break. */
 void fantail_unsubscribe(struct fantail *f, struct fantail_subscription *subscription);
 
 struct fantail_publish_options {
@@ -239,11 +241,11 @@ struct fantail_publish_options {
 int fantail_publish(struct fantail *f, const char *topic, enum fantail_kind kind, const void *data,
                     size_t len, const struct fantail_publish_options *options);
 
-/* Which part of a topic's past. Both zero: the broker's default, the last 100. */
+/* Which part of a topic's past. All zero: the last 100. The broker gives at most 1,000 at once. */
 struct fantail_history_options {
-    uint32_t last;     /* up to so many of the latest; the broker gives at most 1,000 */
+    uint32_t last;     /* up to so many of the latest */
     const char *since; /* instead: those after this position, from the oldest on */
-    uint32_t limit;    /* with `since`: up to so many */
+    uint32_t limit;    /* with `since`: up to so many; 0: 100 */
     void *user;        /* for the callback */
 };
 

@@ -20,7 +20,7 @@ struct ft_history_request {
     uint64_t number;
     bool is_asked;
     uint32_t last, limit;
-    char since[FT_POSITION_MAX]; /* "": none */
+    char since[FT_POSITION_BYTES_MAX]; /* "": none */
     fantail_history_fn *done;
     void *user;
     struct ft_history_request *prev, *next;
@@ -58,15 +58,20 @@ void ft_histories_fini(struct ft_histories *histories)
 static enum ft_err check(const struct ft_histories *histories, const char *topic,
                          const struct fantail_history_options *options, struct ft_problem *problem)
 {
-    struct ft_pos pos;
+    struct ft_position_parts pos;
     char quoted[FT_QUOTE_MAX];
     if (histories->count >= FT_HISTORIES_MAX)
         return ft_problem_set(problem, FT_ERR_TOO_MANY, "%d histories are waiting for an answer",
                               FT_HISTORIES_MAX);
-    if (options->since && (!ft_pos_read(ft_slice_str(options->since), &pos) ||
-                           strlen(options->since) >= FT_POSITION_MAX))
-        return ft_problem_set(problem, FT_ERR_BAD_FIELD, "the position %s is not <stream>.<offset>",
-                              ft_quote(ft_slice_str(options->since), quoted));
+    if (options->since && strlen(options->since) >= FT_POSITION_BYTES_MAX)
+        return ft_problem_set(problem, FT_ERR_BAD_FIELD, "the position %s has more than %d bytes",
+                              ft_quote(ft_slice_str(options->since), quoted),
+                              FT_POSITION_BYTES_MAX - 1);
+    if (options->since) {
+        enum ft_err err = ft_position_read(ft_slice_str(options->since), &pos, problem);
+        if (err)
+            return err;
+    }
     if (options->since ? options->last > 0 : options->limit > 0)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD,
                               "a history takes either last, or since and limit");

@@ -14,7 +14,7 @@ struct ft_position {
     uint64_t offset;
     uint64_t seen; /* the clock at its last update */
     uint8_t name_len;
-    char name[FT_STREAM_NAME_MAX];
+    char name[FT_STREAM_BYTES_MAX];
 };
 
 void ft_positions_init(struct ft_positions *positions)
@@ -31,24 +31,6 @@ void ft_positions_fini(struct ft_positions *positions)
 void ft_positions_clear(struct ft_positions *positions)
 {
     positions->count = positions->latest_ = 0;
-}
-
-bool ft_pos_read(struct ft_slice text, struct ft_pos *pos)
-{
-    /* At its last dot: the stream's name may have others. */
-    const uint8_t *dot = text.ptr ? memrchr(text.ptr, '.', text.len) : NULL;
-    if (!dot || dot == text.ptr || dot + 1 == text.ptr + text.len ||
-        dot - text.ptr > FT_STREAM_NAME_MAX)
-        return false;
-    uint64_t value = 0;
-    for (const uint8_t *c = dot + 1; c < text.ptr + text.len; c++) {
-        uint64_t digit = (uint64_t)*c - '0';
-        if (digit > 9 || value > (UINT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *pos = (struct ft_pos){.stream = ft_slice(text.ptr, (size_t)(dot - text.ptr)), .offset = value};
-    return true;
 }
 
 static bool is_stream(const struct ft_position *item, struct ft_slice stream)
@@ -99,7 +81,7 @@ static struct ft_position *find_or_add(struct ft_positions *positions, struct ft
     return item;
 }
 
-void ft_positions_raise(struct ft_positions *positions, const struct ft_pos *pos)
+void ft_positions_raise(struct ft_positions *positions, const struct ft_position_parts *pos)
 {
     struct ft_position *item = find_or_add(positions, pos->stream);
     if (pos->offset > item->offset)
@@ -108,14 +90,14 @@ void ft_positions_raise(struct ft_positions *positions, const struct ft_pos *pos
 
 bool ft_positions_see(struct ft_positions *positions, struct ft_slice text)
 {
-    struct ft_pos pos;
-    if (!ft_pos_read(text, &pos))
+    struct ft_position_parts pos;
+    if (!text.ptr || ft_position_read(text, &pos, NULL) != FT_OK)
         return false;
     ft_positions_raise(positions, &pos);
     return true;
 }
 
-bool ft_positions_cover(const struct ft_positions *positions, const struct ft_pos *pos)
+bool ft_positions_cover(const struct ft_positions *positions, const struct ft_position_parts *pos)
 {
     const struct ft_position *item = find(positions, pos->stream);
     return item && pos->offset <= item->offset;
@@ -124,7 +106,7 @@ bool ft_positions_cover(const struct ft_positions *positions, const struct ft_po
 bool ft_positions_cover_all(const struct ft_positions *positions, const struct ft_positions *others)
 {
     for (size_t i = 0; i < others->count; i++) {
-        struct ft_pos pos = ft_positions_peek(others, i);
+        struct ft_position_parts pos = ft_positions_peek(others, i);
         if (!ft_positions_cover(positions, &pos))
             return false;
     }
@@ -134,7 +116,7 @@ bool ft_positions_cover_all(const struct ft_positions *positions, const struct f
 void ft_positions_raise_all(struct ft_positions *positions, const struct ft_positions *others)
 {
     for (size_t i = 0; i < others->count; i++) {
-        struct ft_pos pos = ft_positions_peek(others, i);
+        struct ft_position_parts pos = ft_positions_peek(others, i);
         ft_positions_raise(positions, &pos);
     }
 }
@@ -142,7 +124,7 @@ void ft_positions_raise_all(struct ft_positions *positions, const struct ft_posi
 void ft_positions_lower_all(struct ft_positions *positions, const struct ft_positions *others)
 {
     for (size_t i = 0; i < others->count; i++) {
-        struct ft_pos pos = ft_positions_peek(others, i);
+        struct ft_position_parts pos = ft_positions_peek(others, i);
         struct ft_position *item = find(positions, pos.stream);
         if (!item)
             ft_positions_raise(positions, &pos);
@@ -151,10 +133,10 @@ void ft_positions_lower_all(struct ft_positions *positions, const struct ft_posi
     }
 }
 
-struct ft_pos ft_positions_peek(const struct ft_positions *positions, size_t n)
+struct ft_position_parts ft_positions_peek(const struct ft_positions *positions, size_t n)
 {
     const struct ft_position *item = &positions->items_[n];
-    return (struct ft_pos){
+    return (struct ft_position_parts){
         .stream = ft_slice(item->name, item->name_len),
         .offset = item->offset,
     };

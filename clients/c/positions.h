@@ -5,19 +5,11 @@
 #ifndef FT_CLIENT_POSITIONS_H
 #define FT_CLIENT_POSITIONS_H
 
-#include "protocol/slice.h"
+#include "protocol/position.h"
 
 /* A cluster has 16 streams unless configured otherwise, and starts new ones when Redis was lost: of
  * more than this, the one that was longest without news is forgotten. */
-#define FT_POSITIONS_MAX   256
-#define FT_STREAM_NAME_MAX 64                        /* bytes; longer names are not kept */
-#define FT_POSITION_MAX    (FT_STREAM_NAME_MAX + 22) /* a dot, 20 digits, NUL */
-
-/* One position, taken apart. */
-struct ft_pos {
-    struct ft_slice stream;
-    uint64_t offset;
-};
+#define FT_POSITIONS_MAX 256
 
 struct ft_positions {
     struct ft_position *items_;
@@ -27,9 +19,6 @@ struct ft_positions {
     uint64_t clock_; /* counts updates, to know which item is the oldest */
 };
 
-/* Takes a position apart; `pos` points into `text`. False, and `pos` untouched: it is none. */
-bool ft_pos_read(struct ft_slice text, struct ft_pos *pos);
-
 void ft_positions_init(struct ft_positions *positions);
 void ft_positions_fini(struct ft_positions *positions);
 
@@ -37,13 +26,13 @@ void ft_positions_fini(struct ft_positions *positions);
 void ft_positions_clear(struct ft_positions *positions);
 
 /* Remembers `pos` unless a greater one of its stream is known. */
-void ft_positions_raise(struct ft_positions *positions, const struct ft_pos *pos);
+void ft_positions_raise(struct ft_positions *positions, const struct ft_position_parts *pos);
 
 /* The same from text. Says whether it was a position. */
 bool ft_positions_see(struct ft_positions *positions, struct ft_slice text);
 
 /* Says whether this position, or a greater one of its stream, is known. */
-bool ft_positions_cover(const struct ft_positions *positions, const struct ft_pos *pos);
+bool ft_positions_cover(const struct ft_positions *positions, const struct ft_position_parts *pos);
 
 /* Says whether each of `others` is covered. */
 bool ft_positions_cover_all(const struct ft_positions *positions,
@@ -57,10 +46,10 @@ void ft_positions_raise_all(struct ft_positions *positions, const struct ft_posi
 void ft_positions_lower_all(struct ft_positions *positions, const struct ft_positions *others);
 
 /* Lends the stream of the n-th of `count` positions, and its offset. */
-struct ft_pos ft_positions_peek(const struct ft_positions *positions, size_t n);
+struct ft_position_parts ft_positions_peek(const struct ft_positions *positions, size_t n);
 
 /* Writes the n-th of `count` positions into `out` of `size` bytes, with a NUL; returns its length.
- * FT_POSITION_MAX bytes are enough for any. */
+ * FT_POSITION_BYTES_MAX bytes are enough for any. */
 size_t ft_positions_print(const struct ft_positions *positions, size_t n, char *out, size_t size);
 
 #endif

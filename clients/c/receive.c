@@ -40,7 +40,7 @@ static struct fantail_bytes as_bytes(struct ft_slice slice)
 /* Reads the positions of an envelope, one or several, into f->named. */
 static const struct ft_positions *read_positions(struct fantail *f, const struct ft_envelope *env)
 {
-    uint8_t text[FT_POSITION_MAX];
+    uint8_t text[FT_POSITION_BYTES_MAX];
     struct ft_slice item;
     size_t at = 0;
     ft_positions_clear(&f->named);
@@ -138,14 +138,13 @@ static void on_msg(struct fantail *f, const struct ft_envelope *env)
     message.kind = env->data.kind == FT_DATA_JSON      ? FANTAIL_JSON
                    : env->data.kind == FT_DATA_MSGPACK ? FANTAIL_MSGPACK
                                                        : FANTAIL_BYTES;
-    ft_subscriptions_deliver(&f->subscriptions, &message, f->heard_ms, f->options.on_message,
-                             f->options.user);
+    ft_subscriptions_deliver(&f->subscriptions, &message, f->options.on_message, f->options.user);
 }
 
 /* Tells of a gap with its positions as text. */
 static void tell_gap(struct fantail *f, struct fantail_gap *gap)
 {
-    char texts[FT_POSITIONS_MAX][FT_POSITION_MAX];
+    char texts[FT_POSITIONS_MAX][FT_POSITION_BYTES_MAX];
     const char *pos[FT_POSITIONS_MAX];
     for (size_t i = 0; i < f->named.count; i++) {
         ft_positions_print(&f->named, i, texts[i], sizeof(texts[i]));

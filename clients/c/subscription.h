@@ -6,7 +6,7 @@
 
 #include <utlist.h>
 
-#include "clients/c/feed.h"
+#include "clients/c/progress.h"
 #include "clients/c/subscriptions.h"
 
 enum ft_step { FT_STEP_NEW, FT_STEP_ASKED, FT_STEP_LIVE, FT_STEP_STALE, FT_STEP_REFUSED };
@@ -21,11 +21,13 @@ struct fantail_subscription {
     bool is_alone;     /* a joint request was refused: ask for it by itself */
     bool is_joint;     /* ASKED: others are part of the same request */
     bool is_removed;
-    bool is_merged;        /* while feeds are put together */
-    uint64_t request;      /* ASKED: the number of the request that it is part of */
-    uint64_t due_ms;       /* NEW, STALE: not before; 0: now */
-    struct ft_feed *feed;  /* how far it has come; NULL: it has not begun */
-    struct ft_feed *start; /* what it had already, though the feed may bring it; may be NULL */
+    bool is_merged;    /* while progress is put together */
+    bool is_rewinding; /* older ones come first: `last` was asked for on this connection */
+    uint64_t request;  /* ASKED: the number of the request that it is part of */
+    uint64_t due_ms;   /* NEW, STALE: not before; 0: now */
+    struct ft_progress *progress; /* how far it has come; NULL: it has not begun */
+    struct ft_progress *start;    /* what it had before `progress` went back; may be NULL */
+    struct ft_positions begin;    /* where its life began: older ones are not for it */
     struct fantail_subscription *prev, *next;
 };
 
@@ -44,17 +46,18 @@ static inline void ft_subscription_step(struct ft_subscriptions *subs,
     subs->waiting += ft_subscription_is_waiting(sub);
 }
 
-/* Gives it another feed; takes the share. */
-static inline void ft_subscription_feed(struct fantail_subscription *sub, struct ft_feed *feed)
+/* Gives it another progress; takes the share. */
+static inline void ft_subscription_set(struct fantail_subscription *sub,
+                                       struct ft_progress *progress)
 {
-    ft_feed_unref(sub->feed);
-    sub->feed = feed;
+    ft_progress_unref(sub->progress);
+    sub->progress = progress;
 }
 
 /* Returns how many positions it is asked for with; 0: it starts live. */
 static inline size_t ft_subscription_since(const struct fantail_subscription *sub)
 {
-    return sub->feed ? sub->feed->at.count : 0;
+    return sub->progress ? sub->progress->at.count : 0;
 }
 
 /* subscriptions.c: says how the resume went, once that is known. */

@@ -8,7 +8,6 @@
 
 #include "broker/base/alloc.h"
 #include "clients/c/subscription.h"
-#include "protocol/quote.h"
 #include "protocol/topic.h"
 #include "protocol/writer.h"
 
@@ -27,8 +26,9 @@ void ft_subscriptions_init(struct ft_subscriptions *subs, struct fantail *client
 static void free_one(struct ft_subscriptions *subs, struct fantail_subscription *sub)
 {
     DL_DELETE(subs->all_, sub);
-    ft_feed_unref(sub->feed);
-    ft_feed_unref(sub->start);
+    ft_progress_unref(sub->progress);
+    ft_progress_unref(sub->start);
+    ft_positions_fini(&sub->begin);
     free(sub);
 }
 
@@ -41,7 +41,7 @@ void ft_subscriptions_fini(struct ft_subscriptions *subs)
             ft_routes_remove(subs->routes_, &sub->route);
         free_one(subs, sub);
     }
-    ft_feed_unref(subs->plain_);
+    ft_progress_unref(subs->plain_);
     ft_routes_free(subs->routes_);
 }
 
@@ -65,18 +65,15 @@ static enum ft_err check_since(const struct fantail_subscribe_options *options,
                                struct ft_problem *problem)
 {
     for (size_t i = 0; options && i < options->since_count; i++) {
-        struct ft_slice text = ft_slice_str(options->since[i]);
-        char quoted[FT_QUOTE_MAX];
-        struct ft_pos pos;
-        if (!ft_pos_read(text, &pos))
-            return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                                  "the position %s is not <stream>.<offset>",
-                                  ft_quote(text, quoted));
+        struct ft_position_parts pos;
+        enum ft_err err = ft_position_read(ft_slice_str(options->since[i]), &pos, problem);
+        if (err)
+            return err;
     }
     return FT_OK;
 }
 
-/* Takes over options; `since` becomes the feed that is to go on. */
+/* Takes over options; `since` becomes what it is to go on from. */
 static void set_options(struct fantail_subscription *sub,
                         const struct fantail_subscribe_options *options)
 {
@@ -85,9 +82,10 @@ static void set_options(struct fantail_subscription *sub,
     if (options->since_count == 0)
         return;
     sub->options.last = 0;
-    sub->feed = ft_feed_new(options->every_ms, NULL);
+    sub->progress = ft_progress_new(NULL);
     for (size_t i = 0; i < options->since_count; i++)
-        ft_positions_see(&sub->feed->at, ft_slice_str(options->since[i]));
+        ft_positions_see(&sub->progress->at, ft_slice_str(options->since[i]));
+    ft_positions_raise_all(&sub->begin, &sub->progress->at);
 }
 
 enum ft_err ft_subscriptions_add(struct ft_subscriptions *subs, const char *const *filters,
@@ -184,20 +182,20 @@ static void end_handlers(struct ft_subscriptions *subs)
     subs->has_removed_ = false;
 }
 
-static void set_start(struct fantail_subscription *sub, struct ft_feed *start)
+static void set_start(struct fantail_subscription *sub, struct ft_progress *start)
 {
-    ft_feed_unref(sub->start);
+    ft_progress_unref(sub->start);
     sub->start = start;
 }
 
-/* What a subscription has had: its feed's positions, or its start where that is further on. */
-static struct ft_feed *progress_of(const struct fantail_subscription *sub)
+/* What a subscription has had: the positions that it shares, or its start where that is further on. */
+static struct ft_progress *had_of(const struct fantail_subscription *sub)
 {
     if (!sub->start)
-        return ft_feed_ref(sub->feed);
-    struct ft_feed *progress = ft_feed_new(0, &sub->feed->at);
-    ft_positions_raise_all(&progress->at, &sub->start->at);
-    return progress;
+        return ft_progress_ref(sub->progress);
+    struct ft_progress *had = ft_progress_new(&sub->progress->at);
+    ft_positions_raise_all(&had->at, &sub->start->at);
+    return had;
 }
 
 /* Says whether a subscription is to go on together with `first`. */
@@ -208,25 +206,26 @@ static bool is_fellow(const struct fantail_subscription *sub,
 }
 
 /* Lets `first` and its fellows go on from where all of them have been; each keeps what it has had. */
-static void merge_feeds(struct fantail_subscription *first)
+static void merge(struct fantail_subscription *first)
 {
-    struct ft_feed *merged = ft_feed_new(first->options.every_ms, NULL);
+    struct ft_progress *merged = ft_progress_new(NULL);
     struct fantail_subscription *sub;
     for (sub = first; sub; sub = sub->next) {
         if (!is_fellow(sub, first))
             continue;
-        struct ft_feed *progress = progress_of(sub);
-        ft_positions_lower_all(&merged->at, &progress->at);
-        set_start(sub, progress);
-        ft_subscription_feed(sub, ft_feed_ref(merged));
+        struct ft_progress *had = had_of(sub);
+        struct ft_progress *stands = ft_progress_new(&had->at);
+        ft_positions_raise_all(&stands->at, &sub->begin);
+        ft_positions_lower_all(&merged->at, &stands->at);
+        ft_progress_unref(stands);
+        set_start(sub, had);
+        ft_subscription_set(sub, ft_progress_ref(merged));
         sub->is_merged = true;
     }
     for (sub = first; sub; sub = sub->next)
-        /* What was held back may come out of its order, so nothing of it is old. */
-        if (is_fellow(sub, first) &&
-            (merged->every_ms > 0 || ft_positions_cover_all(&merged->at, &sub->start->at)))
+        if (is_fellow(sub, first) && ft_positions_cover_all(&merged->at, &sub->start->at))
             set_start(sub, NULL);
-    ft_feed_unref(merged);
+    ft_progress_unref(merged);
 }
 
 void ft_subscriptions_break(struct ft_subscriptions *subs)
@@ -234,7 +233,7 @@ void ft_subscriptions_break(struct ft_subscriptions *subs)
     struct fantail_subscription *sub;
     subs->resume_ = FT_RESUME_NONE;
     subs->requests_ = subs->replays_ = 0;
-    ft_feed_unref(subs->plain_);
+    ft_progress_unref(subs->plain_);
     subs->plain_ = NULL;
     DL_FOREACH(subs->all_, sub)
     {
@@ -242,16 +241,14 @@ void ft_subscriptions_break(struct ft_subscriptions *subs)
             ft_subscription_step(subs, sub, sub->was_answered ? FT_STEP_STALE : FT_STEP_NEW);
         else if (sub->step == FT_STEP_LIVE)
             ft_subscription_step(subs, sub, FT_STEP_STALE);
-        sub->is_alone = sub->is_merged = false;
+        sub->is_alone = sub->is_merged = sub->is_rewinding = false;
         sub->due_ms = 0;
         if (sub->step == FT_STEP_STALE && !sub->is_removed)
             subs->resume_ = FT_RESUME_ASKED;
-        if (sub->feed)
-            ft_feed_break(sub->feed);
     }
     DL_FOREACH(subs->all_, sub)
     if (sub->step == FT_STEP_STALE && !sub->is_merged)
-        merge_feeds(sub);
+        merge(sub);
 }
 
 /* Reads "s12". A peer chose it. */
@@ -291,37 +288,43 @@ static bool settle(struct ft_subscriptions *subs, struct fantail_subscription *s
     return is_news;
 }
 
-/* Begins a feed that starts live: together with the others that did on this connection, though what
- * they had before this one came is not for it. */
+/* Begins live, together with the others that did on this connection. */
 static void start_plain(struct ft_subscriptions *subs, struct fantail_subscription *sub,
                         const struct ft_positions *starts)
 {
     if (!subs->plain_)
-        subs->plain_ = ft_feed_new(0, NULL);
-    ft_subscription_feed(sub, ft_feed_ref(subs->plain_));
+        subs->plain_ = ft_progress_new(NULL);
+    ft_subscription_set(sub, ft_progress_ref(subs->plain_));
     for (size_t i = 0; i < starts->count; i++) {
-        struct ft_pos pos = ft_positions_peek(starts, i);
-        struct ft_pos any = {.stream = pos.stream};
-        /* A stream that the feed knows stays where it is: the answer may have overtaken deliveries. */
+        struct ft_position_parts pos = ft_positions_peek(starts, i);
+        struct ft_position_parts any = {.stream = pos.stream};
+        /* A stream that they know stays where it is: the answer may have overtaken deliveries. */
         if (!ft_positions_cover(&subs->plain_->at, &any))
             ft_positions_raise(&subs->plain_->at, &pos);
     }
-    if (!ft_positions_cover_all(&subs->plain_->at, starts))
-        set_start(sub, ft_feed_new(0, starts));
 }
 
-/* A subscription without `since` is in force: its feed begins where the answer says. */
-static void start_feed(struct ft_subscriptions *subs, struct fantail_subscription *sub,
-                       const struct ft_positions *starts)
+/* A subscription without `since` is in force: it begins where the answer says. */
+static void begin(struct ft_subscriptions *subs, struct fantail_subscription *sub,
+                  const struct ft_positions *starts)
 {
-    if (sub->feed) {
-        ft_positions_raise_all(&sub->feed->at, starts); /* it had no position to go on from */
+    ft_positions_raise_all(&sub->begin, starts);
+    if (sub->progress) {
+        ft_positions_raise_all(&sub->progress->at, starts); /* it had no position to go on from */
     } else if (sub->options.every_ms == 0 && sub->options.last == 0) {
         start_plain(subs, sub, starts);
     } else {
-        ft_subscription_feed(sub, ft_feed_new(sub->options.every_ms, starts));
-        sub->feed->is_rewinding = sub->options.last > 0;
+        ft_subscription_set(sub, ft_progress_new(starts));
+        sub->is_rewinding = sub->options.last > 0;
     }
+}
+
+/* What a subscription has not had is gone, or all that it knew: it begins anew. */
+static void restart(struct fantail_subscription *sub, const struct ft_positions *starts)
+{
+    ft_progress_restart(sub->progress, starts);
+    ft_positions_clear(&sub->begin);
+    ft_positions_raise_all(&sub->begin, starts);
 }
 
 /* Finds one of the subscriptions that a request was made of. */
@@ -346,8 +349,6 @@ bool ft_subscriptions_answer(struct ft_subscriptions *subs, struct ft_slice id,
     bool had_since = ft_subscription_since(sub) > 0;
     bool is_missing = result->code == 0 && sub->was_answered && !(had_since && result->recovered);
     bool is_reported = false;
-    if (result->code == 0 && had_since && !result->recovered)
-        ft_feed_restart(sub->feed, starts);
     begin_handlers(subs);
     DL_FOREACH(subs->all_, sub)
     {
@@ -355,7 +356,9 @@ bool ft_subscriptions_answer(struct ft_subscriptions *subs, struct ft_slice id,
             continue;
         bool is_told = settle(subs, sub, result, now_ms);
         if (sub->step == FT_STEP_LIVE && !had_since)
-            start_feed(subs, sub, starts);
+            begin(subs, sub, starts);
+        else if (sub->step == FT_STEP_LIVE && !result->recovered)
+            restart(sub, starts);
         if (is_told && sub->options.on_result) {
             sub->options.on_result(subs->client_, result, sub->user);
         } else if (result->code != 0 && !is_reported) {
@@ -368,45 +371,91 @@ bool ft_subscriptions_answer(struct ft_subscriptions *subs, struct ft_slice id,
     return true;
 }
 
-/* Says whether a subscription is to get this one: it is in force, and has not had it. */
-static bool is_news(const struct ft_subscriptions *subs, const struct fantail_subscription *sub,
-                    const struct ft_pos *pos)
+/* Says whether a subscription takes part: it is in force, or will be from a position on. The broker
+ * brings a publication once, by the first of the session's filters that resumes with it; what comes
+ * for others while the answer is still due does not come again. */
+static bool is_open(const struct fantail_subscription *sub)
 {
-    if (sub->step != FT_STEP_LIVE)
-        return false;
-    if (!pos)
-        return true;
-    if (sub->start && ft_positions_cover(&sub->start->at, pos))
-        return false;
-    /* Where several requests were made and one of them replays, it may bring what came for another. */
-    bool may_repeat = subs->replays_ > 0 && subs->requests_ > 1 && sub->feed->every_ms == 0 &&
-                      !sub->feed->is_rewinding;
-    return !may_repeat || !ft_positions_cover(&sub->feed->at, pos);
+    return sub->step == FT_STEP_LIVE ||
+           (sub->step != FT_STEP_REFUSED && ft_subscription_since(sub) > 0);
 }
 
-/* Keeps those of the `n` routes that are to get the delivery, and moves them on; returns how many. */
-static size_t sift(const struct ft_subscriptions *subs, struct ft_route **routes, size_t n,
-                   const struct fantail_message *message, uint64_t now_ms)
+/* Says whether a subscription has had this one, and with it all the others that it was for. */
+static bool has_had(const struct ft_subscriptions *subs, const struct fantail_subscription *sub,
+                    const struct ft_position_parts *pos)
 {
-    struct ft_pos place;
-    bool has_place = !message->retained && /* its position is that of long ago */
-                     ft_pos_read(ft_slice(message->pos.ptr, message->pos.len), &place);
+    if (!sub->progress || ft_positions_cover(&sub->begin, pos))
+        return false;
+    if (sub->start && ft_positions_cover(&sub->start->at, pos))
+        return true;
+    /* Where several requests were made and one of them replays, it may bring what came for another. */
+    return subs->replays_ > 0 && subs->requests_ > 1 && ft_positions_cover(&sub->progress->at, pos);
+}
+
+/* Moves on those of the `n` routes whose order this delivery kept. */
+static void advance(struct ft_route **routes, size_t n, const struct ft_position_parts *pos)
+{
+    uint32_t shortest_ms = UINT32_MAX;
+    for (size_t i = 0; i < n; i++) {
+        const struct fantail_subscription *sub = of_route(routes[i]);
+        if (sub->step == FT_STEP_LIVE && sub->options.every_ms < shortest_ms)
+            shortest_ms = sub->options.every_ms;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct fantail_subscription *sub = of_route(routes[i]);
+        if (sub->step != FT_STEP_LIVE || sub->options.every_ms != shortest_ms)
+            continue;
+        ft_positions_raise(&sub->progress->at, pos);
+        sub->is_rewinding = false;
+    }
+}
+
+/* Keeps those of the `n` routes that are to get a publication with this position, and moves them on;
+ * returns how many. */
+static size_t sift(const struct ft_subscriptions *subs, struct ft_route **routes, size_t n,
+                   const struct ft_position_parts *pos)
+{
+    bool is_past = false, was_had = false; /* part of a rewind, perhaps; has come before */
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct fantail_subscription *sub = of_route(routes[i]);
+        is_past |= sub->is_rewinding && ft_positions_cover(&sub->begin, pos);
+        was_had |= has_had(subs, sub, pos);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct fantail_subscription *sub = of_route(routes[i]);
+        bool is_for_it =
+            ft_positions_cover(&sub->begin, pos) ? sub->is_rewinding : !was_had && is_open(sub);
+        if (is_for_it)
+            routes[kept++] = routes[i];
+    }
+    if (!is_past)
+        advance(routes, kept, pos);
+    return kept;
+}
+
+/* Keeps those that are in force: for last values, and for what has no position. */
+static size_t sift_live(struct ft_route **routes, size_t n)
+{
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
-        if (is_news(subs, of_route(routes[i]), has_place ? &place : NULL))
+        if (of_route(routes[i])->step == FT_STEP_LIVE)
             routes[kept++] = routes[i];
-    for (size_t i = 0; has_place && i < kept; i++)
-        ft_feed_advance(of_route(routes[i])->feed, &place, message->at_ms, now_ms);
     return kept;
 }
 
 void ft_subscriptions_deliver(struct ft_subscriptions *subs, const struct fantail_message *message,
-                              uint64_t now_ms, fantail_message_fn *unhandled, void *user)
+                              fantail_message_fn *unhandled, void *user)
 {
     struct ft_route **routes;
     size_t n =
         ft_routes_match(subs->routes_, ft_slice(message->topic.ptr, message->topic.len), &routes);
-    n = sift(subs, routes, n, message, now_ms);
+    struct ft_position_parts pos;
+    struct ft_slice text = ft_slice(message->pos.ptr, message->pos.len);
+    if (!message->retained && text.ptr && ft_position_read(text, &pos, NULL) == FT_OK)
+        n = sift(subs, routes, n, &pos);
+    else
+        n = sift_live(routes, n); /* the position of a last value is that of long ago */
     bool is_unhandled = false;
     begin_handlers(subs);
     for (size_t i = 0; i < n; i++) {
@@ -428,7 +477,7 @@ void ft_subscriptions_skip(struct ft_subscriptions *subs, const struct ft_positi
     struct fantail_subscription *sub;
     DL_FOREACH(subs->all_, sub)
     if (sub->step == FT_STEP_LIVE)
-        ft_positions_raise_all(&sub->feed->at, positions);
+        ft_positions_raise_all(&sub->progress->at, positions);
 }
 
 size_t ft_subscription_position_count(const struct fantail_subscription *sub)
@@ -436,16 +485,28 @@ size_t ft_subscription_position_count(const struct fantail_subscription *sub)
     return ft_subscription_since(sub);
 }
 
+/* Returns the place in `positions` of a stream, past `offset`; `count` where there is none. */
+static size_t find_beyond(const struct ft_positions *positions, const struct ft_position_parts *pos)
+{
+    for (size_t i = 0; i < positions->count; i++) {
+        struct ft_position_parts other = ft_positions_peek(positions, i);
+        if (ft_slice_equal(other.stream, pos->stream) && other.offset > pos->offset)
+            return i;
+    }
+    return positions->count;
+}
+
 size_t ft_subscription_position(const struct fantail_subscription *sub, size_t n, char *out,
                                 size_t size)
 {
     if (n >= ft_subscription_since(sub))
         return 0;
-    struct ft_pos pos = ft_positions_peek(&sub->feed->at, n);
-    for (size_t i = 0; sub->start && i < sub->start->at.count; i++) {
-        struct ft_pos start = ft_positions_peek(&sub->start->at, i);
-        if (ft_slice_equal(start.stream, pos.stream) && start.offset > pos.offset)
-            return ft_positions_print(&sub->start->at, i, out, size);
+    struct ft_position_parts pos = ft_positions_peek(&sub->progress->at, n);
+    const struct ft_positions *others[] = {sub->start ? &sub->start->at : &sub->begin, &sub->begin};
+    for (size_t i = 0; i < 2; i++) {
+        size_t at = find_beyond(others[i], &pos);
+        if (at < others[i]->count)
+            return ft_positions_print(others[i], at, out, size);
     }
-    return ft_positions_print(&sub->feed->at, n, out, size);
+    return ft_positions_print(&sub->progress->at, n, out, size);
 }

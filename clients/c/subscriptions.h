@@ -7,10 +7,17 @@
  *              ▼ └── stale            and go on where they were
  *           refused
  *
- * Of what was live the broker is asked, in one `sub`, for everything after the position that all of
- * it had reached; what one of the subscriptions had already is not given to its handler again. Two
- * requests (another `every`, or more filters than fit into a message) each name their own positions:
- * none of them moves on by what came for the other. New ones follow last, and start live.
+ * For what was live the broker is asked, in one `sub`, for everything after the position that all of
+ * it had reached. New ones follow last, and start live. Where two requests are needed (another `every`,
+ * or more filters than fit into a message) each names positions of its own:
+ *
+ * - None of them moves on by what comes for the other before it is answered.
+ * - The broker brings a publication once, by the first filter that resumes with it. So a delivery goes
+ *   at once to all that it is for, those included whose answer is still due; and what one of them has
+ *   had, all of them have.
+ * - What `every` holds back comes later than what others of the session get. The broker keeps the order
+ *   of offsets among those with one `every`, and lets the shortest have what several match; so a
+ *   delivery moves on those with the shortest `every` of all that it is for, and nobody else.
  *
  * Writes envelopes, does not send them. The client's thread.
  */
@@ -30,7 +37,7 @@
 /* Ids of these requests on the wire: "s" and a number, so that they never meet a publication's. */
 #define FT_SUBSCRIPTION_ID 's'
 
-struct ft_feed;
+struct ft_progress;
 
 /* What there is to say about a resume that is under way. */
 enum ft_resume { FT_RESUME_NONE, FT_RESUME_ASKED, FT_RESUME_TOLD };
@@ -48,7 +55,7 @@ struct ft_subscriptions {
     /* this connection */
     enum ft_resume resume_;
     unsigned requests_, replays_; /* `sub`s, and those of them with `since` */
-    struct ft_feed *plain_;       /* of the subscriptions that started live */
+    struct ft_progress *plain_;   /* of the subscriptions that started live */
 };
 
 /* `on_resume` is called once for each connection that finds subscriptions of an earlier one: as soon
@@ -97,8 +104,8 @@ bool ft_subscriptions_answer(struct ft_subscriptions *subscriptions, struct ft_s
 /* Gives a delivery to every handler that it is for and that has not had it; `unhandled` gets it once
  * for all subscriptions that have none. */
 void ft_subscriptions_deliver(struct ft_subscriptions *subscriptions,
-                              const struct fantail_message *message, uint64_t now_ms,
-                              fantail_message_fn *unhandled, void *user);
+                              const struct fantail_message *message, fantail_message_fn *unhandled,
+                              void *user);
 
 /* The broker said that what is missing up to these positions will not come. */
 void ft_subscriptions_skip(struct ft_subscriptions *subscriptions,

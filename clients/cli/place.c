@@ -15,7 +15,7 @@
 #include "protocol/quote.h"
 
 enum {
-    FILE_MAX = FT_POSITIONS_MAX * FT_POSITION_MAX,
+    FILE_MAX = FT_POSITIONS_MAX * FT_POSITION_BYTES_MAX,
     SAVE_MS = 1000 /* a crash repeats a second; a file a second costs nothing */
 };
 
@@ -50,8 +50,8 @@ static bool read_file(const char *path, struct ft_buffer *text)
 /* Takes one line; false: it is no position. */
 static bool take_line(struct ft_place *place, struct ft_slice line)
 {
-    struct ft_pos pos;
-    if (!ft_pos_read(line, &pos) || line.len >= FT_POSITION_MAX ||
+    struct ft_position_parts pos;
+    if (ft_position_read(line, &pos, NULL) != FT_OK || line.len >= FT_POSITION_BYTES_MAX ||
         place->since_count == FT_POSITIONS_MAX || memchr(line.ptr, '\0', line.len))
         return false;
     char *text = place->texts_[place->since_count];

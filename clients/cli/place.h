@@ -15,7 +15,7 @@ struct ft_place {
     struct ft_buffer reached_; /* the lines that the file is to hold */
     struct ft_buffer saved_;   /* those that it holds */
     uint64_t saved_ms_;
-    char texts_[FT_POSITIONS_MAX][FT_POSITION_MAX];
+    char texts_[FT_POSITIONS_MAX][FT_POSITION_BYTES_MAX];
     const char *since[FT_POSITIONS_MAX]; /* what the file held at first */
     size_t since_count;                  /* 0: there was none, or nothing in it */
 };
