@@ -20,7 +20,7 @@
 
 struct plan {
     uint64_t seed;
-    uint32_t workers, steps;
+    uint32_t workers, steps, lag; /* the last: turns that one worker has while the other lags */
     size_t journal_bytes, queue_bytes, flush_bytes, payload;
     enum ft_slow slow; /* of "a/#" */
     bool is_throttled;
@@ -40,6 +40,7 @@ struct model {
     struct ft_fake_node node;
     struct publisher publishers[WORKERS];
     struct ft_twin *twins[CLIENTS];
+    uint32_t turn;                          /* whose it is */
     uint32_t parked, closed, blocked, held; /* how often was seen what is to be tested */
 };
 
@@ -210,7 +211,9 @@ static void read_all(struct model *m)
 
 static void turn(struct model *m)
 {
-    uint32_t worker = (uint32_t)below(m, m->plan->workers);
+    if (m->plan->lag == 0 || one_in(m, m->plan->lag))
+        m->turn = (uint32_t)below(m, m->plan->workers);
+    uint32_t worker = m->turn;
     uint64_t passed_ms = m->plan->is_throttled ? below(m, 40) : 0;
     m->node.mono_ms += passed_ms;
     m->node.wall_ms += passed_ms;
@@ -266,8 +269,10 @@ static void begin(struct model *m, const struct plan *plan)
     for (uint32_t t = 0; t < FT_TWIN_TOPICS; t++)
         m->world->slow[t] = ft_policies_find(policies, ft_slice_str(ft_twin_topics[t]), NULL)->slow;
     ft_fake_node_init(&m->node,
-                      &(struct ft_journal_options){
-                          .size_bytes = plan->journal_bytes, .chunk_bytes = 4096, .age_s = 100000},
+                      &(struct ft_journal_options){.size_bytes = plan->journal_bytes,
+                                                   .chunk_bytes = 4096,
+                                                   .age_s = 100000,
+                                                   .seed = plan->seed},
                       &(struct ft_hub_options){.queue_bytes = plan->queue_bytes,
                                                .flush_bytes = plan->flush_bytes,
                                                .policies = policies},
@@ -357,12 +362,26 @@ Test(feed_model, two_workers_and_a_journal_that_holds_everything)
 
 Test(feed_model, a_journal_that_holds_hardly_anything)
 {
-    for (uint64_t seed = 21; seed <= 26; seed++)
+    for (uint64_t seed = 21; seed <= 24; seed++)
         run((struct plan){.seed = seed,
                           .workers = 1 + seed % 2,
                           .steps = 3000,
                           .journal_bytes = SMALL,
                           .queue_bytes = 2048,
+                          .flush_bytes = 1024,
+                          .payload = 200,
+                          .has_gaps = true});
+}
+
+Test(feed_model, a_worker_that_lags_while_the_journal_is_full)
+{
+    for (uint64_t seed = 71; seed <= 73; seed++)
+        run((struct plan){.seed = seed,
+                          .workers = 2,
+                          .steps = 3000,
+                          .lag = 60,
+                          .journal_bytes = SMALL,
+                          .queue_bytes = 8192,
                           .flush_bytes = 1024,
                           .payload = 200,
                           .has_gaps = true});
@@ -392,4 +411,17 @@ Test(feed_model, of_topics_of_which_the_newest_counts_the_newest_comes)
                           .payload = 200,
                           .slow = FT_SLOW_LATEST,
                           .has_gaps = seed >= 43});
+}
+
+Test(feed_model, who_is_closed_for_being_slow_has_missed_nothing)
+{
+    for (uint64_t seed = 51; seed <= 54; seed++)
+        run((struct plan){.seed = seed,
+                          .workers = 1 + seed % 2,
+                          .steps = 3000,
+                          .journal_bytes = LARGE,
+                          .queue_bytes = 2048,
+                          .flush_bytes = 1024,
+                          .payload = 200,
+                          .slow = FT_SLOW_DISCONNECT});
 }

@@ -146,13 +146,15 @@ static bool may_be_spared(const struct ft_twin *twin, uint64_t offset, bool was_
 {
     const struct ft_twin_world *world = twin->world;
     uint32_t topic = world->topic_of[world->number_at[offset]];
-    bool is_spared = world->is_throttled || (world->slow[topic] == FT_SLOW_LATEST && was_blocked);
+    bool is_spared = world->is_throttled || (world->slow[topic] == FT_SLOW_LATEST &&
+                                             (was_blocked || offset <= twin->spared));
     return is_spared && offset < world->newest[topic];
 }
 
-void ft_twin_check(const struct ft_twin *twin)
+/* Nothing up to `upto` may be missing. */
+static void check(const struct ft_twin *twin, uint64_t upto)
 {
-    for (uint64_t o = twin->floor + 1; twin->is_connected && o <= twin->world->known; o++) {
+    for (uint64_t o = twin->floor + 1; o <= upto; o++) {
         HOLDS(!is_due(twin, o, twin->here) || twin->brought[o] ||
                   may_be_spared(twin, o, twin->was_blocked),
               twin, "%lu did not come, nor a word about it", (long)o);
@@ -160,6 +162,13 @@ void ft_twin_check(const struct ft_twin *twin)
                   may_be_spared(twin, o, twin->was_ever_blocked),
               twin, "%lu was lost on the way from one connection to the next", (long)o);
     }
+}
+
+void ft_twin_check(struct ft_twin *twin)
+{
+    check(twin, twin->world->known);
+    twin->was_blocked = twin->was_ever_blocked = false;
+    twin->spared = twin->world->known;
 }
 
 /* ---- reading ---- */
@@ -200,7 +209,7 @@ static void take_gap(struct ft_twin *twin, const struct ft_twin_event *e)
     HOLDS(e->offset <= e->tail, twin, "a gap up to %lu, but all after %lu is kept", (long)e->offset,
           (long)e->tail);
     uint64_t missing = 0;
-    bool is_exact = twin->request_count == 0 && !twin->has_changed && !world->is_throttled;
+    bool is_exact = twin->request_count == 0 && !world->is_throttled;
     for (uint64_t o = twin->floor + 1; o <= e->offset && o <= world->known; o++) {
         is_exact = is_exact && world->slow[world->topic_of[world->number_at[o]]] != FT_SLOW_LATEST;
         if (is_due(twin, o, twin->here) && !twin->brought[o])
@@ -245,28 +254,39 @@ static void rewind_filters(struct ft_twin *twin, const struct ft_twin_request *r
         twin->last = offset;
 }
 
-static void take_since(struct ft_twin *twin, const struct ft_twin_request *request,
-                       const struct ft_twin_event *e)
+/* Where the feed of a request begins, and whether the broker can say that nothing is missing. */
+static uint64_t start_of(const struct ft_twin_request *request, bool *is_recovered)
 {
-    uint64_t since = request->since;
-    if (e->recovered) {
-        HOLDS(e->offset == since && !request->names_other, twin, "recovered from %lu, not %lu",
-              (long)e->offset, (long)since);
-        twin->world->recovered++;
-    } else if (request->names_other && e->offset == since) {
-        twin->world->claimless++;
-    } else if (since <= request->head) {
-        HOLDS(e->offset > since && e->offset <= e->tail, twin,
-              "not recovered since %lu, but from %lu on, with %lu the last that is gone",
-              (long)since, (long)e->offset, (long)e->tail);
-        twin->world->unrecovered++;
-    } else {
-        HOLDS(e->offset == request->head, twin, "nothing is known of %lu, but it begins at %lu",
-              (long)since, (long)e->offset);
+    *is_recovered = false;
+    if (!request->has_since || request->since > request->head)
+        return request->head;
+    *is_recovered = request->since >= request->tail && !request->names_other;
+    return request->since >= request->tail ? request->since : request->tail;
+}
+
+static void take_sub(struct ft_twin *twin, const struct ft_twin_request *request,
+                     const struct ft_twin_event *e)
+{
+    struct ft_twin_world *world = twin->world;
+    bool is_recovered;
+    uint64_t start = start_of(request, &is_recovered);
+    HOLDS(e->recovered == is_recovered, twin, "since %lu with %lu the last that is gone: %d",
+          (long)request->since, (long)request->tail, e->recovered);
+    HOLDS(e->offset == start || (request->was_behind && e->offset < start), twin,
+          "a feed begins after %lu, not %lu", (long)e->offset, (long)start);
+    world->recovered += is_recovered;
+    world->unrecovered += request->has_since && start > request->since;
+    world->claimless += request->names_other;
+    if (e->offset > twin->greatest)
+        twin->greatest = e->offset;
+    if (request->has_since)
+        rewind_filters(twin, request, start);
+    if (request->is_resume && start > request->since && start > twin->floor)
+        twin->floor = start;
+    for (uint32_t f = 0; f < FT_TWIN_FILTERS; f++) {
+        if (has(request->filters & ~twin->active, f))
+            twin->here[f] = twin->promised[f] = start;
     }
-    rewind_filters(twin, request, e->offset);
-    if (request->is_resume && !e->recovered && e->offset > twin->floor)
-        twin->floor = e->offset;
     twin->active |= request->filters;
 }
 
@@ -278,25 +298,15 @@ static void take_ok(struct ft_twin *twin, const struct ft_twin_event *e)
     memmove(twin->requests, twin->requests + 1, twin->request_count * sizeof(request));
     HOLDS(e->id == request.id, twin, "ok %lu instead of %lu", (long)e->id, (long)request.id);
     HOLDS(e->has_recovered == request.has_since, twin, "recovered or not: was it asked?");
+    if (request.is_live) /* what was accepted before comes before the answer */
+        check(twin, request.head);
     if (!request.is_sub) {
         twin->active &= ~request.filters;
         for (uint64_t o = 0; o < FT_TWIN_PUBLICATIONS; o++)
             twin->brought[o] &= ~request.filters;
         return;
     }
-    if (e->offset > twin->greatest && !request.is_behind)
-        twin->greatest = e->offset;
-    if (request.has_since) {
-        take_since(twin, &request, e);
-        return;
-    }
-    HOLDS(e->offset == request.head, twin, "a new feed begins at %lu, the head was %lu",
-          (long)e->offset, (long)request.head);
-    for (uint32_t f = 0; f < FT_TWIN_FILTERS; f++) {
-        if (has(request.filters & ~twin->active, f))
-            twin->here[f] = twin->promised[f] = e->offset;
-    }
-    twin->active |= request.filters;
+    take_sub(twin, &request, e);
 }
 
 void ft_twin_read(struct ft_twin *twin, uint32_t most)
@@ -355,9 +365,12 @@ void ft_twin_ask(struct ft_twin *twin, const struct ft_twin_request *request, ui
         ft_write_key(&w, "every");
         ft_write_uint(&w, every_ms);
     }
+    const struct ft_session *session = &twin->fake.session;
+    bool had_feed = session->feed != NULL;
     ft_fake_client_receive(&twin->fake, ft_buffer_slice(&text));
-    r->is_behind = twin->fake.session.feed != NULL;
-    twin->has_changed = r->is_behind;
+    r->was_behind = had_feed || session->is_blocked;
+    r->is_live = !r->is_resume && !r->was_behind && !session->feed;
+    r->tail = ft_journal_tail(twin->fake.node->journal);
     r->head = ft_journal_head(twin->fake.node->journal); /* it was settled; nothing came since */
     ft_buffer_fini(&text);
 }
@@ -369,7 +382,6 @@ void ft_twin_connect(struct ft_twin *twin, struct ft_fake_node *node, uint32_t w
     twin->is_connected = true;
     twin->was_blocked = false;
     twin->rewound = 0;
-    twin->has_changed = false;
     memset(twin->brought, 0, sizeof(twin->brought));
     if (!twin->active)
         return;

@@ -46,10 +46,14 @@ struct ft_twin_event {
 
 /* A request under way. */
 struct ft_twin_request {
-    uint64_t id, since, head; /* the last: of the journal, when it was handled */
-    uint32_t filters;         /* a bit each */
-    bool is_sub, has_since, is_resume, is_behind;
+    uint64_t id, since;
+    uint32_t filters; /* a bit each */
+    bool is_sub, has_since, is_resume;
     bool names_other; /* stream, which the broker does not know */
+    /* The rest is filled in as it is handled. */
+    uint64_t head, tail; /* of the journal */
+    bool was_behind;     /* or may have been: the session had not taken everything before */
+    bool is_live;        /* it had, and still has */
 };
 
 #define FT_TWIN_REQUESTS 16
@@ -60,7 +64,7 @@ struct ft_twin {
     struct ft_twin_event *events; /* not looked at yet */
     uint32_t event_count, event_cap;
     uint32_t index;
-    bool is_connected, was_blocked, was_ever_blocked, has_changed;
+    bool is_connected, was_blocked, was_ever_blocked;
 
     struct ft_twin_request requests[FT_TWIN_REQUESTS];
     uint32_t request_count;
@@ -73,6 +77,7 @@ struct ft_twin {
     uint64_t greatest;                      /* position seen */
     uint64_t last;                          /* the next message comes after it */
     uint64_t last_of[FT_TWIN_TOPICS];       /* the same by topic */
+    uint64_t spared;                        /* it may have been slow for anything up to here */
     uint64_t floor;                         /* up to here it was told that things may be missing */
     uint32_t brought[FT_TWIN_PUBLICATIONS]; /* by which filters, over this connection */
     bool got[FT_TWIN_PUBLICATIONS];         /* over any */
@@ -93,8 +98,8 @@ void ft_twin_read(struct ft_twin *twin, uint32_t most);
 /* The connection breaks. Within no turn. */
 void ft_twin_drop(struct ft_twin *twin);
 
-/* Everybody has read everything: nothing may be missing. */
-void ft_twin_check(const struct ft_twin *twin);
+/* The client takes all that comes, and has read everything: nothing may be missing. */
+void ft_twin_check(struct ft_twin *twin);
 
 /* Takes a frame apart into an event; of a publisher as well as of a subscriber. */
 void ft_twin_parse(const struct ft_fake_client *fake, uint8_t opcode, struct ft_slice payload,
