@@ -5,7 +5,7 @@
 #ifndef FT_CLI_COMMAND_H
 #define FT_CLI_COMMAND_H
 
-/* What the process says when it ends; README.md of this folder's parent documents them for scripts. */
+/* What the process says when it ends; README.md and each --help document it for scripts. */
 enum ft_exit {
     FT_EXIT_OK = 0,
     FT_EXIT_FAILED = 1,    /* the broker refused something, or reading or writing failed */
