@@ -1,7 +1,8 @@
-/* The journal: numbering, what is kept, what a reader that lags holds back, and memory that is only
- * reused once nobody can look at it. */
+/* The journal: numbering, what is kept, what a reader that lags holds back, memory that is only reused
+ * once nobody can look at it, publish keys, and the chains of topics. */
 #include "broker/core/journal.h"
 #include "broker/base/alloc.h"
+#include "broker/core/policy.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -208,6 +209,205 @@ Test(journal, takes_publications_larger_than_a_chunk)
     cr_assert_leq(stats_of(journal).bytes, MIB);
     free(big);
     ft_journal_writer_free(writer);
+    ft_journal_free(journal);
+}
+
+/* ---- keys, chains, marks ---- */
+
+struct how {
+    const char *topic, *key;
+    uint8_t slow;
+    bool is_ephemeral;
+};
+
+static struct ft_publication *build_as(struct ft_journal *journal, struct ft_journal_writer *writer,
+                                       const struct how *how)
+{
+    struct ft_publication_spec spec = {
+        .encoding = FT_JSON,
+        .topic = ft_slice_str(how->topic),
+        .data = {.kind = FT_DATA_JSON, .bytes = ft_slice_str("1")},
+        .slow = how->slow,
+        .is_ephemeral = how->is_ephemeral,
+    };
+    struct ft_key key;
+    if (how->key) {
+        key = ft_journal_key(journal, spec.topic, ft_slice_str(how->key));
+        spec.key = &key;
+    }
+    return ft_journal_build(writer, &spec);
+}
+
+/* Publishes one; returns what became of it. */
+static struct ft_publication *publish_as(struct ft_journal *journal,
+                                         struct ft_journal_writer *writer, const struct how *how,
+                                         uint32_t now_s)
+{
+    struct ft_publication *p = build_as(journal, writer, how);
+    cr_assert(ft_journal_append(writer, &p, 1, now_s));
+    return p;
+}
+
+static struct ft_journal *journal_with_keys(uint32_t keys)
+{
+    return ft_journal_new(&(struct ft_journal_options){
+        .stream = STREAM, .size_bytes = MIB, .age_s = 300, .chunk_bytes = 16 * 1024, .keys = keys});
+}
+
+static void assert_duplicate(const struct ft_publication *p, uint64_t first)
+{
+    cr_assert(p->is_duplicate);
+    cr_assert_eq(p->offset, first);
+}
+
+Test(journal, a_key_is_good_once_on_its_topic)
+{
+    struct ft_journal *journal = journal_with_keys(100);
+    struct ft_journal_writer *writers[2] = {ft_journal_writer_new(journal),
+                                            ft_journal_writer_new(journal)};
+    static const struct how hows[] = {
+        {"t", "k", 0, false}, {"t", "k", 0, false}, /* twice in one batch */
+        {"u", "k", 0, false}, {"t", NULL, 0, false}, {"t", "k2", 0, false}, {"t", "k", 0, false}};
+    struct ft_publication *batch[6];
+    for (int i = 0; i < 6; i++)
+        batch[i] = build_as(journal, writers[0], &hows[i]);
+    cr_assert(ft_journal_append(writers[0], batch, 6, 10));
+    cr_assert_eq(ft_journal_head(journal), 4, "there are no holes for duplicates");
+    assert_duplicate(batch[1], 1);
+    assert_duplicate(batch[5], 1);
+    static const int numbered[] = {0, 2, 3, 4};
+    for (uint64_t i = 0; i < 4; i++) {
+        cr_assert_eq(ft_journal_peek(journal, i + 1), batch[numbered[i]]);
+        cr_assert_not(batch[numbered[i]]->is_duplicate);
+    }
+    assert_duplicate(publish_as(journal, writers[1], &hows[0], 10), 1);
+    assert_duplicate(publish_as(journal, writers[1], &hows[2], 10), 2);
+    cr_assert_eq(batch[3]->previous, 1);
+    cr_assert_eq(batch[4]->previous, 3, "a duplicate is no link of the chain");
+    cr_assert_eq(stats_of(journal).keys, 3);
+    ft_journal_writer_free(writers[0]);
+    ft_journal_writer_free(writers[1]);
+    ft_journal_free(journal);
+}
+
+Test(journal, a_key_is_known_for_two_minutes_from_its_first_use)
+{
+    struct ft_journal *journal = journal_with_keys(100);
+    struct ft_journal_writer *writer = ft_journal_writer_new(journal);
+    const struct how how = {"t", "k", 0, false};
+    cr_assert_eq(publish_as(journal, writer, &how, 1000)->offset, 1);
+    assert_duplicate(publish_as(journal, writer, &how, 1000 + FT_KEY_WINDOW_S / 2), 1);
+    assert_duplicate(publish_as(journal, writer, &how, 1000 + FT_KEY_WINDOW_S), 1);
+    cr_assert_eq(publish_as(journal, writer, &how, 1001 + FT_KEY_WINDOW_S)->offset, 2);
+    assert_duplicate(publish_as(journal, writer, &how, 1001 + FT_KEY_WINDOW_S), 2);
+    ft_journal_expire(journal, 1002 + 2 * FT_KEY_WINDOW_S);
+    cr_assert_eq(stats_of(journal).keys, 0, "the timer forgets it, too");
+    ft_journal_writer_free(writer);
+    ft_journal_free(journal);
+}
+
+Test(journal, of_too_many_keys_the_oldest_goes)
+{
+    struct ft_journal *journal = journal_with_keys(3);
+    struct ft_journal_writer *writer = ft_journal_writer_new(journal);
+    static const char *const keys[] = {"a", "b", "c", "d"};
+    for (int i = 0; i < 4; i++)
+        publish_as(journal, writer, &(struct how){"t", keys[i], 0, false}, 0);
+    cr_assert_eq(stats_of(journal).keys, 3);
+    cr_assert_eq(stats_of(journal).keys_dropped, 1);
+    assert_duplicate(publish_as(journal, writer, &(struct how){"t", "b", 0, false}, 0), 2);
+    cr_assert_not(publish_as(journal, writer, &(struct how){"t", "a", 0, false}, 0)->is_duplicate);
+    ft_journal_writer_free(writer);
+    ft_journal_free(journal);
+}
+
+Test(journal, without_a_window_a_key_says_nothing)
+{
+    struct ft_journal *journal = journal_with_keys(0);
+    struct ft_journal_writer *writer = ft_journal_writer_new(journal);
+    const struct how how = {"t", "k", 0, false};
+    cr_assert_eq(publish_as(journal, writer, &how, 0)->offset, 1);
+    cr_assert_eq(publish_as(journal, writer, &how, 0)->offset, 2);
+    ft_journal_writer_free(writer);
+    ft_journal_free(journal);
+}
+
+Test(journal, duplicates_take_no_room)
+{
+    struct ft_journal *journal = journal_with_keys(100);
+    struct ft_journal_writer *writer = ft_journal_writer_new(journal);
+    const struct how how = {"t", "k", 0, false};
+    publish_as(journal, writer, &how, 0);
+    uint64_t bytes = stats_of(journal).bytes;
+    for (int i = 0; i < 50000; i++) /* ten megabytes of them */
+        assert_duplicate(publish_as(journal, writer, &how, 0), 1);
+    cr_assert_eq(stats_of(journal).bytes, bytes);
+    publish_as(journal, writer, &(struct how){"t", "k2", 0, false}, 0);
+    cr_assert_eq(ft_journal_head(journal), 2);
+    cr_assert_eq(ft_journal_tail(journal), 0);
+    for (int i = 0; i < 20000; i++)
+        publish_as(journal, writer, &(struct how){"t", NULL, 0, false}, 0);
+    cr_assert_leq(stats_of(journal).chunks, MIB / (16 * 1024) + 12);
+    ft_journal_writer_free(writer);
+    ft_journal_free(journal);
+}
+
+Test(journal, a_refused_batch_has_used_no_key)
+{
+    struct ft_journal *journal = journal_with_keys(100);
+    struct ft_journal_writer *writer = ft_journal_writer_new(journal);
+    struct ft_journal_reader *reader = ft_journal_reader_new(journal);
+    ft_journal_reader_at(reader, 0);
+    struct ft_publication *p = build_as(journal, writer, &(struct how){"t", "first", 0, false});
+    while (ft_journal_append(writer, &p, 1, 0))
+        p = build_as(journal, writer, &(struct how){"t", NULL, 0, false});
+    struct ft_publication *batch[2] = {
+        p, build_as(journal, writer, &(struct how){"t", "late", 0, false})};
+    cr_assert_not(ft_journal_append(writer, batch, 2, 0));
+    ft_journal_reader_at(reader, ft_journal_head(journal));
+    cr_assert(ft_journal_append(writer, batch, 2, 0));
+    cr_assert_not(batch[1]->is_duplicate);
+    cr_assert_eq(batch[1]->offset, ft_journal_head(journal));
+    ft_journal_reader_free(reader);
+    ft_journal_writer_free(writer);
+    ft_journal_free(journal);
+}
+
+Test(journal, an_ephemeral_publication_has_an_offset_and_is_remembered_nowhere)
+{
+    struct ft_journal *journal = journal_with_keys(100);
+    struct ft_journal_writer *writer = ft_journal_writer_new(journal);
+    publish_as(journal, writer, &(struct how){"t", NULL, 0, false}, 0);
+    const struct ft_publication *p =
+        publish_as(journal, writer, &(struct how){"t", NULL, 0, true}, 0);
+    cr_assert_eq(p->offset, 2);
+    cr_assert_eq(ft_journal_peek(journal, 2), p);
+    cr_assert_eq(p->previous, 0);
+    cr_assert_eq(publish_as(journal, writer, &(struct how){"t", NULL, 0, false}, 0)->previous, 1);
+    publish_as(journal, writer, &(struct how){"other", NULL, 0, true}, 0);
+    cr_assert_eq(stats_of(journal).topics.topics, 1);
+    ft_journal_writer_free(writer);
+    ft_journal_free(journal);
+}
+
+Test(journal, of_topics_of_which_the_newest_counts_the_one_before_is_superseded)
+{
+    struct ft_journal *journal = journal_with_keys(0);
+    struct ft_journal_writer *writers[2] = {ft_journal_writer_new(journal),
+                                            ft_journal_writer_new(journal)};
+    const struct how latest = {"l", NULL, FT_SLOW_LATEST, false};
+    const struct how park = {"p", NULL, FT_SLOW_PARK, false};
+    for (int i = 0; i < 3; i++) {
+        publish_as(journal, writers[i % 2], &latest, 0);
+        publish_as(journal, writers[i % 2], &park, 0);
+    }
+    publish_as(journal, writers[0], &(struct how){"l", NULL, FT_SLOW_LATEST, true}, 0);
+    static const bool expected[] = {true, false, true, false, false, false, false};
+    for (uint64_t o = 1; o <= 7; o++)
+        cr_assert_eq(ft_journal_peek(journal, o)->is_superseded, expected[o - 1], "offset %lu",
+                     (unsigned long)o);
+    ft_journal_writer_free(writers[0]);
+    ft_journal_writer_free(writers[1]);
     ft_journal_free(journal);
 }
 

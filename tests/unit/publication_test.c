@@ -4,6 +4,7 @@
 #include "broker/core/publication.h"
 #include "protocol/base64.h"
 #include "protocol/ws_frame.h"
+#include "tests/unit/support/input.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -161,5 +162,216 @@ Test(publication, the_other_encoding_is_made_once)
     struct ft_slice second = ft_publication_frame(p, FT_MSGPACK, &made);
     cr_assert_eq(made, 0);
     cr_assert_eq(second.ptr, first.ptr);
+    drop(p);
+}
+
+/* ---- what is said about it, and where it is kept ---- */
+
+static struct ft_publication *build_spec(struct ft_publication_spec *spec, uint64_t offset)
+{
+    spec->topic = ft_slice_str("a/b");
+    spec->at_ms = AT_MS;
+    spec->stream = STREAM;
+    size_t size = ft_publication_size(spec);
+    struct ft_publication *p = ft_publication_build(ft_alloc(size), size, spec);
+    cr_assert_leq(p->size_, size);
+    ft_publication_number(p, offset);
+    return p;
+}
+
+/* Data of `n` bytes and more, in either encoding, so that headers of all three lengths are met. */
+static struct ft_data data_of(enum ft_encoding encoding, size_t n, uint8_t *bytes)
+{
+    memset(bytes, 'x', n + 5);
+    if (encoding == FT_JSON) {
+        bytes[0] = bytes[n + 1] = '"';
+        return (struct ft_data){FT_DATA_JSON, ft_slice(bytes, n + 2)};
+    }
+    bytes[0] = 0xdb;
+    for (int i = 0; i < 4; i++)
+        bytes[1 + i] = (uint8_t)(n >> (24 - 8 * i));
+    return (struct ft_data){FT_DATA_MSGPACK, ft_slice(bytes, n + 5)};
+}
+
+/* Lengths of data around which the header of the frame, or of the marked one, changes. */
+#define EACH_LENGTH(n) \
+    for (size_t i_ = 0, n = 0; i_ < 260; i_++, n = i_ < 130 ? i_ : 65536 - 130 + i_ - 130)
+
+static struct ft_slice payload_of(struct ft_slice frame, enum ft_encoding encoding)
+{
+    struct ft_ws_header header;
+    cr_assert_eq(ft_ws_header_read(frame, &header), 1);
+    cr_assert_eq(header.size + header.len, frame.len);
+    cr_assert_eq(header.opcode, encoding == FT_JSON ? FT_WS_TEXT : FT_WS_BINARY);
+    return ft_slice(frame.ptr + header.size, header.len);
+}
+
+static void read_payload(struct ft_slice payload, enum ft_encoding encoding, uint8_t *scratch,
+                         struct ft_envelope *env)
+{
+    struct ft_reader reader;
+    struct ft_problem problem;
+    cr_assert_eq(ft_reader_begin(&reader, encoding, payload, scratch, &problem), FT_OK);
+    cr_assert_eq(ft_reader_next(&reader, env, &problem), FT_OK, "%s", problem.text);
+    cr_assert_not(ft_reader_has_more(&reader));
+}
+
+static void assert_envelope(const struct ft_envelope *env, size_t data_len, bool retained)
+{
+    cr_assert_eq(env->op, FT_OP_MSG);
+    cr_assert(ft_slice_equal(env->topic, ft_slice_str("a/b")));
+    cr_assert_eq(env->at_ms, AT_MS);
+    cr_assert_eq(env->retained, retained);
+    cr_assert_geq(env->data.bytes.len, data_len);
+    cr_assert(ft_slice_equal(env->pos, ft_slice_str(STREAM ".4711")));
+}
+
+/* All that can be made of a publication, in both encodings, read back. */
+static void assert_forms(const struct ft_publication *p, size_t data_len, uint8_t *scratch)
+{
+    for (int e = 0; e < FT_ENCODINGS; e++) {
+        enum ft_encoding encoding = (enum ft_encoding)e;
+        struct ft_slice frame = ft_publication_frame(p, encoding, NULL);
+        struct ft_envelope env;
+        struct ft_buffer out;
+        ft_buffer_init(&out, SIZE_MAX);
+        read_payload(payload_of(frame, encoding), encoding, scratch, &env);
+        assert_envelope(&env, data_len, false);
+
+        ft_publication_add_retained(frame, encoding, &out);
+        read_payload(payload_of(ft_buffer_slice(&out), encoding), encoding, scratch, &env);
+        assert_envelope(&env, data_len, true);
+
+        ft_buffer_clear(&out);
+        ft_publication_add_item(frame, encoding, &out);
+        read_payload(ft_buffer_slice(&out), encoding, scratch, &env);
+        cr_assert_null(env.op_name.ptr, "an item has no op");
+        env.op = FT_OP_MSG;
+        assert_envelope(&env, data_len, false);
+        ft_buffer_fini(&out);
+    }
+}
+
+Test(publication, last_values_and_items_of_a_history_are_whole_at_every_length, .timeout = 60)
+{
+    uint8_t *bytes = ft_alloc(70000), *scratch = ft_alloc(150000);
+    for (int e = 0; e < FT_ENCODINGS; e++) {
+        EACH_LENGTH(n)
+        {
+            struct ft_publication_spec spec = {.encoding = (enum ft_encoding)e,
+                                               .data = data_of((enum ft_encoding)e, n, bytes)};
+            struct ft_publication *p = build_spec(&spec, 4711);
+            assert_forms(p, n, scratch);
+            drop(p);
+        }
+    }
+    free(bytes);
+    free(scratch);
+}
+
+Test(publication, what_is_added_goes_behind_what_is_there)
+{
+    struct ft_data data = {FT_DATA_JSON, ft_slice_str("1")};
+    struct ft_publication *p = build("t", data, 1);
+    struct ft_buffer out;
+    ft_buffer_init(&out, 4096);
+    ft_buffer_add_str(&out, "before");
+    ft_publication_add_item(ft_publication_frame(p, FT_JSON, NULL), FT_JSON, &out);
+    ft_buffer_add_str(&out, "after");
+    static const char expected[] =
+        "before{\"topic\":\"t\",\"data\":1,\"at\":1763700000123,\"pos\":\"teststream.1\"}after";
+    cr_assert(ft_slice_equal(ft_buffer_slice(&out), ft_slice_str(expected)));
+    ft_buffer_clear(&out);
+    ft_publication_add_retained(ft_publication_frame(p, FT_JSON, NULL), FT_JSON, &out);
+    static const char retained[] =
+        "{\"op\":\"msg\",\"topic\":\"t\",\"data\":1,\"at\":1763700000123,"
+        "\"pos\":\"teststream.1\",\"retained\":true}";
+    cr_assert(ft_slice_equal(ft_slice(out.ptr + 2, out.len - 2), ft_slice_str(retained)));
+    ft_buffer_fini(&out);
+    drop(p);
+}
+
+Test(publication, an_ephemeral_one_shows_no_position)
+{
+    uint8_t *bytes = ft_alloc(70000), *scratch = ft_alloc(150000);
+    for (int e = 0; e < FT_ENCODINGS; e++) {
+        EACH_LENGTH(n)
+        {
+            struct ft_publication_spec spec = {.encoding = (enum ft_encoding)e,
+                                               .data = data_of((enum ft_encoding)e, n, bytes),
+                                               .is_ephemeral = true};
+            struct ft_publication *p = build_spec(&spec, 4711);
+            cr_assert_eq(p->offset, 4711);
+            cr_assert_eq(ft_publication_pos(p).len, 0);
+            for (int k = 0; k < FT_ENCODINGS; k++) {
+                enum ft_encoding encoding = (enum ft_encoding)k;
+                struct ft_envelope env;
+                struct ft_slice frame = ft_publication_frame(p, encoding, NULL);
+                read_payload(payload_of(frame, encoding), encoding, scratch, &env);
+                cr_assert_null(env.pos.ptr);
+                cr_assert_eq(env.at_ms, AT_MS);
+                cr_assert_geq(env.data.bytes.len, n);
+            }
+            drop(p);
+        }
+    }
+    free(bytes);
+    free(scratch);
+}
+
+Test(publication, a_key_lies_beside_the_topic_and_changes_nothing_else)
+{
+    struct ft_key key = {{0x0123456789abcdef, 42}}, read = {{0, 0}};
+    struct ft_publication_spec spec = {.data = {FT_DATA_JSON, ft_slice_str("[1,2]")}};
+    struct ft_publication *without = build_spec(&spec, 7);
+    spec.key = &key;
+    struct ft_publication *with = build_spec(&spec, 7);
+    cr_assert_not(ft_publication_key(without, &read));
+    cr_assert_eq(read.words[0], 0, "untouched");
+    cr_assert(ft_publication_key(with, &read));
+    cr_assert_eq(memcmp(&read, &key, sizeof(key)), 0);
+    for (int e = 0; e < FT_ENCODINGS; e++)
+        cr_assert(ft_slice_equal(ft_publication_frame(with, (enum ft_encoding)e, NULL),
+                                 ft_publication_frame(without, (enum ft_encoding)e, NULL)));
+    cr_assert(ft_slice_equal(ft_publication_topic(with), ft_slice_str("a/b")));
+    drop(with);
+    drop(without);
+}
+
+Test(publication, a_copy_stands_alone)
+{
+    struct ft_key key = {{1, 2}}, read;
+    struct ft_publication_spec spec = {.data = {FT_DATA_JSON, ft_slice_str("{\"a\":[1]}")},
+                                       .expires_ds = 99,
+                                       .history = 5,
+                                       .is_retained = true,
+                                       .key = &key};
+    struct ft_publication *p = build_spec(&spec, 12);
+    struct ft_slice packed = ft_publication_frame(p, FT_MSGPACK, NULL);
+    struct ft_slice kept = ft_input_exact(packed);
+    struct ft_publication *copy = ft_publication_copy(p, ft_alloc(p->size_));
+    struct ft_slice json = ft_input_exact(ft_publication_frame(p, FT_JSON, NULL));
+    drop(p); /* with the second encoding that hung off it */
+    cr_assert(ft_slice_equal(ft_publication_frame(copy, FT_JSON, NULL), json));
+    size_t made;
+    cr_assert(ft_slice_equal(ft_publication_frame(copy, FT_MSGPACK, &made), kept));
+    cr_assert_gt(made, 0, "it made its own");
+    cr_assert_eq(copy->offset, 12);
+    cr_assert_eq(copy->history, 5);
+    cr_assert(copy->is_retained);
+    cr_assert_not(ft_publication_is_expired(copy, 98));
+    cr_assert(ft_publication_is_expired(copy, 99));
+    cr_assert(ft_publication_key(copy, &read));
+    cr_assert(ft_slice_equal(ft_publication_pos(copy), ft_slice_str(STREAM ".12")));
+    ft_input_free(kept);
+    ft_input_free(json);
+    drop(copy);
+}
+
+Test(publication, without_a_ttl_it_never_is_past_its_time)
+{
+    struct ft_data data = {FT_DATA_JSON, ft_slice_str("1")};
+    struct ft_publication *p = build("t", data, 1);
+    cr_assert_not(ft_publication_is_expired(p, UINT32_MAX));
     drop(p);
 }
