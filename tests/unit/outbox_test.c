@@ -1,6 +1,8 @@
-/* Outboxes: order, runs that join, gathering by the write's size, sharing, what is lost. */
+/* Outboxes: order, runs that join, gathering by the write's size, sharing, what is lost, and what slow
+ * readers are spared. */
 #include "broker/base/alloc.h"
 #include "broker/core/outbox.h"
+#include "broker/core/policy.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -204,6 +206,167 @@ Test(outbox, says_when_a_publication_is_not_kept_any_more)
     cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_JSON, &bytes), FT_GATHERED_LOST);
     ft_outbox_clear(&outbox, &pool);
     assert_empty(&outbox);
+}
+
+/* ---- slow readers ---- */
+
+static void publish_as(const char *topic, uint8_t slow)
+{
+    struct ft_publication_spec spec = {
+        .encoding = FT_JSON,
+        .topic = ft_slice_str(topic),
+        .data = {.kind = FT_DATA_JSON, .bytes = ft_slice_str("1")},
+        .at_ms = 1763700000000,
+        .slow = slow,
+    };
+    struct ft_publication *p = ft_journal_build(writer, &spec);
+    cr_assert(ft_journal_append(writer, &p, 1, 0));
+}
+
+/* Gathers until nothing is left, and compares it with own frames and publications: "<a> 3 4 <b>". */
+static void assert_gathers(struct ft_outbox *outbox, const char *expected)
+{
+    char got[512] = "";
+    struct ft_slice bytes;
+    enum ft_gathered gathered;
+    while ((gathered = ft_outbox_gather(outbox, &pool, journal, FT_JSON, &bytes)) !=
+           FT_GATHERED_NOTHING) {
+        cr_assert_eq(gathered, FT_GATHERED_BYTES);
+        for (size_t at = 0; at < bytes.len;) {
+            char word[32] = "";
+            if (bytes.ptr[at] == '<') {
+                size_t n = 1 + (size_t)((uint8_t *)memchr(bytes.ptr + at, '>', bytes.len - at) -
+                                        (bytes.ptr + at));
+                snprintf(word, sizeof(word), "%.*s", (int)n, (const char *)bytes.ptr + at);
+                at += n;
+            } else {
+                at += 2 + bytes.ptr[at + 1]; /* a short frame; its offset is last */
+                const char *digits = (const char *)bytes.ptr + at - 2;
+                while (digits[-1] != '.')
+                    digits--;
+                snprintf(word, sizeof(word), "%d", atoi(digits));
+            }
+            strcat(strcat(got, got[0] ? " " : ""), word);
+        }
+    }
+    cr_assert_str_eq(got, expected);
+    assert_empty(outbox);
+    cr_assert_eq(outbox->own_bytes, 0);
+}
+
+Test(outbox, counts_the_sessions_own_frames_apart)
+{
+    publish("1");
+    publish("2");
+    struct ft_outbox outbox = {0};
+    push_own(&outbox, "<a>");
+    push_run(&outbox, 1, 2);
+    push_own(&outbox, "<bcd>");
+    cr_assert_eq(outbox.own_bytes, 8);
+    cr_assert_eq(outbox.bytes, 8 + 2 * frame_len(1));
+    assert_gathers(&outbox, "<a> 1 2 <bcd>");
+    push_own(&outbox, "<a>");
+    push_run(&outbox, 1, 2);
+    ft_outbox_clear(&outbox, &pool);
+    cr_assert_eq(outbox.own_bytes, 0);
+    assert_empty(&outbox);
+}
+
+Test(outbox, what_is_pushed_in_front_comes_first)
+{
+    for (int i = 0; i < 30; i++)
+        publish("1");
+    struct ft_outbox outbox = {0};
+    memcpy(ft_outbox_push_front(&outbox, &pool, 3), "<a>", 3);
+    assert_gathers(&outbox, "<a>");
+    /* In front of every place that the first item can have in its node. */
+    for (uint64_t taken = 0; taken < 14; taken++) {
+        for (uint64_t i = 0; i < 14; i++)
+            push_run(&outbox, 1 + 2 * i, 1); /* no two are one run */
+        for (uint64_t i = 0; i < taken; i++) {
+            struct ft_slice bytes;
+            pool.scratch_len_ = 1; /* one frame at a time */
+            cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_JSON, &bytes),
+                         FT_GATHERED_BYTES);
+            pool.scratch_len_ = FLUSH;
+        }
+        memcpy(ft_outbox_push_front(&outbox, &pool, 3), "<b>", 3);
+        memcpy(ft_outbox_push_front(&outbox, &pool, 3), "<a>", 3);
+        cr_assert_eq(outbox.own_bytes, 6);
+        char expected[128] = "<a> <b>";
+        for (uint64_t i = taken; i < 14; i++)
+            sprintf(expected + strlen(expected), " %d", (int)(1 + 2 * i));
+        assert_gathers(&outbox, expected);
+    }
+}
+
+Test(outbox, what_the_journal_dropped_is_thrown_away_and_counted)
+{
+    for (int i = 0; i < 20; i++)
+        publish("1");
+    /* Every tail, from where nothing is gone to where everything is. */
+    for (uint64_t tail = 0; tail <= 20; tail++) {
+        struct ft_outbox outbox = {0};
+        char expected[128] = "<a>";
+        uint64_t gone = 0, own = 0;
+        push_own(&outbox, "<a>");
+        for (uint64_t o = 1; o <= 18; o++) {
+            if (o % 5 != 0) /* runs of four */
+                push_run(&outbox, o, 1);
+            if (o % 5 != 0 && o <= tail)
+                gone++;
+            else if (o % 5 != 0)
+                sprintf(expected + strlen(expected), " %d", (int)o);
+            if (o == 12) {
+                push_own(&outbox, "<b>");
+                strcat(expected, " <b>");
+            }
+        }
+        own = outbox.own_bytes;
+        cr_assert_eq(ft_outbox_drop_lost(&outbox, &pool, journal, FT_JSON, tail), gone);
+        size_t bytes = own;
+        for (uint64_t o = tail + 1; o <= 18; o++)
+            bytes += o % 5 != 0 ? frame_len(o) : 0;
+        cr_assert_eq(outbox.bytes, bytes, "tail %lu", (unsigned long)tail);
+        cr_assert_eq(outbox.own_bytes, own);
+        assert_gathers(&outbox, expected);
+    }
+}
+
+Test(outbox, a_slow_reader_is_spared_what_a_newer_one_supersedes)
+{
+    publish_as("l", FT_SLOW_LATEST);
+    publish_as("p", FT_SLOW_PARK);
+    publish_as("l", FT_SLOW_LATEST);
+    publish_as("p", FT_SLOW_PARK);
+    publish_as("m", FT_SLOW_LATEST);
+    publish_as("l", FT_SLOW_LATEST);
+    struct ft_outbox outbox = {0};
+    push_run(&outbox, 1, 6);
+    assert_gathers(&outbox, "1 2 3 4 5 6");
+    push_run(&outbox, 1, 6);
+    push_own(&outbox, "<a>");
+    outbox.newest_only = true;
+    assert_gathers(&outbox, "2 4 5 6 <a>");
+    cr_assert(outbox.newest_only);
+    push_run(&outbox, 1, 1);
+    struct ft_slice bytes;
+    cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_JSON, &bytes), FT_GATHERED_NOTHING,
+                 "all that waited was left out");
+    assert_empty(&outbox);
+}
+
+Test(outbox, a_slow_reader_does_not_share_what_others_get)
+{
+    publish_as("l", FT_SLOW_LATEST);
+    publish_as("l", FT_SLOW_LATEST);
+    struct ft_outbox fast = {0}, slow = {.newest_only = true}, late = {0};
+    push_run(&fast, 1, 2);
+    push_run(&slow, 1, 2);
+    push_run(&late, 1, 2);
+    cr_assert_eq(gather(&fast).len, 2 * frame_len(1));
+    cr_assert_eq(gather(&slow).len, frame_len(1));
+    cr_assert_eq(gather(&late).len, 2 * frame_len(1));
 }
 
 /* Random pushes and gatherings against a plain list of frames, byte for byte. */
