@@ -134,10 +134,10 @@ void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication
     }
 }
 
-void ft_throttles_flush(struct ft_session *s)
+void ft_throttles_flush(struct ft_session *s, const struct ft_throttle *other)
 {
     for (struct ft_throttle *throttle = s->throttles; throttle; throttle = throttle->next) {
-        if (throttle->waiting.count == 0)
+        if (throttle->waiting.count == 0 || throttle == other)
             continue;
         deliver(throttle);
         begin_window(throttle);

@@ -41,8 +41,10 @@ void ft_throttle_release(struct ft_throttle *throttle);
 void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication *publication,
                        size_t bytes);
 
-/* Delivers at once all that waits for this session: before its subscriptions change. */
-void ft_throttles_flush(struct ft_session *session);
+/* Delivers at once all that waits for this session, but for what waits in `other` (NULL: no exception):
+ * before a topic may begin to come another way, be it that subscriptions change or that a feed passes a
+ * point from which on one of them counts. Otherwise an older publication could come after a newer one. */
+void ft_throttles_flush(struct ft_session *session, const struct ft_throttle *other);
 
 /* Its window has ended. */
 void ft_throttle_timer(struct ft_wheel_timer *timer);
