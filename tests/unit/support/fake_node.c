@@ -3,6 +3,7 @@
 #include "tests/unit/support/fake_node.h"
 
 #include "broker/base/alloc.h"
+#include "protocol/position.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,6 +221,73 @@ void ft_fake_client_unblock(struct ft_fake_client *client, uint32_t takes)
 const char *ft_fake_client_sent(const struct ft_fake_client *client)
 {
     return client->sent.len > 0 ? (const char *)client->sent.ptr : "";
+}
+
+/* Returns the offset that an envelope names, UINT64_MAX: none. */
+static uint64_t offset_of(const struct ft_envelope *envelope)
+{
+    uint8_t text[FT_POSITION_BYTES_MAX];
+    size_t at = 0;
+    struct ft_slice pos = envelope->pos;
+    struct ft_position_parts parts = {.offset = UINT64_MAX};
+    if (envelope->positions.count > 0)
+        FT_ASSERT(ft_list_next(&envelope->positions, &at, text, sizeof(text), &pos) == FT_OK);
+    if (pos.ptr)
+        FT_ASSERT(ft_position_read(pos, &parts, NULL) == FT_OK);
+    return parts.offset;
+}
+
+static int tell_envelope(const struct ft_envelope *e, char *out, size_t size)
+{
+    if (e->op == FT_OP_MSG)
+        return snprintf(out, size, "%.*s=%.*s%s", (int)e->topic.len, (const char *)e->topic.ptr,
+                        (int)e->data.bytes.len, (const char *)e->data.bytes.ptr,
+                        e->retained ? "*" : "");
+    if (e->op == FT_OP_ERROR)
+        return snprintf(out, size, "error(%d)", (int)e->code);
+    if (e->op == FT_OP_GAP && e->has_lost)
+        return snprintf(out, size, "gap(%d)", (int)e->lost);
+    return snprintf(out, size, "%s%s%s", ft_op_name(e->op), e->duplicate ? "=" : "",
+                    !e->has_recovered ? ""
+                    : e->recovered    ? "+"
+                                      : "-");
+}
+
+static int tell(struct ft_slice line, char *out, size_t size)
+{
+    static uint8_t scratch[1 << 16];
+    int code;
+    if (sscanf((const char *)line.ptr, "close %d", &code) == 1)
+        return snprintf(out, size, "close(%d)", code);
+    if (line.ptr[0] != '{')
+        return snprintf(out, size, "%.*s", (int)line.len, (const char *)line.ptr);
+    struct ft_reader reader;
+    struct ft_envelope envelope;
+    FT_ASSERT(line.len <= sizeof(scratch));
+    FT_ASSERT(ft_reader_begin(&reader, FT_JSON, line, scratch, NULL) == FT_OK);
+    FT_ASSERT(ft_reader_next(&reader, &envelope, NULL) == FT_OK);
+    int n = tell_envelope(&envelope, out, size);
+    uint64_t offset = offset_of(&envelope);
+    if (offset != UINT64_MAX)
+        n += snprintf(out + n, size - (size_t)n, "@%llu", (unsigned long long)offset);
+    return n;
+}
+
+const char *ft_fake_client_told(struct ft_fake_client *client)
+{
+    static char told[1 << 16];
+    size_t n = 0;
+    const char *line = ft_fake_client_sent(client);
+    told[0] = '\0';
+    for (; *line; line = strchr(line, '\n') + 1) {
+        FT_ASSERT(n + 600 < sizeof(told));
+        if (n > 0)
+            told[n++] = ' ';
+        struct ft_slice text = ft_slice(line, (size_t)(strchr(line, '\n') - line));
+        n += (size_t)tell(text, told + n, sizeof(told) - n);
+    }
+    ft_fake_client_forget(client);
+    return told;
 }
 
 void ft_fake_client_forget(struct ft_fake_client *client)

@@ -75,6 +75,16 @@ void ft_fake_client_unblock(struct ft_fake_client *client, uint32_t takes);
 
 /* Lends what was sent as a string. */
 const char *ft_fake_client_sent(const struct ft_fake_client *client);
+
+/*
+ * Says in a few words what was sent to a JSON client, and forgets it. Lent until the next call.
+ *
+ *     a/b=7@12        a msg with data 7 at offset 12; 7*@12 a retained one; 7 an ephemeral one
+ *     ok@12           a reply with a position; ok+@12 recovered; ok-@12 not recovered
+ *     gap@12  gap(3)@12      with the number of those that are lost, where it was said
+ *     error(400)  close(4508)  ping
+ */
+const char *ft_fake_client_told(struct ft_fake_client *client);
 void ft_fake_client_forget(struct ft_fake_client *client);
 
 #endif
