@@ -177,6 +177,13 @@ static int on_socket(struct ft_transport *t, struct lws *wsi, enum lws_callback_
     case LWS_CALLBACK_CLIENT_CLOSED:
         ended(t);
         return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        /* The one word that lws has for a connection that broke while the request was written. */
+        if (t->is_connecting && wsi == t->wsi) {
+            set_reason(t, "the connection broke before the broker answered");
+            ended(t);
+        }
+        return 0;
     default:
         return 0;
     }

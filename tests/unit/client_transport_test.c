@@ -303,6 +303,51 @@ Test(client_transport, where_nobody_listens_every_attempt_ends_once)
     ft_buffer_fini(&seen.message);
 }
 
+enum { BROKEN_ATTEMPTS = 1000 };
+
+/* Takes connections and breaks them: at once, with the request half read or read whole, with a reset or
+ * with an end that a reset follows. */
+static void *break_off(void *context)
+{
+    static const size_t to_read[] = {0, 1, 4096};
+    int listener = *(int *)context;
+    struct linger at_once = {.l_onoff = 1};
+    char bytes[4096];
+    for (int i = 0; i < BROKEN_ATTEMPTS; i++) {
+        int fd = accept(listener, NULL, NULL);
+        size_t n = to_read[i % 3];
+        if (fd < 0 || (n > 0 && read(fd, bytes, n) < 0))
+            abort();
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        if (i / 3 % 2)
+            shutdown(fd, SHUT_RDWR);
+        close(fd);
+    }
+    return NULL;
+}
+
+Test(client_transport, a_connection_that_breaks_before_its_upgrade_ends_every_attempt_once)
+{
+    int listener;
+    pthread_t thread;
+    make_transport(listen_on(&listener), 1 << 20);
+    cr_assert_eq(pthread_create(&thread, NULL, break_off, &listener), 0);
+    for (int attempt = 1; attempt <= BROKEN_ATTEMPTS; attempt++) {
+        ft_transport_connect(transport, NULL);
+        for (int i = 0; i < attempt % 50 * 1000; i++)
+            ft_transport_is_writable(transport); /* the reset arrives earlier or later */
+        while (seen.ended < attempt)
+            ft_transport_run(transport, 1000);
+        cr_assert_eq(seen.ended, attempt);
+        cr_assert_not(seen.end.was_open);
+        cr_assert_neq(seen.end.reason[0], '\0');
+    }
+    pthread_join(thread, NULL);
+    close(listener);
+    ft_transport_free(transport);
+    ft_buffer_fini(&seen.message);
+}
+
 Test(client_transport, dropping_ends_a_connection_with_the_given_reason)
 {
     struct peer peer;
