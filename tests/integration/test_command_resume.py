@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+import select
 import signal
 import subprocess
 
@@ -268,6 +270,32 @@ def test_what_a_break_was_too_long_for_is_reported_and_the_rest_comes(start, cli
     finally:
         sub.stop()
         relay.stop()
+
+
+@pytest.mark.deadline(90)
+def test_a_reader_that_was_too_slow_is_told_how_much_is_missing(start, clients, workers, speech):
+    broker = start({"journal.size": "1m", "limits.queue": "128k"}, workers=workers)
+    sub = subprocess.Popen([program("fantail"), "-s", broker.ws_url, *speech, "sub", "t"],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    try:
+        publisher = clients(broker)
+        until(lambda: publisher.pub("t", "0") and select.select([sub.stdout], [], [], 0)[0],
+              "it listens")
+        count = 600  # of 50,000 bytes: more than a pipe, two sockets and the queue hold
+        for n in range(count):
+            publisher.pub("t", f"{n} {'x' * 50000}")
+        publisher.pub("t", "end")
+        lines = iter(sub.stdout.readline, b"end\n")
+        got = [int(line.split()[0]) for line in lines if b"x" in line]
+        sub.send_signal(signal.SIGINT)
+        errors = sub.communicate(timeout=20)[1].decode()
+        assert sub.returncode == DONE
+        lost = [int(n) for n in re.findall(r"gap: (\d+) publications are missing", errors)]
+        assert got == sorted(set(got)) and len(lost) == 1, errors
+        assert len(got) + lost[0] == count
+    finally:
+        sub.kill()
+        sub.wait()
 
 
 @pytest.mark.deadline(120)

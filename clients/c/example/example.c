@@ -27,6 +27,14 @@ static void on_state(struct fantail *f, enum fantail_state state,
     fprintf(stderr, "%s %s\n", fantail_state_name(state), status->reason);
 }
 
+/* After a reconnect the library goes on where it was; this says whether that was possible. */
+static void on_resume(struct fantail *f, bool recovered, void *user)
+{
+    (void)f;
+    (void)user;
+    fputs(recovered ? "nothing was missed\n" : "some figures may be missing\n", stderr);
+}
+
 static void on_alarm_sent(struct fantail *f, const struct fantail_result *result, void *user)
 {
     (void)f;
@@ -57,9 +65,10 @@ int main(int argc, char **argv)
 {
     double threshold = 90;
     char why[256];
-    client = fantail_new(
-        &(struct fantail_options){.url = argc > 1 ? argv[1] : NULL, .on_state = on_state}, why,
-        sizeof(why));
+    client = fantail_new(&(struct fantail_options){.url = argc > 1 ? argv[1] : NULL,
+                                                   .on_state = on_state,
+                                                   .on_resume = on_resume},
+                         why, sizeof(why));
     if (!client) {
         fprintf(stderr, "%s\n", why);
         return EXIT_FAILURE;
