@@ -71,6 +71,15 @@ def test_the_table_has_a_line_for_each_figure():
     assert all("CPU s/M deliveries" in line and " x " in line for line in lines)
 
 
+@pytest.mark.parametrize("row", ["fanout-1k", "flat"])
+def test_another_broker_can_take_the_place_of_the_floor(row):
+    done = bench("--json", "--other", program("fantaild"), row)
+    assert done.returncode == DONE, done.stderr
+    for figure in json.loads(done.stdout):
+        assert figure["beside"] == "other" and figure["target_kind"] == "none"
+        assert figure["broker"] > 0 and figure["baseline"] > 0
+
+
 @pytest.mark.parametrize("row", ["fanout-1k", "resume"])
 def test_a_broker_that_tells_the_truth_passes(row):
     done = bench(row, broker=LIAR)

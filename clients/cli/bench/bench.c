@@ -58,6 +58,7 @@ static const char usage[] =
     "  --connections N  connections of the row `idle` (18000)\n"
     "  --msgpack        MessagePack instead of JSON\n"
     "  --fantaild PATH  the broker (beside this program)\n"
+    "  --other PATH     another broker in the place of the floor, to compare the two\n"
     "  --json           print a JSON array instead of the table\n"
     "  --list           list the rows and end\n";
 
@@ -96,6 +97,7 @@ enum option_code {
     OPTION_CONNECTIONS,
     OPTION_MSGPACK,
     OPTION_FANTAILD,
+    OPTION_OTHER,
     OPTION_JSON,
     OPTION_LIST,
     OPTION_HELP
@@ -107,6 +109,7 @@ static const struct option long_options[] = {
     {"connections", required_argument, NULL, OPTION_CONNECTIONS},
     {"msgpack", no_argument, NULL, OPTION_MSGPACK},
     {"fantaild", required_argument, NULL, OPTION_FANTAILD},
+    {"other", required_argument, NULL, OPTION_OTHER},
     {"json", no_argument, NULL, OPTION_JSON},
     {"list", no_argument, NULL, OPTION_LIST},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -133,6 +136,9 @@ static int take_option(int code, struct ft_bench *bench, struct options *options
         return 0;
     case OPTION_FANTAILD:
         bench->fantaild = optarg;
+        return 0;
+    case OPTION_OTHER:
+        bench->other = optarg;
         return 0;
     case OPTION_JSON:
         options->is_json = true;

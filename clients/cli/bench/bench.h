@@ -44,6 +44,7 @@ struct ft_figure {
 struct ft_bench {
     /* options */
     const char *fantaild;
+    const char *other;    /* a broker that takes the floor's place, or NULL */
     const char *programs; /* the folder where this program lies, and bench/ beside it */
     unsigned rounds;
     double seconds; /* of one round */

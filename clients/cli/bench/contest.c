@@ -59,18 +59,23 @@ static enum ft_err connect_all(struct side *side, const struct ft_contest *conte
     return err;
 }
 
-/* Starts the floor with frames that the broker has just sent. */
-static enum ft_err open_floor(struct ft_bench *bench, const struct ft_contest *contest,
-                              struct side *floor, const struct ft_gen *broker)
+/* Starts the floor with frames that the broker has just sent; or another broker in its place. */
+static enum ft_err open_beside(struct ft_bench *bench, const struct ft_contest *contest,
+                               struct side *beside, const struct ft_gen *broker)
 {
+    if (bench->other != NULL) {
+        const struct ft_server_options options = {.path = bench->other, .core = bench->server_core};
+        enum ft_err err = ft_server_start(&beside->server, &options, &bench->problem);
+        return err != FT_OK ? err : connect_all(beside, contest, &bench->problem);
+    }
     struct ft_floor_plan plan = contest->floor;
     if (contest->has_msg)
         plan.msg = ft_slice(broker->msg.bytes, broker->msg.len);
     if (contest->has_ok)
         plan.ok = ft_slice(broker->ok.bytes, broker->ok.len);
     FT_ASSERT((!contest->has_msg || plan.msg.len > 0) && (!contest->has_ok || plan.ok.len > 0));
-    enum ft_err err = ft_floor_start(&floor->server, &plan, bench->server_core, &bench->problem);
-    return err != FT_OK ? err : connect_all(floor, contest, &bench->problem);
+    enum ft_err err = ft_floor_start(&beside->server, &plan, bench->server_core, &bench->problem);
+    return err != FT_OK ? err : connect_all(beside, contest, &bench->problem);
 }
 
 static enum ft_err run_round(struct side *side, const struct ft_contest *contest, double seconds,
@@ -100,12 +105,14 @@ static enum ft_err run_rounds(struct ft_bench *bench, struct match *match)
     const struct ft_contest *contest = match->contest;
     struct ft_duel duel = {.row = contest->row,
                            .encoding = contest->encoding,
-                           .beside_name = "floor",
+                           .beside_name = bench->other != NULL ? "other" : "floor",
                            .seconds = contest->seconds,
                            .ctx = match,
                            .run = run_duel_round,
                            .spec_count = contest->spec_count};
     memcpy(duel.specs, contest->specs, sizeof(duel.specs));
+    for (size_t i = 0; i < duel.spec_count && bench->other != NULL; i++)
+        duel.specs[i].kind = FT_TARGET_NONE; /* they are about the floor */
     return ft_duel_run(bench, &duel);
 }
 
@@ -124,7 +131,7 @@ static enum ft_err check_quiet(struct side *broker, struct ft_bench *bench)
 enum ft_err ft_contest_run(struct ft_bench *bench, const struct ft_contest *contest)
 {
     struct match *match = ft_alloc_zero(sizeof(*match));
-    struct side *broker = &match->sides[FT_SIDE_BROKER], *floor = &match->sides[FT_SIDE_BESIDE];
+    struct side *broker = &match->sides[FT_SIDE_BROKER], *beside = &match->sides[FT_SIDE_BESIDE];
     struct ft_round warm_up;
     match->contest = contest;
     enum ft_err err = ft_bench_start_broker(bench, &broker->server, NULL);
@@ -133,9 +140,9 @@ enum ft_err ft_contest_run(struct ft_bench *bench, const struct ft_contest *cont
     if (err == FT_OK)
         err = run_round(broker, contest, contest->seconds / 2, &warm_up, &bench->problem);
     if (err == FT_OK)
-        err = open_floor(bench, contest, floor, &broker->gen);
+        err = open_beside(bench, contest, beside, &broker->gen);
     if (err == FT_OK)
-        err = run_round(floor, contest, contest->seconds / 4, &warm_up, &bench->problem);
+        err = run_round(beside, contest, contest->seconds / 4, &warm_up, &bench->problem);
     if (err == FT_OK)
         err = run_rounds(bench, match);
     if (err == FT_OK)

@@ -31,7 +31,6 @@ struct flat {
     size_t barrier_len;
     const struct ft_meter *meter;
     uint64_t published;    /* in this round */
-    uint64_t accepted;     /* offset of the last publication that the broker told */
     size_t at[PUBLISHERS]; /* how much of its chunk each publisher has written */
 };
 
@@ -61,34 +60,34 @@ static void on_writable(struct ft_gen *gen, struct ft_gen_conn *publisher)
     }
 }
 
-/* Takes the offset from the `pos` of the last publication's ok. */
+/* Takes the offset from the `pos` of the last publication's ok: so many the broker has accepted. */
 static void on_ok(struct ft_gen *gen, struct ft_gen_conn *publisher, const struct ft_envelope *env)
 {
-    struct flat *flat = gen->ctx;
-    (void)publisher;
     if (gen->server->is_floor || env->pos.ptr == NULL)
         return;
     const uint8_t *dot = memrchr(env->pos.ptr, '.', env->pos.len);
     uint64_t offset = 0;
     for (const uint8_t *c = dot; c != NULL && ++c < env->pos.ptr + env->pos.len;)
         offset = offset * 10 + (uint64_t)(*c - '0');
-    flat->accepted = offset;
+    publisher->sent = (uint32_t)offset;
 }
 
 /* Asks the broker how many publications it has accepted, and compares. */
 static enum ft_err check_accepted(struct ft_gen *gen, struct flat *flat)
 {
     uint8_t *frame = ft_alloc(flat->last.frame_size);
-    uint64_t before = flat->accepted, oks = gen->oks;
+    struct ft_gen_conn *publisher = &gen->conns[0];
+    uint32_t before = publisher->sent;
+    uint64_t oks = gen->oks;
     ft_load_put(&flat->last, 0, 0, frame);
-    enum ft_err err = ft_gen_send(gen, &gen->conns[0], ft_slice(frame, flat->last.frame_size));
+    enum ft_err err = ft_gen_send(gen, publisher, ft_slice(frame, flat->last.frame_size));
     free(frame);
     if (err == FT_OK)
         err = ft_gen_await(gen, &gen->oks, oks + 1);
-    if (err == FT_OK && flat->accepted - before != flat->published + 1)
-        err = ft_gen_fail(gen, FT_ERR_INTERNAL, "%llu publications were sent, %llu accepted",
-                          (unsigned long long)flat->published,
-                          (unsigned long long)(flat->accepted - before - 1));
+    uint32_t accepted = publisher->sent - before - 1;
+    if (err == FT_OK && accepted != (uint32_t)flat->published)
+        err = ft_gen_fail(gen, FT_ERR_INTERNAL, "%llu publications were sent, %u accepted",
+                          (unsigned long long)flat->published, accepted);
     return err;
 }
 
