@@ -366,10 +366,11 @@ static size_t run_bytes(struct ft_journal *journal, enum ft_encoding encoding, u
     return bytes;
 }
 
-uint64_t ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                             struct ft_journal *journal, enum ft_encoding encoding, uint64_t tail)
+struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
+                                   struct ft_journal *journal, enum ft_encoding encoding,
+                                   uint64_t tail)
 {
-    uint64_t lost = 0;
+    struct ft_lost lost = {0};
     struct ft_outbox old = *outbox;
     outbox->first = outbox->last = NULL;
     outbox->bytes = outbox->own_bytes;
@@ -377,11 +378,13 @@ uint64_t ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *po
         uint64_t item = old.first->items[old.first->begin];
         pop(&old, pool);
         if (is_run(item) && run_offset(item) <= tail) {
-            uint64_t gone = tail - run_offset(item) + 1, count = run_count(item);
-            lost += gone < count ? gone : count;
-            if (gone >= count)
+            uint64_t end = run_offset(item) + run_count(item) - 1;
+            uint64_t last = end < tail ? end : tail;
+            lost.count += last - run_offset(item) + 1;
+            lost.last = last;
+            if (last == end)
                 continue;
-            item = item_of_run(tail + 1, (uint32_t)(count - gone));
+            item = item_of_run(last + 1, (uint32_t)(end - last));
         }
         if (is_run(item))
             outbox->bytes += run_bytes(journal, encoding, item);

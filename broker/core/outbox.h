@@ -84,10 +84,16 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
                                   struct ft_journal *journal, enum ft_encoding encoding,
                                   struct ft_slice *bytes);
 
-/* Throws away the publications up to offset `tail`, which the journal has dropped, and returns how many.
- * What else waits stays, in order. */
-uint64_t ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                             struct ft_journal *journal, enum ft_encoding encoding, uint64_t tail);
+/* Publications that were thrown away: how many, and the offset of the last one. */
+struct ft_lost {
+    uint64_t count, last;
+};
+
+/* Throws away the publications up to offset `tail`, which the journal has dropped. What else waits stays,
+ * in order. */
+struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
+                                   struct ft_journal *journal, enum ft_encoding encoding,
+                                   uint64_t tail);
 
 /* Puts room for a frame of `n` bytes of the session's own in front of all that waits. */
 uint8_t *ft_outbox_push_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n);

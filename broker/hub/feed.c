@@ -295,7 +295,7 @@ static size_t step_journal(struct ft_feed *feed)
             break; /* one write takes what there is now, two would not be worth it */
         if (!p) {
             uint64_t lost = 0, tail = ft_journal_tail(journal);
-            bool is_known = ft_feed_skip(feed, tail < w->cursor ? tail : w->cursor, &lost);
+            bool is_known = ft_feed_skip(feed, tail, &lost);
             ft_reply_gap(s, is_known ? &lost : NULL, feed->cursor);
             continue;
         }

@@ -190,18 +190,20 @@ static void check_bounds(struct ft_session *s)
 }
 
 /* What it has still to get is not kept any more: it is told how much it misses, where that is known,
- * and goes on from the oldest that is kept. */
+ * and goes on behind it. */
 static void lose(struct ft_session *s)
 {
     struct ft_worker *w = s->worker;
     uint64_t tail = ft_journal_tail(w->hub->journal);
-    uint64_t lost = ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal,
-                                        (enum ft_encoding)s->encoding, tail);
+    struct ft_lost lost = ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal,
+                                              (enum ft_encoding)s->encoding, tail);
     bool is_known = true;
-    if (s->feed && s->feed->cursor < tail)
-        is_known = ft_feed_skip(s->feed, tail < w->cursor ? tail : w->cursor, &lost);
+    if (s->feed && s->feed->cursor < tail) { /* then nothing waits but replies: it is one gap */
+        is_known = ft_feed_skip(s->feed, tail, &lost.count);
+        lost.last = tail;
+    }
     if (!s->is_ending)
-        ft_reply_gap_in_front(s, is_known ? &lost : NULL, tail);
+        ft_reply_gap_in_front(s, is_known ? &lost.count : NULL, lost.last);
 }
 
 /* Notes that the peer takes nothing for now, and what it had taken before. */

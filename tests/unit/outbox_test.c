@@ -308,14 +308,15 @@ Test(outbox, what_the_journal_dropped_is_thrown_away_and_counted)
     for (uint64_t tail = 0; tail <= 20; tail++) {
         struct ft_outbox outbox = {0};
         char expected[128] = "<a>";
-        uint64_t gone = 0, own = 0;
+        uint64_t gone = 0, last = 0, own = 0;
         push_own(&outbox, "<a>");
         for (uint64_t o = 1; o <= 18; o++) {
             if (o % 5 != 0) /* runs of four */
                 push_run(&outbox, o, 1);
-            if (o % 5 != 0 && o <= tail)
+            if (o % 5 != 0 && o <= tail) {
                 gone++;
-            else if (o % 5 != 0)
+                last = o;
+            } else if (o % 5 != 0)
                 sprintf(expected + strlen(expected), " %d", (int)o);
             if (o == 12) {
                 push_own(&outbox, "<b>");
@@ -323,7 +324,9 @@ Test(outbox, what_the_journal_dropped_is_thrown_away_and_counted)
             }
         }
         own = outbox.own_bytes;
-        cr_assert_eq(ft_outbox_drop_lost(&outbox, &pool, journal, FT_JSON, tail), gone);
+        struct ft_lost lost = ft_outbox_drop_lost(&outbox, &pool, journal, FT_JSON, tail);
+        cr_assert_eq(lost.count, gone);
+        cr_assert_eq(lost.last, last);
         size_t bytes = own;
         for (uint64_t o = tail + 1; o <= 18; o++)
             bytes += o % 5 != 0 ? frame_len(o) : 0;
