@@ -145,7 +145,7 @@ static void subscribe(struct model *m, struct ft_twin *twin, bool has_since)
     request.has_since = has_since;
     request.since = has_since ? some_position(m, twin) : 0;
     request.names_other = has_since && one_in(m, 8);
-    ft_twin_ask(twin, &request, m->plan->is_throttled && !has_since ? windows_ms[below(m, 4)] : 0);
+    ft_twin_ask(twin, &request, m->plan->is_throttled ? windows_ms[below(m, 4)] : 0);
 }
 
 static void unsubscribe(struct model *m, struct ft_twin *twin)
@@ -321,7 +321,7 @@ static void run(struct plan plan)
             world->recovered, world->unrecovered, m.blocked, m.parked, m.closed, m.held);
     cr_assert_gt(world->messages, plan.steps);
     cr_assert_gt(world->recovered, 20);
-    cr_assert_gt(world->claimless, 5);
+    cr_assert_gt(world->claimless, 2);
     cr_assert_gt(m.blocked, 100);
     cr_assert(m.parked > 20 || plan.slow == FT_SLOW_DISCONNECT || plan.is_throttled);
     cr_assert(m.closed > 20 || plan.slow != FT_SLOW_DISCONNECT);
@@ -338,10 +338,10 @@ TestSuite(feed_model, .timeout = 60);
 
 Test(feed_model, one_worker_and_a_journal_that_holds_everything)
 {
-    for (uint64_t seed = 1; seed <= 3; seed++)
+    for (uint64_t seed = 1; seed <= 2; seed++)
         run((struct plan){.seed = seed,
                           .workers = 1,
-                          .steps = 3000,
+                          .steps = 2000,
                           .journal_bytes = LARGE,
                           .queue_bytes = 4096,
                           .flush_bytes = 1024,
@@ -350,10 +350,10 @@ Test(feed_model, one_worker_and_a_journal_that_holds_everything)
 
 Test(feed_model, two_workers_and_a_journal_that_holds_everything)
 {
-    for (uint64_t seed = 11; seed <= 13; seed++)
+    for (uint64_t seed = 11; seed <= 12; seed++)
         run((struct plan){.seed = seed,
                           .workers = 2,
-                          .steps = 3000,
+                          .steps = 2000,
                           .journal_bytes = LARGE,
                           .queue_bytes = 2048,
                           .flush_bytes = 1024,
@@ -365,7 +365,7 @@ Test(feed_model, a_journal_that_holds_hardly_anything)
     for (uint64_t seed = 21; seed <= 24; seed++)
         run((struct plan){.seed = seed,
                           .workers = 1 + seed % 2,
-                          .steps = 3000,
+                          .steps = 2000,
                           .journal_bytes = SMALL,
                           .queue_bytes = 2048,
                           .flush_bytes = 1024,
@@ -375,10 +375,10 @@ Test(feed_model, a_journal_that_holds_hardly_anything)
 
 Test(feed_model, a_worker_that_lags_while_the_journal_is_full)
 {
-    for (uint64_t seed = 71; seed <= 73; seed++)
+    for (uint64_t seed = 71; seed <= 72; seed++)
         run((struct plan){.seed = seed,
                           .workers = 2,
-                          .steps = 3000,
+                          .steps = 2000,
                           .lag = 60,
                           .journal_bytes = SMALL,
                           .queue_bytes = 8192,
@@ -404,7 +404,7 @@ Test(feed_model, of_topics_of_which_the_newest_counts_the_newest_comes)
     for (uint64_t seed = 41; seed <= 44; seed++)
         run((struct plan){.seed = seed,
                           .workers = 1 + seed % 2,
-                          .steps = 3000,
+                          .steps = 2000,
                           .journal_bytes = seed < 43 ? LARGE : SMALL,
                           .queue_bytes = 2048,
                           .flush_bytes = 1024,
@@ -415,13 +415,26 @@ Test(feed_model, of_topics_of_which_the_newest_counts_the_newest_comes)
 
 Test(feed_model, who_is_closed_for_being_slow_has_missed_nothing)
 {
-    for (uint64_t seed = 51; seed <= 54; seed++)
+    for (uint64_t seed = 51; seed <= 52; seed++)
         run((struct plan){.seed = seed,
                           .workers = 1 + seed % 2,
-                          .steps = 3000,
+                          .steps = 2000,
                           .journal_bytes = LARGE,
                           .queue_bytes = 2048,
                           .flush_bytes = 1024,
                           .payload = 200,
                           .slow = FT_SLOW_DISCONNECT});
+}
+
+Test(feed_model, who_asks_for_less_gets_the_newest)
+{
+    for (uint64_t seed = 61; seed <= 62; seed++)
+        run((struct plan){.seed = seed,
+                          .workers = 1 + seed % 2,
+                          .steps = 2000,
+                          .journal_bytes = LARGE,
+                          .queue_bytes = 8192,
+                          .flush_bytes = 1024,
+                          .payload = 200,
+                          .is_throttled = true});
 }

@@ -151,10 +151,10 @@ static bool may_be_spared(const struct ft_twin *twin, uint64_t offset, bool was_
     return is_spared && offset < world->newest[topic];
 }
 
-/* Nothing up to `upto` may be missing. */
-static void check(const struct ft_twin *twin, uint64_t upto)
+/* Nothing after `from`, up to `upto`, may be missing. */
+static void check(const struct ft_twin *twin, uint64_t from, uint64_t upto)
 {
-    for (uint64_t o = twin->floor + 1; o <= upto; o++) {
+    for (uint64_t o = (from > twin->floor ? from : twin->floor) + 1; o <= upto; o++) {
         HOLDS(!is_due(twin, o, twin->here) || twin->brought[o] ||
                   may_be_spared(twin, o, twin->was_blocked),
               twin, "%lu did not come, nor a word about it", (long)o);
@@ -166,7 +166,7 @@ static void check(const struct ft_twin *twin, uint64_t upto)
 
 void ft_twin_check(struct ft_twin *twin)
 {
-    check(twin, twin->world->known);
+    check(twin, 0, twin->world->known);
     twin->was_blocked = twin->was_ever_blocked = false;
     twin->spared = twin->world->known;
 }
@@ -252,6 +252,8 @@ static void rewind_filters(struct ft_twin *twin, const struct ft_twin_request *r
     }
     if (offset < twin->last || request->is_resume)
         twin->last = offset;
+    if (offset < twin->sound)
+        twin->sound = offset;
 }
 
 /* Where the feed of a request begins, and whether the broker can say that nothing is missing. */
@@ -298,8 +300,10 @@ static void take_ok(struct ft_twin *twin, const struct ft_twin_event *e)
     memmove(twin->requests, twin->requests + 1, twin->request_count * sizeof(request));
     HOLDS(e->id == request.id, twin, "ok %lu instead of %lu", (long)e->id, (long)request.id);
     HOLDS(e->has_recovered == request.has_since, twin, "recovered or not: was it asked?");
-    if (request.is_live) /* what was accepted before comes before the answer */
-        check(twin, request.head);
+    if (request.is_live) { /* what was accepted before comes before the answer */
+        check(twin, twin->sound, request.head);
+        twin->sound = request.head;
+    }
     if (!request.is_sub) {
         twin->active &= ~request.filters;
         for (uint64_t o = 0; o < FT_TWIN_PUBLICATIONS; o++)

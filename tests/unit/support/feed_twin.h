@@ -70,15 +70,16 @@ struct ft_twin {
     uint32_t request_count;
     uint64_t last_id;
 
-    uint32_t active;                        /* filters, a bit each */
-    uint32_t rewound;                       /* … that were sent back within this connection */
-    uint64_t promised[FT_TWIN_FILTERS];     /* all after it has to come, over all connections */
-    uint64_t here[FT_TWIN_FILTERS];         /* … and over this one */
-    uint64_t greatest;                      /* position seen */
-    uint64_t last;                          /* the next message comes after it */
-    uint64_t last_of[FT_TWIN_TOPICS];       /* the same by topic */
-    uint64_t spared;                        /* it may have been slow for anything up to here */
-    uint64_t floor;                         /* up to here it was told that things may be missing */
+    uint32_t active;                    /* filters, a bit each */
+    uint32_t rewound;                   /* … that were sent back within this connection */
+    uint64_t promised[FT_TWIN_FILTERS]; /* all after it has to come, over all connections */
+    uint64_t here[FT_TWIN_FILTERS];     /* … and over this one */
+    uint64_t greatest;                  /* position seen */
+    uint64_t last;                      /* the next message comes after it */
+    uint64_t last_of[FT_TWIN_TOPICS];   /* the same by topic */
+    uint64_t spared;                    /* it may have been slow for anything up to here */
+    uint64_t sound; /* nothing is missing up to here, as far as it was looked at in passing */
+    uint64_t floor; /* up to here it was told that things may be missing */
     uint32_t brought[FT_TWIN_PUBLICATIONS]; /* by which filters, over this connection */
     bool got[FT_TWIN_PUBLICATIONS];         /* over any */
 };
