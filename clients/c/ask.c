@@ -35,6 +35,18 @@ static size_t since_bytes(const struct fantail_subscription *sub)
     return n;
 }
 
+/* What a rewind brings cannot be told from what a resume replays, so it waits until that is likely to be
+ * through: a broker sends tens of megabytes a second. */
+enum { REWIND_AFTER_MS = 3000 };
+
+static void hold_rewinds(struct ft_subscriptions *subs)
+{
+    struct fantail_subscription *sub;
+    DL_FOREACH(subs->all_, sub)
+    if (sub->step == FT_STEP_NEW && sub->options.last > 0 && sub->due_ms == 0)
+        sub->due_ms = subs->replay_ms_ + REWIND_AFTER_MS;
+}
+
 static bool is_due(const struct fantail_subscription *sub, uint64_t now_ms)
 {
     return ft_subscription_is_waiting(sub) && sub->due_ms <= now_ms;
@@ -160,6 +172,8 @@ bool ft_subscriptions_ask(struct ft_subscriptions *subs, uint64_t now_ms, size_t
     ft_subscriptions_tell_resume(subs, true); /* the last one that it waited for may have gone */
     if (subs->waiting == 0)
         return false;
+    if (subs->replays_ > 0)
+        hold_rewinds(subs);
     struct fantail_subscription *sub, *first = NULL;
     DL_FOREACH(subs->all_, sub)
     if (is_due(sub, now_ms) && (!first || rank(sub) < rank(first)))
@@ -169,6 +183,8 @@ bool ft_subscriptions_ask(struct ft_subscriptions *subs, uint64_t now_ms, size_t
     uint32_t count = mark_request(subs, first, now_ms, max);
     write_sub(subs, first, count, encoding, envelope);
     leave_behind(subs, first);
+    if (ft_subscription_since(first) > 0)
+        subs->replay_ms_ = now_ms;
     return true;
 }
 

@@ -183,7 +183,8 @@ struct fantail_subscribe_options {
      * of this client before does not come again for this one. */
     const char *const *since;
     size_t since_count;
-    uint32_t last;     /* first deliver up to so many stored ones of each topic; not with `since` */
+    uint32_t last;     /* first deliver up to so many stored ones of each topic; not with `since`.
+                          Made while others resume, it is asked for three seconds behind them */
     uint32_t every_ms; /* at most one a topic and so long, the newest (3,600,000 at most) */
     fantail_result_fn *on_result; /* the broker's first answer to this subscription, once */
 };

@@ -55,6 +55,7 @@ struct ft_subscriptions {
     /* this connection */
     enum ft_resume resume_;
     unsigned requests_, replays_; /* `sub`s, and those of them with `since` */
+    uint64_t replay_ms_;          /* when the last of these was asked for */
     struct ft_progress *plain_;   /* of the subscriptions that started live */
 };
 
