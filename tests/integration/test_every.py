@@ -185,7 +185,7 @@ def test_of_two_windows_the_shorter_holds(connect, encoding, publisher, topic):
     assert len(until_data(client, 49)) <= 3
 
 
-def test_a_window_ends_early_when_the_subscriptions_change(connect, encoding, publisher, topic, end):
+def test_a_window_ends_early_when_subscriptions_change(connect, encoding, publisher, topic, end):
     client = throttled(connect, encoding, LONG_MS, topic, plain=[end])
     publisher.pub(topic, "first")
     assert client.next_msg()["data"] == "first"

@@ -182,7 +182,8 @@ def test_only_topics_have_a_history(connect, encoding, bad):
 
 @pytest.mark.parametrize("wrong", [
     {"last": -1}, {"last": "1"}, {"last": 1.5}, {"last": None}, {"since": 5}, {"since": ["s.1"]},
-    {"since": "x"}, {"since": "s.-1"}, {"since": "s.1", "limit": -1}, {"since": "s.1", "limit": "1"},
+    {"since": "x"}, {"since": "s.-1"}, {"since": "s.1", "limit": -1},
+    {"since": "s.1", "limit": "1"},
 ])
 def test_what_is_asked_for_is_checked(connect, encoding, topic, wrong):
     message = connect(encoding).refused({"op": "history", "topic": topic, **wrong}, 400)

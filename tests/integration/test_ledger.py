@@ -11,7 +11,7 @@ import pytest
 
 from support.resumers import Ledger, Publisher, Subscriber
 
-RESUMES = int(os.environ.get("FANTAIL_LEDGER_RESUMES", "6000"))
+RESUMES = int(os.environ.get("FANTAIL_LEDGER_RESUMES", "4000"))
 SEED = int(os.environ.get("FANTAIL_LEDGER_SEED", random.SystemRandom().randrange(2**32)))
 DEADLINE_S = 50 + RESUMES // 20
 KINDS = ("json", "msgpack")

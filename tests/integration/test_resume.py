@@ -1,4 +1,4 @@
-"""since: what was missed comes, in order and once, then what is live; or the `ok` says otherwise."""
+"""since: what was missed comes, in order and once, then what is live; or the ok says otherwise."""
 
 import pytest
 

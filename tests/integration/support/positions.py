@@ -1,4 +1,4 @@
-"""What a client keeps of positions, and what tests do with them: publish a lot, come back, compare."""
+"""What a client keeps of positions, and what tests do with them: publish, come back, compare."""
 
 from .client import position
 
