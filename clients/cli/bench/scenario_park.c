@@ -212,7 +212,7 @@ static enum ft_err find_oldest(struct park *park)
     return err != FT_OK ? err : await_finished(park, 1);
 }
 
-static enum ft_err read_again(struct ft_bench *bench, struct park *park, struct ft_figure *figure)
+static enum ft_err read_again(struct ft_bench *bench, struct park *park, struct ft_figure figure)
 {
     static const struct ft_gen_hooks hooks = {.on_msg = on_msg, .on_ok = on_ok, .on_gap = on_gap};
     struct ft_gen *gen = &park->gen;
@@ -229,11 +229,11 @@ static enum ft_err read_again(struct ft_bench *bench, struct park *park, struct 
         err = await_finished(park, READERS + 1);
     if (err != FT_OK)
         return err;
-    figure->spec = (struct ft_figure_spec){.name = "read again: CPU s/M"};
-    figure->broker = ft_meter_end(&meter, gen, gen->delivered - before, &round);
-    figure->per_s = round.per_s;
-    figure->busy = round.busy;
-    ft_bench_add(bench, figure);
+    figure.spec = (struct ft_figure_spec){.name = "read again: CPU s/M"};
+    figure.broker = ft_meter_end(&meter, gen, gen->delivered - before, &round);
+    figure.per_s = round.per_s;
+    figure.busy = round.busy;
+    ft_bench_add(bench, &figure);
     return FT_OK;
 }
 
@@ -244,12 +244,38 @@ static double grown_mb(const struct park *park)
     return ((double)ft_stats_rss_bytes(park->server.pid) - (double)park->rss_bytes) / 1e6;
 }
 
+/* A little more than half of what is published: 64 MiB of 20 s. */
+static unsigned journal_mib(const struct ft_bench *bench)
+{
+    double mib = bench->seconds * bench->rounds * JOURNAL_MAX / 20;
+    return mib < 1 ? 1 : mib > JOURNAL_MAX ? JOURNAL_MAX : (unsigned)mib;
+}
+
+/* Adds what the row measures once, when all rounds are over. */
+static enum ft_err run_end(struct ft_bench *bench, const struct ft_duel *duel, struct park *parks)
+{
+    double bound = journal_mib(bench) * 1048576.0 + READERS * FLUSH_BYTES + SLACK_BYTES;
+    struct ft_figure figure = {.row = duel->row,
+                               .encoding = ft_bench_encoding(duel->encoding),
+                               .spec = {"RSS MB grown", FT_TARGET_AT_MOST, bound / 1e6},
+                               .beside_name = duel->beside_name};
+    for (enum ft_side side = 0; side < FT_SIDES; side++) {
+        enum ft_err err = settle(&parks[side]);
+        if (err != FT_OK)
+            return err;
+    }
+    figure.broker = grown_mb(&parks[FT_SIDE_BROKER]);
+    figure.beside = grown_mb(&parks[FT_SIDE_BESIDE]);
+    ft_bench_add(bench, &figure);
+    figure.beside_name = NULL;
+    return read_again(bench, &parks[FT_SIDE_BROKER], figure);
+}
+
 enum ft_err ft_row_park(struct ft_bench *bench)
 {
-    static const char row[] = "5,000/s of 1 KB for 100 who do not read";
     struct park *parks = ft_alloc_zero(FT_SIDES * sizeof(*parks));
     struct ft_duel duel = {
-        .row = row,
+        .row = "5,000/s of 1 KB for 100 who do not read",
         .encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON,
         .beside_name = "without",
         .seconds = bench->seconds,
@@ -259,31 +285,15 @@ enum ft_err ft_row_park(struct ft_bench *bench)
                   {"others' p99 us", FT_TARGET_RATIO_AT_MOST, 2}},
         .spec_count = 2,
     };
-    /* A little more than half of what is published: 64 MiB of 20 s. */
-    double journal_mb = bench->seconds * bench->rounds * JOURNAL_MAX / 20;
     char journal_size[64];
-    journal_mb = journal_mb < 1 ? 1 : journal_mb > JOURNAL_MAX ? JOURNAL_MAX : journal_mb;
-    snprintf(journal_size, sizeof(journal_size), "journal.size=%um", (unsigned)journal_mb);
-    struct ft_figure grown = {.row = row,
-                              .encoding = ft_bench_encoding(duel.encoding),
-                              .spec = {"RSS MB grown", FT_TARGET_AT_MOST, 0},
-                              .beside_name = "without"};
-    grown.spec.target =
-        (unsigned)journal_mb * 1.048576 + (READERS * FLUSH_BYTES + SLACK_BYTES) / 1e6;
+    snprintf(journal_size, sizeof(journal_size), "journal.size=%um", journal_mib(bench));
     enum ft_err err = open_park(bench, &parks[FT_SIDE_BESIDE], 0, journal_size);
     if (err == FT_OK)
         err = open_park(bench, &parks[FT_SIDE_BROKER], READERS, journal_size);
     if (err == FT_OK)
         err = ft_duel_run(bench, &duel);
-    for (enum ft_side side = 0; side < FT_SIDES && err == FT_OK; side++)
-        err = settle(&parks[side]);
-    grown.broker = grown_mb(&parks[FT_SIDE_BROKER]);
-    grown.beside = grown_mb(&parks[FT_SIDE_BESIDE]);
-    if (err == FT_OK) {
-        ft_bench_add(bench, &grown);
-        grown.beside_name = NULL;
-        err = read_again(bench, &parks[FT_SIDE_BROKER], &grown);
-    }
+    if (err == FT_OK)
+        err = run_end(bench, &duel, parks);
     for (enum ft_side side = 0; side < FT_SIDES; side++)
         close_park(bench, &parks[side]);
     free(parks);
