@@ -122,6 +122,34 @@ Test(topic_table, of_too_many_topics_the_one_published_to_longest_ago_is_forgott
     end();
 }
 
+Test(topic_table, a_topic_that_comes_back_has_nothing_to_do_with_what_was_forgotten)
+{
+    enum { TOPICS = 12, LIMIT = 5, PUBLICATIONS = 3000 };
+    static uint32_t topic_at[PUBLICATIONS + 1];
+    uint64_t since[TOPICS] = {0}, state = 20261121, forgotten = 0;
+    begin(16384, &(struct ft_topic_limits){LIMIT, 100, 100000});
+    for (uint64_t o = 1; o <= PUBLICATIONS; o++) {
+        topic_at[o] = (uint32_t)ft_input_random(&state, TOPICS);
+        publish(topic_at[o], &plain);
+        uint64_t tail = ft_journal_tail(journal);
+        for (uint32_t t = 0; t < TOPICS; t++) {
+            const struct ft_topic *topic = find(t);
+            uint32_t chained = 0;
+            for (uint64_t k = (since[t] > tail ? since[t] : tail) + 1; k <= o; k++)
+                chained += topic_at[k] == t;
+            if (topic)
+                cr_assert_eq(topic->chained, chained, "topic %u after %lu: %u, not %u", t,
+                             (unsigned long)o, topic->chained, chained);
+            else
+                since[t] = o;
+            forgotten += !topic;
+        }
+    }
+    cr_assert_gt(ft_journal_tail(journal), PUBLICATIONS / 2);
+    cr_assert_gt(forgotten, PUBLICATIONS);
+    end();
+}
+
 Test(topic_table, a_single_topic_may_be_all_that_is_remembered)
 {
     begin((size_t)1 << 20, &(struct ft_topic_limits){1, 100, 100000});
