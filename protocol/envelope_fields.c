@@ -175,11 +175,30 @@ bool ft_pass_broken(struct ft_pass *pass, const struct ft_scan *scan)
     return false;
 }
 
+/* Takes the messages of a history, whose data may have all the depth that data may have. */
+static bool take_messages(struct ft_pass *pass, struct ft_scan *scan, struct ft_slice name,
+                          const uint8_t *from)
+{
+    if (!ft_slice_equal(name, ft_slice_str("messages")))
+        return false;
+    struct ft_scan again = {.at = from, .end = scan->end, .deeper = FT_DEEPER_MAX};
+    struct ft_value value;
+    bool is_good = pass->reader->encoding == FT_JSON ? ft_json_value(&again, &value)
+                                                     : ft_msgpack_value(&again, &value);
+    if (!is_good)
+        return false;
+    scan->at = again.at;
+    ft_pass_take(pass, name, &value);
+    return true;
+}
+
 bool ft_pass_refuse(struct ft_pass *pass, struct ft_scan *scan, struct ft_slice name,
                     const uint8_t *from)
 {
     if (!scan->is_rule)
         return ft_pass_broken(pass, scan);
+    if (take_messages(pass, scan, name, from))
+        return true;
     if (pass->err == FT_OK) {
         const struct key *key = find_key(name);
         char quoted[FT_QUOTE_MAX];

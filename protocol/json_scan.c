@@ -8,7 +8,7 @@
 #include "protocol/json_number.h"
 #include "protocol/plain_run.h"
 
-_Static_assert(FT_DEPTH_MAX <= 64, "the open containers are the bits of one word");
+_Static_assert(FT_DEPTH_MAX + FT_DEEPER_MAX <= 64, "the open containers are the bits of one word");
 
 /*
  * Inside, the place is an argument and a result, not scan->at: so it stays in a register, where going
@@ -350,7 +350,7 @@ static inline place skip_key(struct ft_scan *scan, place at, place end)
 static inline place open_container(struct ft_scan *scan, place at, place end, struct nest *nest,
                                    bool *is_empty)
 {
-    if (nest->depth == FT_DEPTH_MAX)
+    if (nest->depth == (unsigned)FT_DEPTH_MAX + scan->deeper)
         return refused(scan, at, FT_FAULT_DEPTH);
     bool is_map = *at == '{';
     at = skip_space(at + 1, end);

@@ -247,12 +247,12 @@ static bool scan_inside(struct ft_scan *scan, const struct ft_value *head)
     struct {
         uint64_t left;
         bool is_map;
-    } open[FT_DEPTH_MAX];
+    } open[FT_DEPTH_MAX + FT_DEEPER_MAX];
     unsigned depth = 0;
     struct ft_value item = {.kind = head->kind, .num = head->num};
     for (;;) {
         if (is_container(&item)) {
-            if (depth == FT_DEPTH_MAX)
+            if (depth == (unsigned)FT_DEPTH_MAX + scan->deeper)
                 return ft_scan_refused(scan, FT_FAULT_DEPTH);
             bool is_map = item.kind == FT_VALUE_MAP;
             open[depth].is_map = is_map;

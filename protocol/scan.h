@@ -18,7 +18,11 @@ struct ft_scan {
     const uint8_t *end;
     const char *fault;
     bool is_rule;
+    uint8_t deeper; /* levels more than FT_DEPTH_MAX that are taken, up to FT_DEEPER_MAX */
 };
+
+/* Items of a history are two levels down, in an array of maps, and may hold any data. */
+#define FT_DEEPER_MAX 2
 
 enum ft_value_kind {
     FT_VALUE_NULL,

@@ -418,3 +418,32 @@ Test(envelope, data_alone_is_checked_to_its_end)
     cr_assert_eq(ft_data_check(FT_JSON, (struct ft_slice){0}, &problem), FT_ERR_BAD_DATA);
     cr_assert_eq(ft_data_check(FT_MSGPACK, (struct ft_slice){0}, NULL), FT_ERR_BAD_DATA);
 }
+
+/* An answer to a history whose one message has data with so many arrays inside each other. */
+static enum ft_err read_history(unsigned depth, struct ft_envelope *env)
+{
+    static const char head[] = "{\"op\":\"ok\",\"messages\":[{\"data\":";
+    static char text[256];
+    static uint8_t scratch[sizeof(text)];
+    size_t n = sizeof(head) - 1;
+    memcpy(text, head, n);
+    memset(text + n, '[', depth);
+    memset(text + n + depth, ']', depth);
+    memcpy(text + n + 2 * (size_t)depth, "}]}", 3);
+    struct ft_problem problem;
+    struct ft_reader reader;
+    struct ft_slice message = ft_slice(text, n + 2 * (size_t)depth + 3);
+    cr_assert_eq(ft_reader_begin(&reader, FT_JSON, message, scratch, &problem), FT_OK);
+    enum ft_err err = ft_reader_next(&reader, env, &problem);
+    cr_assert_not(ft_reader_has_more(&reader));
+    return err;
+}
+
+Test(envelope, data_in_a_history_may_be_as_deep_as_anywhere)
+{
+    struct ft_envelope env;
+    cr_assert_eq(read_history(FT_DEPTH_MAX, &env), FT_OK);
+    cr_assert_eq(env.messages.ptr[0], '[');
+    cr_assert_eq(env.messages.ptr[env.messages.len - 1], ']');
+    cr_assert_eq(read_history(FT_DEPTH_MAX + 1, &env), FT_ERR_BAD_FIELD);
+}
