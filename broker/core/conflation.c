@@ -106,6 +106,11 @@ void ft_conflation_put(struct ft_conflation *conflation, uint64_t topic_hash, ui
     *slot = (struct ft_conflation_slot){topic_hash, offset, bytes};
 }
 
+bool ft_conflation_has(const struct ft_conflation *conflation, uint64_t topic_hash)
+{
+    return conflation->count > 0 && slot_of(conflation, topic_hash)->offset != 0;
+}
+
 static int compare_offsets(const void *a, const void *b)
 {
     uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;

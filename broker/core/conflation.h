@@ -12,6 +12,7 @@
 #ifndef FT_CORE_CONFLATION_H
 #define FT_CORE_CONFLATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,9 @@ void ft_conflation_fini(struct ft_conflation *conflation);
  * topic counts, whatever the order. Amortized constant time. */
 void ft_conflation_put(struct ft_conflation *conflation, uint64_t topic_hash, uint64_t offset,
                        uint32_t bytes);
+
+/* Says whether something of this topic is in it. */
+bool ft_conflation_has(const struct ft_conflation *conflation, uint64_t topic_hash);
 
 /*
  * Empties it. Sets `*offsets` to what was in it, in ascending order, lent until the next call with

@@ -274,7 +274,7 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
         return;
     size_t bytes = ft_journal_frame(w->hub->journal, p, (enum ft_encoding)s->encoding).len;
     /* What another way holds back may be an older one of this topic. */
-    ft_throttles_flush(s, is_direct ? NULL : shortest);
+    ft_throttles_flush_topic(s, p->topic_hash, is_direct ? NULL : shortest);
     if (is_direct)
         ft_session_queue(s, p->offset, bytes);
     else
@@ -317,7 +317,7 @@ static size_t serve(struct ft_feed *feed)
         return 0; /* comes back when it is not: ft_session_writable() */
     size_t used = feed->snapshots ? step_snapshot(feed) : step_journal(feed);
     if (!feed->snapshots && feed->cursor >= w->cursor) {
-        ft_throttles_flush(s, NULL); /* which filter a topic came by may change now */
+        ft_throttles_flush(s); /* which filter a topic came by may change now */
         ft_feed_end(s);
     }
     ft_session_flush(s);

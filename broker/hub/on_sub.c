@@ -185,7 +185,7 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
     ft_worker_settle(session->worker);
     if (wish.names_us && wish.since > session->worker->cursor)
         ft_worker_settle(session->worker); /* seen on another worker, which was ahead of this one */
-    ft_throttles_flush(session, NULL);
+    ft_throttles_flush(session);
     err = subscribe(session, envelope, problem);
     if (err != FT_OK)
         return err;

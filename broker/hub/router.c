@@ -5,7 +5,6 @@
 #include "broker/hub/router.h"
 
 #include "broker/base/alloc.h"
-#include "broker/hub/feed.h"
 #include "broker/hub/throttle.h"
 
 /* Begins a run at `offset`, which is there, and extends it as far as topic and `last` allow. */
@@ -51,11 +50,11 @@ static void note_throttled(struct ft_worker *w, const struct ft_subscription *su
     w->throttled[w->throttled_len++] = subscription;
 }
 
-/* Offers the newest of a run to the sessions that it did not reach directly, by the shortest of the
+/* Hands a run to the sessions that it did not reach directly, by the shortest of the
  * throttles that they have for it. */
 static void offer(struct ft_worker *w, struct ft_run *run, uint64_t direct)
 {
-    uint64_t chosen = direct + 1, done = direct;
+    uint64_t chosen = direct + 1;
     for (uint32_t i = 0; i < w->throttled_len; i++) {
         const struct ft_subscription *subscription = w->throttled[i];
         struct ft_session *session = subscription->session;
@@ -66,18 +65,12 @@ static void offer(struct ft_worker *w, struct ft_run *run, uint64_t direct)
             session->chosen = subscription->throttle;
         session->match = chosen;
     }
-    const struct ft_publication *p = ft_journal_peek(run->journal, run->offset + run->count - 1);
     for (uint32_t i = 0; i < w->throttled_len; i++) {
         struct ft_session *session = w->throttled[i]->session;
         if (session->match != chosen)
             continue;
-        session->match = done;
-        if (session->feed)
-            ft_feed_pass(session->feed, run);
-        else
-            ft_throttle_offer(
-                session->chosen, p,
-                ft_journal_frame(run->journal, p, (enum ft_encoding)session->encoding).len);
+        session->match = direct;
+        ft_session_deliver(session, run, session->chosen);
     }
     w->throttled_len = 0;
 }
@@ -102,7 +95,7 @@ static void route(struct ft_worker *worker, struct ft_run *run)
                 continue;
             }
             session->match = match;
-            ft_session_deliver(session, run);
+            ft_session_deliver(session, run, NULL);
         }
     }
     if (worker->throttled_len > 0)

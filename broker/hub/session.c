@@ -155,8 +155,16 @@ void ft_session_queue(struct ft_session *s, uint64_t offset, size_t bytes)
     ft_worker_mark_dirty(s->worker, s);
 }
 
-void ft_session_deliver(struct ft_session *s, struct ft_run *run)
+/* It is too slow for `run`: from here on its feed brings what it is to get. */
+static void park(struct ft_session *s, const struct ft_run *run)
 {
+    ft_throttles_flush(s);
+    ft_feed_park(s, run);
+}
+
+void ft_session_deliver(struct ft_session *s, struct ft_run *run, struct ft_throttle *throttle)
+{
+    enum ft_encoding encoding = (enum ft_encoding)s->encoding;
     bool is_over = ft_session_is_over(s);
     if (is_over && run->slow == FT_SLOW_DISCONNECT) {
         s->is_too_slow = true; /* ended as it is flushed: not while its subscriptions are walked */
@@ -164,10 +172,14 @@ void ft_session_deliver(struct ft_session *s, struct ft_run *run)
     } else if (s->feed) {
         ft_feed_pass(s->feed, run);
     } else if (is_over) {
-        ft_feed_park(s, run);
+        park(s, run);
+    } else if (throttle) {
+        const struct ft_publication *newest =
+            ft_journal_peek(run->journal, run->offset + run->count - 1);
+        ft_throttle_offer(throttle, newest, ft_journal_frame(run->journal, newest, encoding).len);
     } else {
         ft_outbox_push_run(&s->outbox, &s->worker->pool, run->offset, run->count,
-                           ft_run_bytes(run, (enum ft_encoding)s->encoding));
+                           ft_run_bytes(run, encoding));
         ft_worker_mark_dirty(s->worker, s);
     }
 }

@@ -123,8 +123,10 @@ void ft_session_flush(struct ft_session *session);
 /* Says whether more is unsent than limits.queue allows. */
 bool ft_session_is_over(const struct ft_session *session);
 
-/* Takes publications that the router has for it: queues them or leaves them to its feed. */
-void ft_session_deliver(struct ft_session *session, struct ft_run *run);
+/* Takes publications that the router has for it: queues them, all or by the throttle (not NULL) the newest,
+ * or leaves them to its feed. */
+void ft_session_deliver(struct ft_session *session, struct ft_run *run,
+                        struct ft_throttle *throttle);
 
 /* Queues one publication of `bytes`. */
 void ft_session_queue(struct ft_session *session, uint64_t offset, size_t bytes);

@@ -5,7 +5,6 @@
 #include "broker/hub/throttle.h"
 
 #include "broker/base/alloc.h"
-#include "broker/hub/feed.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/worker.h"
 
@@ -92,56 +91,46 @@ static void deliver(struct ft_throttle *throttle)
     }
 }
 
-/* The socket takes nothing, and of many topics a publication waits: from here on the session's feed
- * brings what this throttle is for, and nothing of it is held in memory. */
-static void leave_to_feed(struct ft_throttle *throttle)
+/* Delivers what waits, and begins the next window. */
+static void end_window(struct ft_throttle *throttle)
 {
-    struct ft_session *s = throttle->session;
-    const uint64_t *offsets;
-    uint32_t n = ft_conflation_take(&throttle->waiting, &offsets);
-    FT_ASSERT(n > 0);
-    ft_feed_resume(s, offsets[0] - 1);
-    for (struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next) {
-        if (sub->throttle == throttle)
-            sub->had = offsets[0] - 1 > sub->from ? offsets[0] - 1 : sub->from;
-    }
+    deliver(throttle);
+    begin_window(throttle);
     cancel_timer(throttle);
 }
 
 void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication *p, size_t bytes)
 {
     struct ft_session *s = throttle->session;
-    bool is_open = s->worker->mono_ms >= throttle->open_at_ms && throttle->waiting.count == 0;
-    if (is_open && !ft_session_is_over(s)) {
+    uint64_t now = s->worker->mono_ms;
+    if (now >= throttle->open_at_ms && throttle->waiting.count == 0) {
         ft_session_queue(s, p->offset, bytes);
         begin_window(throttle);
         return;
     }
     ft_conflation_put(&throttle->waiting, p->topic_hash, p->offset, (uint32_t)bytes);
     /* Many topics and a long window: it ends early rather than that memory grows without a bound. */
-    if (throttle->waiting.bytes > s->worker->options->queue_bytes / 2) {
-        if (ft_session_is_over(s)) {
-            leave_to_feed(throttle);
-            return;
-        }
-        deliver(throttle);
-        begin_window(throttle);
-        cancel_timer(throttle);
-    } else if (!ft_wheel_is_set(&throttle->timer)) {
-        uint64_t now = s->worker->mono_ms;
+    if (throttle->waiting.bytes > s->worker->options->queue_bytes / 2)
+        end_window(throttle);
+    else if (!ft_wheel_is_set(&throttle->timer))
         set_timer(throttle,
                   throttle->open_at_ms > now ? throttle->open_at_ms - now : throttle->every_ms);
+}
+
+void ft_throttles_flush(struct ft_session *s)
+{
+    for (struct ft_throttle *throttle = s->throttles; throttle; throttle = throttle->next) {
+        if (throttle->waiting.count > 0)
+            end_window(throttle);
     }
 }
 
-void ft_throttles_flush(struct ft_session *s, const struct ft_throttle *other)
+void ft_throttles_flush_topic(struct ft_session *s, uint64_t topic_hash,
+                              const struct ft_throttle *other)
 {
     for (struct ft_throttle *throttle = s->throttles; throttle; throttle = throttle->next) {
-        if (throttle->waiting.count == 0 || throttle == other)
-            continue;
-        deliver(throttle);
-        begin_window(throttle);
-        cancel_timer(throttle);
+        if (throttle != other && ft_conflation_has(&throttle->waiting, topic_hash))
+            end_window(throttle);
     }
 }
 

@@ -41,10 +41,14 @@ void ft_throttle_release(struct ft_throttle *throttle);
 void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication *publication,
                        size_t bytes);
 
-/* Delivers at once all that waits for this session, but for what waits in `other` (NULL: no exception):
- * before a topic may begin to come another way, be it that subscriptions change or that a feed passes a
- * point from which on one of them counts. Otherwise an older publication could come after a newer one. */
-void ft_throttles_flush(struct ft_session *session, const struct ft_throttle *other);
+/* Delivers at once all that waits for this session, before a topic may begin to come another way: its
+ * subscriptions change, it is parked, or it is live again. An older publication could come after a newer
+ * one otherwise. */
+void ft_throttles_flush(struct ft_session *session);
+
+/* The same for one topic, which is about to come directly, or by the throttle `other`. */
+void ft_throttles_flush_topic(struct ft_session *session, uint64_t topic_hash,
+                              const struct ft_throttle *other);
 
 /* Its window has ended. */
 void ft_throttle_timer(struct ft_wheel_timer *timer);
