@@ -433,7 +433,7 @@ Test(feed_model, who_asks_for_less_gets_the_newest)
                           .workers = 1 + seed % 2,
                           .steps = 2000,
                           .journal_bytes = LARGE,
-                          .queue_bytes = 8192,
+                          .queue_bytes = 2048,
                           .flush_bytes = 1024,
                           .payload = 200,
                           .is_throttled = true});

@@ -295,3 +295,37 @@ Test(throttle, an_every_out_of_bounds_is_refused)
     publish("a", 2);
     assert_got("ok a=1 a=2");
 }
+
+Test(throttle, a_longer_every_beside_it_loses_nothing)
+{
+    sub("\"topics\":[\"t/+\"],\"every\":5000");
+    sub("\"topics\":[\"t/#\"],\"every\":9000");
+    client.takes = 1;
+    int n = 0;
+    for (; !client.session.feed; n++)
+        flood(n, n);
+    read_on();
+    ft_fake_node_pass(&node, 15000);
+    for (int i = n > 200 ? n - 200 : 0; i < n; i++)
+        cr_assert_eq(last_value(i % 200), i, "topic t/%d: %d", i % 200, last_value(i % 200));
+}
+
+Test(throttle, who_catches_up_is_not_flooded_either)
+{
+    for (int i = 1; i <= 20; i++) {
+        publish("a", i);
+        publish("b", i);
+    }
+    ft_fake_client_say(&client,
+                       "[{\"op\":\"sub\",\"topics\":[\"b\"],\"since\":[\"teststream.0\"],"
+                       "\"every\":100000},"
+                       "{\"op\":\"sub\",\"topics\":[\"a\"],\"since\":[\"teststream.0\"]}]");
+    int a = 0, b = 0;
+    for (const char *at = ft_fake_client_sent(&client); (at = strstr(at, "\"topic\":\"")); at++) {
+        a += at[9] == 'a';
+        b += at[9] == 'b';
+    }
+    cr_assert_eq(a, 20);
+    cr_assert_eq(b, 2, "%d: the first, and the newest when it is through", b);
+    cr_assert_not_null(strstr(ft_fake_client_sent(&client), "\"topic\":\"b\",\"data\":20,"));
+}
