@@ -151,6 +151,8 @@ bool ft_session_is_over(const struct ft_session *s)
 
 void ft_session_queue(struct ft_session *s, uint64_t offset, size_t bytes)
 {
+    if (s->is_too_slow)
+        return; /* nothing may come behind what was left out: see ft_session_deliver() */
     ft_outbox_push_run(&s->outbox, &s->worker->pool, offset, 1, bytes);
     ft_worker_mark_dirty(s->worker, s);
 }
@@ -166,6 +168,8 @@ void ft_session_deliver(struct ft_session *s, struct ft_run *run, struct ft_thro
 {
     enum ft_encoding encoding = (enum ft_encoding)s->encoding;
     bool is_over = ft_session_is_over(s);
+    if (s->is_too_slow)
+        return; /* or a later position would make the client believe that it has had everything */
     if (is_over && run->slow == FT_SLOW_DISCONNECT) {
         s->is_too_slow = true; /* ended as it is flushed: not while its subscriptions are walked */
         ft_worker_mark_dirty(s->worker, s);
