@@ -16,8 +16,10 @@
 /* What all feeds together may take of one turn of the loop, in bytes sent: a fraction of a millisecond,
  * so that those who are live hardly notice. */
 #define TURN_BYTES ((size_t)256 * 1024)
-/* What a look at one publication counts, when it is for somebody else. */
+/* What a look at one publication counts, when it is for somebody else; and what a step counts at least,
+ * because it ends in a write. */
 #define LOOK_BYTES 32
+#define STEP_BYTES 8192
 /* Publications that one step looks at, so that a session whose topics are rare is served in turns, too. */
 #define STEP_LOOKS 4096
 
@@ -323,7 +325,7 @@ static size_t serve(struct ft_feed *feed)
     ft_session_flush(s);
     if (s->feed && !s->is_blocked)
         list_add(w, s->feed);
-    return used;
+    return used > STEP_BYTES ? used : STEP_BYTES;
 }
 
 bool ft_feeds_serve(struct ft_worker *w)

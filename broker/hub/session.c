@@ -305,10 +305,25 @@ static uint64_t silence_ms(const struct ft_session *s)
     return (uint64_t)(ft_wheel_now(&s->worker->wheel) - s->heard) * FT_WHEEL_TICK_MS;
 }
 
+/* Says whether a peer whose socket is full is reading, however slowly. Our PING may stand behind more than
+ * it can read in two intervals; whether it reads enough is is_trickling()'s to say. */
+static bool is_taking(const struct ft_session *s)
+{
+    if (!s->is_blocked)
+        return false;
+    uint64_t blocked_ms =
+        (uint64_t)(ft_wheel_now(&s->worker->wheel) - s->stalled) * FT_WHEEL_TICK_MS;
+    return blocked_ms < 2 * ping_ms(s) || s->ops->taken_bytes(s->conn) > s->taken;
+}
+
 /* Nobody told us of a sign of life for two intervals. There are some that we are not told of, and while
  * we do not read there may be any: ask before giving up. */
 static bool is_dead(struct ft_session *s)
 {
+    if (is_taking(s)) {
+        ft_session_heard(s);
+        return false;
+    }
     uint64_t real_ms = s->paused & FT_PAUSED_JOURNAL ? 0 : s->ops->silence_ms(s->conn);
     if (real_ms >= 2 * ping_ms(s))
         return true;

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -17,6 +18,11 @@
 
 /* Connections that wait to be accepted; the kernel caps it (net.core.somaxconn). */
 #define BACKLOG 4096
+
+/* Bytes that the kernel takes for a connection before it has sent them. By default it takes megabytes for
+ * a peer that does not read: memory that a parked session is meant not to cost. Who reads has hardly ever
+ * anything unsent here, on whatever line: what is on its way does not count (tcp(7)). */
+#define UNSENT_BYTES (256 * 1024)
 
 /* Descriptors that are not connections: what the process begins with and what libraries open (9
  * were counted) … */
@@ -87,6 +93,9 @@ static int open_socket(const union address *address, socklen_t len, bool is_shar
         ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
     if (ok && address->any.sa_family == AF_INET6)
         ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0;
+    static const int unsent = UNSENT_BYTES; /* accepted sockets inherit it */
+    if (ok)
+        ok = setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) == 0;
     if (ok && bind(fd, &address->any, len) == 0 && (!is_shared || listen(fd, BACKLOG) == 0))
         return fd;
     int cause = errno;

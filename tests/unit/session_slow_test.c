@@ -322,6 +322,34 @@ Test(slow, whose_socket_opens_in_each_interval_stays)
     }
 }
 
+/* ---- signs of life ---- */
+
+/* Our PING stands behind what it has not read yet, so that it cannot answer. */
+Test(slow, who_reads_is_not_given_up_for_its_silence)
+{
+    block();
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 6; k++) { /* a minute; enough for limits.write_timeout */
+            slow.taken_bytes += FT_TAKEN_MIN;
+            slow.silence_ms += 10000;
+            ft_fake_node_pass(&node, 10000);
+            cr_assert_not(slow.session.is_ending, "minute %d", i);
+        }
+    }
+}
+
+Test(slow, who_neither_reads_nor_answers_is_given_up)
+{
+    block();
+    slow.session.worker->settings->options.write_timeout_s = 3600;
+    for (int i = 0; i < 11; i++) {
+        slow.silence_ms += 10000;
+        ft_fake_node_pass(&node, 10000);
+        cr_assert(!slow.session.is_ending || i >= 4, "after %d s", 10 * (i + 1));
+    }
+    cr_assert(slow.session.is_ending);
+}
+
 /* ---- options that change ---- */
 
 static void configure(enum ft_slow policy, size_t queue_bytes, size_t message_bytes,
