@@ -7,6 +7,7 @@
 #include "broker/base/alloc.h"
 #include "protocol/writer.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* Room for the whole report as JSON: 64 figures of 12 short keys each. */
@@ -83,7 +84,7 @@ void ft_report_table(const struct ft_bench *bench)
         char broker[32], beside[32] = "", ratio[32] = "", target[32], per_s[32] = "", busy[32] = "";
         if (figure->beside_name != NULL)
             show(figure->beside, beside);
-        if (figure->ratio > 0)
+        if (figure->ratio > 0 && isfinite(figure->ratio))
             snprintf(ratio, sizeof(ratio), "%.2f", figure->ratio);
         if (figure->per_s > 0) {
             show(figure->per_s, per_s);
@@ -114,7 +115,7 @@ static void write_text(struct ft_writer *writer, const char *key, const char *va
 static void write_number(struct ft_writer *writer, const char *key, bool is_known, double value)
 {
     ft_write_key(writer, key);
-    if (is_known)
+    if (is_known && isfinite(value)) /* beside nothing at all a ratio is none */
         ft_write_double(writer, value);
     else
         ft_write_null(writer);
