@@ -14,6 +14,7 @@ struct ft_own_frame {
     struct ft_own_frame *next; /* among those lent, or free */
     uint32_t len;
     bool is_small;
+    bool is_gap;
     uint8_t bytes[];
 };
 
@@ -77,6 +78,7 @@ static struct ft_own_frame *own_take(struct ft_outbox_pool *pool, size_t n)
         frame->is_small = n <= SMALL_FRAME;
     }
     frame->len = (uint32_t)n;
+    frame->is_gap = false;
     return frame;
 }
 
@@ -182,18 +184,32 @@ void ft_outbox_push_run(struct ft_outbox *outbox, struct ft_outbox_pool *pool, u
     push(outbox, pool, item_of_run(offset, count));
 }
 
-uint8_t *ft_outbox_push_bytes(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
+static struct ft_own_frame *push_own(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
+                                     size_t n)
 {
     struct ft_own_frame *frame = own_take(pool, n);
     outbox->bytes += n;
     outbox->own_bytes += (uint32_t)n;
     push(outbox, pool, item_of_own(frame));
+    return frame;
+}
+
+uint8_t *ft_outbox_push_bytes(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
+{
+    return push_own(outbox, pool, n)->bytes;
+}
+
+uint8_t *ft_outbox_push_gap(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
+{
+    struct ft_own_frame *frame = push_own(outbox, pool, n);
+    frame->is_gap = true;
     return frame->bytes;
 }
 
-uint8_t *ft_outbox_push_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
+uint8_t *ft_outbox_push_gap_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
 {
     struct ft_own_frame *frame = own_take(pool, n);
+    frame->is_gap = true;
     struct ft_outbox_node *node = outbox->first;
     if (!node || node->begin == 0) {
         node = node_take(pool);
@@ -377,6 +393,13 @@ struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_po
     while (old.first) {
         uint64_t item = old.first->items[old.first->begin];
         pop(&old, pool);
+        if (!is_run(item) && item_own(item)->is_gap) {
+            outbox->bytes -= item_own(item)->len;
+            outbox->own_bytes -= item_own(item)->len;
+            own_give(pool, item_own(item));
+            lost.gap = true;
+            continue;
+        }
         if (is_run(item) && run_offset(item) <= tail) {
             uint64_t end = run_offset(item) + run_count(item) - 1;
             uint64_t last = end < tail ? end : tail;

@@ -84,19 +84,22 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
                                   struct ft_journal *journal, enum ft_encoding encoding,
                                   struct ft_slice *bytes);
 
-/* Publications that were thrown away: how many, and the offset of the last one. */
+/* Publications that were thrown away: how many, and the offset of the last one. With `gap` a gap that had
+ * still to be told of went with them, so that more is missing than was counted. */
 struct ft_lost {
     uint64_t count, last;
+    bool gap;
 };
 
-/* Throws away the publications up to offset `tail`, which the journal has dropped. What else waits stays,
- * in order. */
+/* Throws away the publications up to offset `tail`, which the journal has dropped, and gaps that end there
+ * or before. What else waits stays, in order. */
 struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
                                    struct ft_journal *journal, enum ft_encoding encoding,
                                    uint64_t tail);
 
-/* Puts room for a frame of `n` bytes of the session's own in front of all that waits. */
-uint8_t *ft_outbox_push_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n);
+/* The same as ft_outbox_push_bytes() for a frame that tells of a gap; and in front of all that waits. */
+uint8_t *ft_outbox_push_gap(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n);
+uint8_t *ft_outbox_push_gap_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n);
 
 /* Throws away what waits. */
 void ft_outbox_clear(struct ft_outbox *outbox, struct ft_outbox_pool *pool);

@@ -118,20 +118,27 @@ static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offse
     ft_reply_write_pos(s, offset);
 }
 
+/* Writes what is in the reply's buffer as a frame. */
+static void put_frame(struct ft_session *s, uint8_t *frame, size_t header)
+{
+    struct ft_slice payload = ft_buffer_slice(&s->worker->reply_buffer);
+    ft_ws_server_header(ft_ws_opcode_of((enum ft_encoding)s->encoding), payload.len, frame);
+    memcpy(frame + header, payload.ptr, payload.len);
+    ft_worker_mark_dirty(s->worker, s);
+}
+
 void ft_reply_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     write_gap(s, lost, offset);
-    ft_reply_end(s);
+    size_t len = s->worker->reply_buffer.len, header = ft_ws_server_header_size(len);
+    put_frame(s, ft_outbox_push_gap(&s->outbox, &s->worker->pool, header + len), header);
 }
 
 void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     write_gap(s, lost, offset);
-    struct ft_slice payload = ft_buffer_slice(&s->worker->reply_buffer);
-    size_t header = ft_ws_server_header_size(payload.len);
-    uint8_t *frame = ft_outbox_push_front(&s->outbox, &s->worker->pool, header + payload.len);
-    ft_ws_server_header(ft_ws_opcode_of((enum ft_encoding)s->encoding), payload.len, frame);
-    memcpy(frame + header, payload.ptr, payload.len);
+    size_t len = s->worker->reply_buffer.len, header = ft_ws_server_header_size(len);
+    put_frame(s, ft_outbox_push_gap_front(&s->outbox, &s->worker->pool, header + len), header);
 }
 
 void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_problem *problem)

@@ -213,9 +213,11 @@ static void lose(struct ft_session *s)
     uint64_t tail = ft_journal_tail(w->hub->journal);
     struct ft_lost lost = ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal,
                                               (enum ft_encoding)s->encoding, tail);
-    bool is_known = true;
+    bool is_known = !lost.gap;
+    if (lost.gap)
+        lost.last = tail;
     if (s->feed && s->feed->cursor < tail) { /* then nothing waits but replies: it is one gap */
-        is_known = ft_feed_skip(s->feed, tail, &lost.count);
+        is_known = ft_feed_skip(s->feed, tail, &lost.count) && is_known;
         lost.last = tail;
     }
     if (!s->is_ending)

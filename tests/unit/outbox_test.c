@@ -277,7 +277,7 @@ Test(outbox, what_is_pushed_in_front_comes_first)
     for (int i = 0; i < 30; i++)
         publish("1");
     struct ft_outbox outbox = {0};
-    memcpy(ft_outbox_push_front(&outbox, &pool, 3), "<a>", 3);
+    memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3), "<a>", 3);
     assert_gathers(&outbox, "<a>");
     /* In front of every place that the first item can have in its node. */
     for (uint64_t taken = 0; taken < 14; taken++) {
@@ -290,8 +290,8 @@ Test(outbox, what_is_pushed_in_front_comes_first)
                          FT_GATHERED_BYTES);
             pool.scratch_len_ = FLUSH;
         }
-        memcpy(ft_outbox_push_front(&outbox, &pool, 3), "<b>", 3);
-        memcpy(ft_outbox_push_front(&outbox, &pool, 3), "<a>", 3);
+        memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3), "<b>", 3);
+        memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3), "<a>", 3);
         cr_assert_eq(outbox.own_bytes, 6);
         char expected[128] = "<a> <b>";
         for (uint64_t i = taken; i < 14; i++)
@@ -334,6 +334,25 @@ Test(outbox, what_the_journal_dropped_is_thrown_away_and_counted)
         cr_assert_eq(outbox.own_bytes, own);
         assert_gathers(&outbox, expected);
     }
+}
+
+Test(outbox, a_gap_that_waits_becomes_part_of_a_later_one)
+{
+    for (int i = 0; i < 9; i++)
+        publish("1");
+    struct ft_outbox outbox = {0};
+    push_run(&outbox, 1, 2);
+    memcpy(ft_outbox_push_gap(&outbox, &pool, 5), "<gap>", 5);
+    push_run(&outbox, 5, 1);
+    push_own(&outbox, "<a>");
+    push_run(&outbox, 9, 1);
+    struct ft_lost lost = ft_outbox_drop_lost(&outbox, &pool, journal, FT_JSON, 7);
+    cr_assert_eq(lost.count, 3);
+    cr_assert_eq(lost.last, 5);
+    cr_assert(lost.gap);
+    cr_assert_eq(outbox.own_bytes, 3);
+    cr_assert_eq(outbox.bytes, 3 + frame_len(9));
+    assert_gathers(&outbox, "<a> 9");
 }
 
 Test(outbox, a_slow_reader_is_spared_what_a_newer_one_supersedes)
