@@ -224,7 +224,7 @@ static void lose(struct ft_session *s)
         ft_reply_gap_in_front(s, is_known ? &lost.count : NULL, lost.last);
 }
 
-/* Notes that the peer takes nothing for now, and what it had taken before. */
+/* Notes that the peer has stopped taking anything, and what it had taken before. */
 static void block(struct ft_session *s)
 {
     struct ft_wheel *wheel = &s->worker->wheel;
