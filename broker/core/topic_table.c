@@ -1,6 +1,6 @@
 /*
  * What is remembered by topic, beside the journal. Decides what is kept and what goes; does not read
- * for anybody (journal_read.c does), knows no filters, takes no lock. Under the journal's lock.
+ * for anybody (rewind.c does), knows no filters, takes no lock. Under the journal's lock.
  */
 #include "broker/core/topic_table.h"
 
@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-/* Topics looked at by one call of the timer: a hundred thousand take a few minutes, and none of it is
+/* Topics looked at by one call of the timer: a hundred thousand take two minutes, and none of it is
  * visible, because whoever reads checks the time himself. */
 #define SWEEP 1024
 
@@ -351,10 +351,9 @@ void ft_topic_table_drop(struct ft_topic_table *t, uint32_t id, uint64_t offset,
         retained_remove(t, topic);
     if (is_chained)
         topic->chained--;
+    tidy(t, topic); /* with a last value alone it is not remembered: that has a bound of its own */
     if (is_wanted)
         limit_copies(t);
-    else
-        tidy(t, topic);
 }
 
 void ft_topic_table_expire(struct ft_topic_table *t, uint32_t now_ds)
