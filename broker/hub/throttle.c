@@ -140,10 +140,8 @@ void ft_throttle_timer(struct ft_wheel_timer *timer)
         (struct ft_throttle *)((char *)timer - offsetof(struct ft_throttle, timer));
     note_timer_gone(throttle->session->worker);
     if (ft_session_is_over(
-            throttle->session)) { /* too slow even for this: the newest go on waiting */
+            throttle->session)) /* too slow even for this: the newest go on waiting */
         set_timer(throttle, throttle->every_ms);
-        return;
-    }
-    deliver(throttle);
-    begin_window(throttle);
+    else
+        end_window(throttle);
 }
