@@ -143,7 +143,7 @@ static enum ft_err run_wave(struct ft_catchup *catchup, const char *since, uint6
     }
     if (err == FT_OK)
         err = ft_gen_await(gen, &gen->oks, oks + sessions);
-    *cpu_ns += ft_stats_cpu_ns(gen->server->pid) - before_ns;
+    *cpu_ns += ft_stats_settled_cpu_ns(gen->server->pid) - before_ns;
     catchup->is_resuming = false;
     for (uint32_t i = 0; i < sessions && err == FT_OK; i++) {
         ft_gen_topic(NONE_TOPIC, i, topic);

@@ -21,6 +21,20 @@ uint64_t ft_stats_cpu_ns(pid_t pid)
     return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
+uint64_t ft_stats_settled_cpu_ns(pid_t pid)
+{
+    static const struct timespec pause = {.tv_nsec = 12000000}; /* more than a tick at 100 Hz */
+    uint64_t before, now = ft_stats_cpu_ns(pid);
+    for (int i = 0; i < 10; i++) {
+        before = now;
+        nanosleep(&pause, NULL);
+        now = ft_stats_cpu_ns(pid);
+        if (now == before)
+            break;
+    }
+    return now;
+}
+
 uint64_t ft_stats_rss_bytes(pid_t pid)
 {
     char path[64], line[256];

@@ -13,6 +13,12 @@
  */
 uint64_t ft_stats_cpu_ns(pid_t pid);
 
+/*
+ * The same, once the process has come to rest: what a thread has used since it was last switched to is in
+ * its account only when it is switched away or ticked. Waits for at most 120 ms.
+ */
+uint64_t ft_stats_settled_cpu_ns(pid_t pid);
+
 /* Returns a process's resident memory in bytes (VmRSS), 0 when there is no such process. */
 uint64_t ft_stats_rss_bytes(pid_t pid);
 
