@@ -109,14 +109,32 @@ int ft_ws_header_read(struct ft_slice bytes, struct ft_ws_header *header)
     return 1;
 }
 
+/* The mask twice in a row as it lies in memory, turned so that it begins with its byte `offset` & 3. */
+static uint64_t wide_mask(const uint8_t mask[4], size_t offset)
+{
+    uint32_t word;
+    memcpy(&word, mask, sizeof(word));
+    unsigned turn = 8 * (offset & 3);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    word = word >> turn | word << (-turn & 31);
+#else
+    word = word << turn | word >> (-turn & 31);
+#endif
+    return (uint64_t)word << 32 | word;
+}
+
+/* XORs the 0 to 7 bytes that no whole word covers. */
+static void mask_rest(uint8_t *bytes, size_t n, uint64_t wide)
+{
+    uint8_t turned[8];
+    memcpy(turned, &wide, sizeof(turned));
+    for (size_t i = 0; i < n; i++)
+        bytes[i] ^= turned[i];
+}
+
 void ft_ws_mask(uint8_t *bytes, size_t n, const uint8_t mask[4], size_t offset)
 {
-    uint8_t turned[8]; /* the mask twice, beginning where this run does */
-    for (size_t i = 0; i < sizeof(turned); i++)
-        turned[i] = mask[(offset + i) & 3];
-    uint64_t wide;
-    memcpy(&wide, turned, sizeof(wide));
-
+    uint64_t wide = wide_mask(mask, offset);
     size_t at = 0;
     for (; n - at >= 32; at += 32) {
         uint64_t words[4];
@@ -131,8 +149,7 @@ void ft_ws_mask(uint8_t *bytes, size_t n, const uint8_t mask[4], size_t offset)
         word ^= wide;
         memcpy(bytes + at, &word, sizeof(word));
     }
-    for (size_t i = 0; at < n; at++, i++)
-        bytes[at] ^= turned[i];
+    mask_rest(bytes + at, n - at, wide);
 }
 
 size_t ft_ws_close_frame(uint16_t code, const char *reason, uint8_t *out)

@@ -17,7 +17,7 @@ struct ft_ws_reader {
     uint8_t mask_[4];
     uint8_t phase_;   /* bytes of payload that the mask has covered, modulo 4 */
     bool in_message_; /* a message has begun and its last frame not ended */
-    bool in_frame_, is_final_, is_text_, is_first_;
+    bool is_final_, is_text_;
 };
 
 enum ft_ws_got {
@@ -26,10 +26,11 @@ enum ft_ws_got {
     FT_WS_GOT_PING,
     FT_WS_GOT_PONG,
     FT_WS_GOT_CLOSE,
-    FT_WS_GOT_ERROR /* the peer broke the rules: 1002 */
+    FT_WS_GOT_ERROR /* the peer broke the rules: 1002; nothing was taken */
 };
 
-/* The most that FT_WS_GOT_NOTHING leaves: a header, and a control frame short of its last byte. */
+/* Size of the longest control frame. What FT_WS_GOT_NOTHING leaves is shorter: a header, or a control
+ * frame, short of its last byte. */
 #define FT_WS_UNREAD_MAX 131
 
 struct ft_ws_item {
