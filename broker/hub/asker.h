@@ -19,7 +19,8 @@ struct ft_asker_ops {
     void (*published)(struct ft_asker *asker, struct ft_id id,
                       const struct ft_publication *publication);
 
-    /* Stop sending us publishes, the journal is full; or go on. Repeating it is allowed. */
+    /* The journal is full: send no publishes for now; or go on, in a later turn, not from within. Repeating
+     * it is allowed. */
     void (*hold)(struct ft_asker *asker, bool on);
 };
 
@@ -28,6 +29,7 @@ struct ft_asker {
     const struct ft_asker_ops *ops;
     struct ft_identity *who; /* a reference; never NULL */
     uint32_t unacked;        /* publishes that wait for their number */
+    uint32_t held_at; /* the worker's: 1 + its place among those that are held, 0: not there */
 };
 
 #endif

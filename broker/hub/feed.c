@@ -49,7 +49,7 @@ static void list_remove(struct ft_worker *w, struct ft_feed *feed)
 
 void ft_feed_wake(struct ft_feed *feed)
 {
-    list_add(feed->session->worker, feed);
+    list_add(feed->session->asker.worker, feed);
 }
 
 /* ---- how feeds begin and end ---- */
@@ -60,8 +60,8 @@ static struct ft_feed *feed_of(struct ft_session *s)
     if (!s->feed) {
         s->feed = ft_alloc_zero(sizeof(*s->feed));
         s->feed->session = s;
-        s->feed->cursor = s->worker->cursor;
-        list_add(s->worker, s->feed);
+        s->feed->cursor = s->asker.worker->cursor;
+        list_add(s->asker.worker, s->feed);
     }
     return s->feed;
 }
@@ -84,9 +84,9 @@ uint32_t ft_feed_add_snapshot(struct ft_session *s, const struct ft_snapshot *wa
     struct ft_snapshot *snapshot = ft_alloc(sizeof(*snapshot));
     *snapshot = *wanted;
     snapshot->next = NULL;
-    if (++s->worker->snapshots == 0)
-        s->worker->snapshots++; /* 0 is none */
-    snapshot->number = s->worker->snapshots;
+    if (++s->asker.worker->snapshots == 0)
+        s->asker.worker->snapshots++; /* 0 is none */
+    snapshot->number = s->asker.worker->snapshots;
     struct ft_snapshot **end = &feed_of(s)->snapshots;
     while (*end)
         end = &(*end)->next;
@@ -118,7 +118,7 @@ void ft_feed_pass(struct ft_feed *feed, const struct ft_run *run)
 bool ft_feed_skip(struct ft_feed *feed, uint64_t tail, uint64_t *lost)
 {
     /* Since it was parked everything was for it: then what it misses was, too. */
-    const struct ft_worker *w = feed->session->worker;
+    const struct ft_worker *w = feed->session->asker.worker;
     bool is_known = feed->is_counting && feed->counted == w->cursor - feed->counted_from;
     *lost += tail - feed->cursor;
     feed->cursor = tail;
@@ -139,7 +139,7 @@ void ft_feed_end(struct ft_session *s)
         return;
     while (feed->snapshots)
         drop_snapshot(feed);
-    list_remove(s->worker, feed);
+    list_remove(s->asker.worker, feed);
     s->outbox.newest_only = false;
     s->feed = NULL;
     free(feed);
@@ -151,7 +151,7 @@ void ft_feed_end(struct ft_session *s)
 static void push_pick(struct ft_session *s, const struct ft_pick *pick)
 {
     struct ft_slice frame =
-        ft_rewind_frame(&s->worker->rewind, pick, (enum ft_encoding)s->encoding);
+        ft_rewind_frame(&s->asker.worker->rewind, pick, (enum ft_encoding)s->encoding);
     if (pick->is_retained)
         ft_reply_retained(s, frame);
     else if (pick->is_copy)
@@ -165,7 +165,7 @@ static void push_pick(struct ft_session *s, const struct ft_pick *pick)
 static size_t step_snapshot(struct ft_feed *feed)
 {
     struct ft_session *s = feed->session;
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     size_t half = w->options->queue_bytes / 2, room = half < TURN_BYTES ? half : TURN_BYTES;
     struct ft_snapshot *snapshot = feed->snapshots;
     struct ft_rewind_want want = {
@@ -197,7 +197,7 @@ static size_t step_snapshot(struct ft_feed *feed)
 /* Adds the session's subscriptions that match to worker->matched. */
 static uint32_t match(struct ft_session *s, const struct ft_publication *p)
 {
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     const struct ft_trie_set *sets;
     uint32_t n = ft_topic_trie_match(w->trie, ft_publication_topic(p), &sets), count = 0;
     for (struct ft_subscription *sub = s->subscriptions; n > 0 && sub; sub = sub->next) {
@@ -219,7 +219,7 @@ static uint32_t match(struct ft_session *s, const struct ft_publication *p)
 /* Returns what the topic of a publication means to the session, looked up once a step. */
 static const struct ft_feed_memo *memo_of(struct ft_session *s, const struct ft_publication *p)
 {
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     struct ft_feed_memo *memo = &w->memos[p->topic_hash % FT_FEED_MEMOS];
     if (memo->example && memo->topic_hash == p->topic_hash &&
         ft_slice_equal(ft_publication_topic(memo->example), ft_publication_topic(p)))
@@ -253,7 +253,7 @@ static bool is_passed_over(const struct ft_feed *feed, const struct ft_publicati
 static void take(struct ft_feed *feed, const struct ft_publication *p)
 {
     struct ft_session *s = feed->session;
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     if (is_passed_over(feed, p, w->now_ds))
         return;
     const struct ft_feed_memo *memo = memo_of(s, p);
@@ -287,7 +287,7 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
 static size_t step_journal(struct ft_feed *feed)
 {
     struct ft_session *s = feed->session;
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     struct ft_journal *journal = w->hub->journal;
     size_t room = w->options->flush_bytes, before = s->outbox.bytes, looks = 0;
     forget_memos(w);
@@ -314,7 +314,7 @@ static size_t step_journal(struct ft_feed *feed)
 static size_t serve(struct ft_feed *feed)
 {
     struct ft_session *s = feed->session;
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     if (s->is_blocked)
         return 0; /* comes back when it is not: ft_session_writable() */
     size_t used = feed->snapshots ? step_snapshot(feed) : step_journal(feed);

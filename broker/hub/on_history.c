@@ -39,7 +39,7 @@ static uint32_t at_most(uint64_t asked)
 static enum ft_err read_query(struct ft_session *session, const struct ft_envelope *envelope,
                               struct query *query, struct ft_problem *problem)
 {
-    struct ft_worker *w = session->worker;
+    struct ft_worker *w = session->asker.worker;
     *query = (struct query){
         .want = {.upto = ft_journal_head(w->hub->journal), .now_ds = w->now_ds},
         .has_since = envelope->has_since_text,
@@ -70,7 +70,7 @@ static enum ft_err read_query(struct ft_session *session, const struct ft_envelo
 static void collect(struct ft_session *session, struct ft_slice topic, const struct query *query,
                     struct found *found)
 {
-    struct ft_worker *w = session->worker;
+    struct ft_worker *w = session->asker.worker;
     size_t room = w->options->queue_bytes / 2, used = 0;
     uint32_t most = query->limit > 0 || query->has_since ? query->limit : MOST, first = 0;
     enum ft_encoding encoding = (enum ft_encoding)session->encoding;
@@ -123,7 +123,7 @@ enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *
     enum ft_err err = ft_topic_check(envelope->topic, problem);
     if (err != FT_OK)
         return err;
-    ft_worker_settle(session->worker); /* what this client has just published is in it */
+    ft_worker_settle(session->asker.worker); /* what this client has just published is in it */
     struct query query;
     err = read_query(session, envelope, &query, problem);
     if (err != FT_OK || envelope->id.kind == FT_ID_NONE)

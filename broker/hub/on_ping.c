@@ -8,7 +8,7 @@ enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *env
                        struct ft_problem *problem)
 {
     (void)problem;
-    ft_worker_settle(session->worker);
+    ft_worker_settle(session->asker.worker);
     if (envelope->id.kind != FT_ID_NONE) {
         ft_reply_ok(session, envelope->id);
         return FT_OK;

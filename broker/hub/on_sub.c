@@ -33,7 +33,7 @@ static enum ft_err read_since(const struct ft_session *session, const struct ft_
     if (envelope->has_since_text)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD,
                               "since must be an array of positions in a sub");
-    struct ft_slice stream = ft_slice_str(ft_journal_stream(session->worker->hub->journal));
+    struct ft_slice stream = ft_slice_str(ft_journal_stream(session->asker.worker->hub->journal));
     uint8_t text[FT_POSITION_BYTES_MAX];
     size_t at = 0;
     for (uint32_t i = 0; i < envelope->since.count; i++) {
@@ -85,7 +85,7 @@ static enum ft_err subscribe(struct ft_session *session, const struct ft_envelop
                              struct ft_problem *problem)
 {
     uint32_t before = session->subscription_count;
-    uint32_t limit = session->worker->options->topics;
+    uint32_t limit = session->asker.worker->options->topics;
     uint8_t text[FT_TOPIC_BYTES_MAX];
     size_t at = 0;
     for (uint32_t i = 0; i < envelope->topics.count; i++) {
@@ -106,7 +106,7 @@ static enum ft_err subscribe(struct ft_session *session, const struct ft_envelop
 /* Decides where the feed begins. It is recovered when the journal has everything since. */
 static struct start find_start(struct ft_session *session, const struct wish *wish)
 {
-    struct ft_worker *w = session->worker;
+    struct ft_worker *w = session->asker.worker;
     struct start start = {.from = w->cursor};
     if (!wish->names_us || wish->since > w->cursor)
         return start;
@@ -120,7 +120,7 @@ static struct start find_start(struct ft_session *session, const struct wish *wi
 static void place(struct ft_session *session, const struct ft_envelope *envelope,
                   const struct wish *wish, const struct start *start)
 {
-    struct ft_worker *w = session->worker;
+    struct ft_worker *w = session->asker.worker;
     if (start->from < w->cursor)
         ft_feed_resume(session, start->from);
     struct ft_snapshot wanted = {
@@ -182,9 +182,10 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
     if (err != FT_OK)
         return err;
 
-    ft_worker_settle(session->worker);
-    if (wish.names_us && wish.since > session->worker->cursor)
-        ft_worker_settle(session->worker); /* seen on another worker, which was ahead of this one */
+    ft_worker_settle(session->asker.worker);
+    if (wish.names_us && wish.since > session->asker.worker->cursor)
+        ft_worker_settle(
+            session->asker.worker); /* seen on another worker, which was ahead of this one */
     ft_throttles_flush(session);
     err = subscribe(session, envelope, problem);
     if (err != FT_OK)

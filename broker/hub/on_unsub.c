@@ -13,8 +13,8 @@ enum ft_err ft_on_unsub(struct ft_session *session, const struct ft_envelope *en
     if (err != FT_OK)
         return err;
 
-    ft_worker_settle(session->worker); /* what was accepted before still comes … */
-    ft_throttles_flush(session);       /* … also what was held back */
+    ft_worker_settle(session->asker.worker); /* what was accepted before still comes … */
+    ft_throttles_flush(session);             /* … also what was held back */
     uint8_t text[FT_TOPIC_BYTES_MAX];
     size_t at = 0;
     for (uint32_t i = 0; i < envelope->topics.count; i++) {

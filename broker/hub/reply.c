@@ -11,7 +11,7 @@
 
 struct ft_writer *ft_reply_begin(struct ft_session *s)
 {
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     ft_buffer_clear(&w->reply_buffer);
     ft_writer_init(&w->reply_writer, (enum ft_encoding)s->encoding, &w->reply_buffer);
     return &w->reply_writer;
@@ -19,7 +19,7 @@ struct ft_writer *ft_reply_begin(struct ft_session *s)
 
 static void queue_frame(struct ft_session *s, enum ft_ws_opcode opcode, struct ft_slice payload)
 {
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     size_t header = ft_ws_server_header_size(payload.len);
     uint8_t *frame = ft_outbox_push_bytes(&s->outbox, &w->pool, header + payload.len);
     ft_ws_server_header(opcode, payload.len, frame);
@@ -31,7 +31,7 @@ void ft_reply_end(struct ft_session *s)
 {
     if (!s->is_ending)
         queue_frame(s, ft_ws_opcode_of((enum ft_encoding)s->encoding),
-                    ft_buffer_slice(&s->worker->reply_buffer));
+                    ft_buffer_slice(&s->asker.worker->reply_buffer));
 }
 
 static void write_pair(struct ft_writer *w, const char *key, struct ft_slice text)
@@ -62,9 +62,9 @@ void ft_reply_ok(struct ft_session *s, struct ft_id id)
 void ft_reply_write_pos(struct ft_session *s, uint64_t offset)
 {
     char pos[FT_POS_LEN_MAX + 8];
-    int n = snprintf(pos, sizeof(pos), "%s.%llu", ft_journal_stream(s->worker->hub->journal),
+    int n = snprintf(pos, sizeof(pos), "%s.%llu", ft_journal_stream(s->asker.worker->hub->journal),
                      (unsigned long long)offset);
-    ft_write_str(&s->worker->reply_writer, ft_slice(pos, (size_t)n));
+    ft_write_str(&s->asker.worker->reply_writer, ft_slice(pos, (size_t)n));
 }
 
 void ft_reply_ok_pub(struct ft_session *s, struct ft_id id, const struct ft_publication *p)
@@ -90,14 +90,14 @@ void ft_reply_ok_pub(struct ft_session *s, struct ft_id id, const struct ft_publ
 
 void ft_reply_frame(struct ft_session *s, struct ft_slice frame)
 {
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     memcpy(ft_outbox_push_bytes(&s->outbox, &w->pool, frame.len), frame.ptr, frame.len);
     ft_worker_mark_dirty(w, s);
 }
 
 void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
 {
-    struct ft_buffer *marked = &s->worker->reply_buffer;
+    struct ft_buffer *marked = &s->asker.worker->reply_buffer;
     ft_buffer_clear(marked);
     ft_publication_add_retained(frame, (enum ft_encoding)s->encoding, marked);
     ft_reply_frame(s, ft_buffer_slice(marked));
@@ -121,24 +121,25 @@ static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offse
 /* Writes what is in the reply's buffer as a frame. */
 static void put_frame(struct ft_session *s, uint8_t *frame, size_t header)
 {
-    struct ft_slice payload = ft_buffer_slice(&s->worker->reply_buffer);
+    struct ft_slice payload = ft_buffer_slice(&s->asker.worker->reply_buffer);
     ft_ws_server_header(ft_ws_opcode_of((enum ft_encoding)s->encoding), payload.len, frame);
     memcpy(frame + header, payload.ptr, payload.len);
-    ft_worker_mark_dirty(s->worker, s);
+    ft_worker_mark_dirty(s->asker.worker, s);
 }
 
 void ft_reply_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     write_gap(s, lost, offset);
-    size_t len = s->worker->reply_buffer.len, header = ft_ws_server_header_size(len);
-    put_frame(s, ft_outbox_push_gap(&s->outbox, &s->worker->pool, header + len), header);
+    size_t len = s->asker.worker->reply_buffer.len, header = ft_ws_server_header_size(len);
+    put_frame(s, ft_outbox_push_gap(&s->outbox, &s->asker.worker->pool, header + len), header);
 }
 
 void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     write_gap(s, lost, offset);
-    size_t len = s->worker->reply_buffer.len, header = ft_ws_server_header_size(len);
-    put_frame(s, ft_outbox_push_gap_front(&s->outbox, &s->worker->pool, header + len), header);
+    size_t len = s->asker.worker->reply_buffer.len, header = ft_ws_server_header_size(len);
+    put_frame(s, ft_outbox_push_gap_front(&s->outbox, &s->asker.worker->pool, header + len),
+              header);
 }
 
 void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_problem *problem)
@@ -166,13 +167,13 @@ void ft_reply_close(struct ft_session *s, uint16_t code, const char *reason)
     }
     uint8_t frame[2 + FT_WS_CONTROL_MAX];
     size_t n = ft_ws_close_frame(code, reason, frame);
-    memcpy(ft_outbox_push_bytes(&s->outbox, &s->worker->pool, n), frame, n);
-    ft_worker_mark_dirty(s->worker, s);
+    memcpy(ft_outbox_push_bytes(&s->outbox, &s->asker.worker->pool, n), frame, n);
+    ft_worker_mark_dirty(s->asker.worker, s);
 }
 
 void ft_reply_welcome(struct ft_session *s)
 {
-    const struct ft_hub_options *options = s->worker->options;
+    const struct ft_hub_options *options = s->asker.worker->options;
     struct ft_writer *w = ft_reply_begin(s);
     ft_write_map(w, 7);
     write_pair(w, "op", ft_slice_str("welcome"));

@@ -20,21 +20,40 @@
 /* How long a peer may take to answer a close frame. */
 #define CLOSE_WAIT_MS 2000
 
+static struct ft_session *session_of(struct ft_asker *asker)
+{
+    return (struct ft_session *)((char *)asker - offsetof(struct ft_session, asker));
+}
+
 static uint64_t ping_ms(const struct ft_session *session)
 {
-    return (uint64_t)session->worker->options->ping_s * 1000;
+    return (uint64_t)session->asker.worker->options->ping_s * 1000;
 }
 
 static uint64_t write_timeout_ms(const struct ft_session *session)
 {
-    uint64_t timeout_s = session->worker->options->write_timeout_s;
+    uint64_t timeout_s = session->asker.worker->options->write_timeout_s;
     return timeout_s ? timeout_s * 1000 : UINT64_MAX;
 }
+
+static void asker_published(struct ft_asker *asker, struct ft_id id,
+                            const struct ft_publication *publication)
+{
+    ft_reply_ok_pub(session_of(asker), id, publication);
+}
+
+static void asker_hold(struct ft_asker *asker, bool on)
+{
+    ft_session_pause(session_of(asker), FT_PAUSED_JOURNAL, on);
+}
+
+static const struct ft_asker_ops asker_ops = {.published = asker_published, .hold = asker_hold};
 
 void ft_session_open(struct ft_session *s, struct ft_worker *worker, enum ft_encoding encoding,
                      const struct ft_conn_ops *ops, void *conn)
 {
-    s->worker = worker;
+    s->asker.worker = worker;
+    s->asker.ops = &asker_ops;
     s->encoding = (uint8_t)encoding;
     s->ops = ops;
     s->conn = conn;
@@ -59,9 +78,9 @@ static void drop_partial(struct ft_session *s)
 
 void ft_session_gone(struct ft_session *s)
 {
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     ft_session_unsubscribe_all(s);
-    ft_worker_forget_pending(w, s);
+    ft_worker_forget_pending(&s->asker);
     ft_outbox_clear(&s->outbox, &w->pool);
     ft_wheel_cancel(&s->timer);
     drop_partial(s);
@@ -77,7 +96,7 @@ void ft_session_gone(struct ft_session *s)
 
 void ft_session_heard(struct ft_session *s)
 {
-    s->heard = ft_wheel_now(&s->worker->wheel);
+    s->heard = ft_wheel_now(&s->asker.worker->wheel);
     s->was_pinged = false;
 }
 
@@ -85,7 +104,7 @@ static void end_too_large(struct ft_session *s)
 {
     char reason[64];
     snprintf(reason, sizeof(reason), "a message may have %zu bytes at most",
-             s->worker->options->message_bytes);
+             s->asker.worker->options->message_bytes);
     ft_session_end(s, 1009, reason);
 }
 
@@ -117,7 +136,7 @@ void ft_session_receive(struct ft_session *s, const struct ft_piece *piece)
                                       : "this connection speaks JSON, in text messages");
         return;
     }
-    size_t max = s->worker->options->message_bytes;
+    size_t max = s->asker.worker->options->message_bytes;
     if (piece->to_come > max || s->partial_len + piece->bytes.len + piece->to_come > max) {
         drop_partial(s);
         end_too_large(s);
@@ -146,15 +165,15 @@ void ft_session_pause(struct ft_session *s, uint8_t reason, bool on)
 
 bool ft_session_is_over(const struct ft_session *s)
 {
-    return s->is_blocked && s->outbox.bytes > s->worker->options->queue_bytes;
+    return s->is_blocked && s->outbox.bytes > s->asker.worker->options->queue_bytes;
 }
 
 void ft_session_queue(struct ft_session *s, uint64_t offset, size_t bytes)
 {
     if (s->is_too_slow)
         return; /* nothing may come behind what was left out: see ft_session_deliver() */
-    ft_outbox_push_run(&s->outbox, &s->worker->pool, offset, 1, bytes);
-    ft_worker_mark_dirty(s->worker, s);
+    ft_outbox_push_run(&s->outbox, &s->asker.worker->pool, offset, 1, bytes);
+    ft_worker_mark_dirty(s->asker.worker, s);
 }
 
 /* It is too slow for `run`: from here on its feed brings what it is to get. */
@@ -172,7 +191,7 @@ void ft_session_deliver(struct ft_session *s, struct ft_run *run, struct ft_thro
         return; /* or a later position would make the client believe that it has had everything */
     if (is_over && run->slow == FT_SLOW_DISCONNECT) {
         s->is_too_slow = true; /* ended as it is flushed: not while its subscriptions are walked */
-        ft_worker_mark_dirty(s->worker, s);
+        ft_worker_mark_dirty(s->asker.worker, s);
     } else if (s->feed) {
         ft_feed_pass(s->feed, run);
     } else if (is_over) {
@@ -182,9 +201,9 @@ void ft_session_deliver(struct ft_session *s, struct ft_run *run, struct ft_thro
             ft_journal_peek(run->journal, run->offset + run->count - 1);
         ft_throttle_offer(throttle, newest, ft_journal_frame(run->journal, newest, encoding).len);
     } else {
-        ft_outbox_push_run(&s->outbox, &s->worker->pool, run->offset, run->count,
+        ft_outbox_push_run(&s->outbox, &s->asker.worker->pool, run->offset, run->count,
                            ft_run_bytes(run, encoding));
-        ft_worker_mark_dirty(s->worker, s);
+        ft_worker_mark_dirty(s->asker.worker, s);
     }
 }
 
@@ -193,7 +212,7 @@ void ft_session_writable(struct ft_session *s)
     s->is_blocked = false;
     if (s->feed)
         ft_feed_wake(s->feed);
-    ft_worker_mark_dirty(s->worker, s);
+    ft_worker_mark_dirty(s->asker.worker, s);
 }
 
 /* Applies what follows from a socket that takes nothing. */
@@ -202,14 +221,14 @@ static void check_bounds(struct ft_session *s)
     /* Whoever does not read its replies is not read either, before they are many. */
     ft_session_pause(s, FT_PAUSED_OUTBOX,
                      s->is_blocked && !s->is_ending &&
-                         s->outbox.own_bytes > s->worker->options->queue_bytes / 2);
+                         s->outbox.own_bytes > s->asker.worker->options->queue_bytes / 2);
 }
 
 /* What it has still to get is not kept any more: it is told how much it misses, where that is known,
  * and goes on behind it. */
 static void lose(struct ft_session *s)
 {
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     uint64_t tail = ft_journal_tail(w->hub->journal);
     struct ft_lost lost = ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal,
                                               (enum ft_encoding)s->encoding, tail);
@@ -227,7 +246,7 @@ static void lose(struct ft_session *s)
 /* Notes that the peer has stopped taking anything, and what it had taken before. */
 static void block(struct ft_session *s)
 {
-    struct ft_wheel *wheel = &s->worker->wheel;
+    struct ft_wheel *wheel = &s->asker.worker->wheel;
     s->is_blocked = true;
     s->stalled = ft_wheel_now(wheel);
     s->taken = s->ops->taken_bytes(s->conn);
@@ -238,7 +257,7 @@ static void block(struct ft_session *s)
 
 void ft_session_flush(struct ft_session *s)
 {
-    struct ft_worker *w = s->worker;
+    struct ft_worker *w = s->asker.worker;
     if (s->is_too_slow) /* it was, even if it reads again by now: something was not queued for it */
         ft_session_end(s, 4508, "slow consumer: limits.queue bytes are unsent");
     while (!s->is_blocked) {
@@ -275,17 +294,18 @@ void ft_session_end(struct ft_session *s, uint16_t close_code, const char *reaso
     ft_session_unsubscribe_all(s);
     /* A blocked peer would get its backlog before the close frame, and so perhaps never. */
     if (s->is_blocked)
-        ft_outbox_clear(&s->outbox, &s->worker->pool);
+        ft_outbox_clear(&s->outbox, &s->asker.worker->pool);
     ft_reply_close(s, close_code, reason);
     ft_session_pause(s, FT_PAUSED_JOURNAL | FT_PAUSED_OUTBOX, false);
-    ft_wheel_set(&s->worker->wheel, &s->timer, CLOSE_WAIT_MS);
+    ft_wheel_set(&s->asker.worker->wheel, &s->timer, CLOSE_WAIT_MS);
 }
 
 void ft_session_peer_closed(struct ft_session *s, uint16_t code)
 {
     if (s->is_ending)
-        return;                  /* it is the answer to our own close frame */
-    ft_worker_settle(s->worker); /* a publish may have come in the same segment: acknowledge it */
+        return; /* it is the answer to our own close frame */
+    ft_worker_settle(
+        s->asker.worker); /* a publish may have come in the same segment: acknowledge it */
     ft_session_unsubscribe_all(s);
     ft_reply_close(s, code, "");
     ft_session_flush(s);
@@ -304,7 +324,7 @@ void ft_session_failed(struct ft_session *s)
 
 static uint64_t silence_ms(const struct ft_session *s)
 {
-    return (uint64_t)(ft_wheel_now(&s->worker->wheel) - s->heard) * FT_WHEEL_TICK_MS;
+    return (uint64_t)(ft_wheel_now(&s->asker.worker->wheel) - s->heard) * FT_WHEEL_TICK_MS;
 }
 
 /* Says whether a peer whose socket is full is reading, however slowly. Our PING may stand behind more than
@@ -314,7 +334,7 @@ static bool is_taking(const struct ft_session *s)
     if (!s->is_blocked)
         return false;
     uint64_t blocked_ms =
-        (uint64_t)(ft_wheel_now(&s->worker->wheel) - s->stalled) * FT_WHEEL_TICK_MS;
+        (uint64_t)(ft_wheel_now(&s->asker.worker->wheel) - s->stalled) * FT_WHEEL_TICK_MS;
     return blocked_ms < 2 * ping_ms(s) || s->ops->taken_bytes(s->conn) > s->taken;
 }
 
@@ -329,7 +349,7 @@ static bool is_dead(struct ft_session *s)
     uint64_t real_ms = s->paused & FT_PAUSED_JOURNAL ? 0 : s->ops->silence_ms(s->conn);
     if (real_ms >= 2 * ping_ms(s))
         return true;
-    s->heard = ft_wheel_now(&s->worker->wheel) - (uint32_t)(real_ms / FT_WHEEL_TICK_MS);
+    s->heard = ft_wheel_now(&s->asker.worker->wheel) - (uint32_t)(real_ms / FT_WHEEL_TICK_MS);
     s->was_pinged = false;
     return false;
 }
@@ -337,7 +357,7 @@ static bool is_dead(struct ft_session *s)
 /* Says whether a blocked peer takes so little that it is let go. */
 static bool is_trickling(struct ft_session *s)
 {
-    uint32_t now = ft_wheel_now(&s->worker->wheel);
+    uint32_t now = ft_wheel_now(&s->asker.worker->wheel);
     if (!s->is_blocked || (uint64_t)(now - s->stalled) * FT_WHEEL_TICK_MS < write_timeout_ms(s))
         return false;
     uint64_t taken = s->ops->taken_bytes(s->conn);
@@ -351,7 +371,7 @@ static bool is_trickling(struct ft_session *s)
 /* Returns in how many milliseconds a blocked peer is looked at again. */
 static uint64_t until_trickling_ms(const struct ft_session *s)
 {
-    uint32_t ticks = ft_wheel_now(&s->worker->wheel) - s->stalled;
+    uint32_t ticks = ft_wheel_now(&s->asker.worker->wheel) - s->stalled;
     return s->is_blocked ? write_timeout_ms(s) - (uint64_t)ticks * FT_WHEEL_TICK_MS : UINT64_MAX;
 }
 
@@ -381,14 +401,14 @@ void ft_session_timer(struct ft_wheel_timer *timer)
         ft_reply_ping(s);
     }
     uint64_t next = (is_silent ? 2 * ping : ping) - silent;
-    ft_wheel_set(&s->worker->wheel, timer, next < stall ? next : stall);
+    ft_wheel_set(&s->asker.worker->wheel, timer, next < stall ? next : stall);
 }
 
 /* ---- subscriptions ---- */
 
 struct ft_subscription *ft_session_find(struct ft_session *s, struct ft_slice filter)
 {
-    const struct ft_trie_node *node = ft_topic_trie_find(s->worker->trie, filter);
+    const struct ft_trie_node *node = ft_topic_trie_find(s->asker.worker->trie, filter);
     if (!node)
         return NULL;
     struct ft_trie_set set = ft_trie_node_set(node);
@@ -416,8 +436,8 @@ void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
         subscription->next->link = &subscription->next;
     s->subscriptions = subscription;
     s->subscription_count++;
-    ft_worker_add_sub(s->worker, filter, &subscription->sub);
-    subscription->from = subscription->had = s->worker->cursor;
+    ft_worker_add_sub(s->asker.worker, filter, &subscription->sub);
+    subscription->from = subscription->had = s->asker.worker->cursor;
     ft_feed_uncount(s);
 }
 
@@ -430,7 +450,7 @@ void ft_session_unsubscribe(struct ft_subscription *subscription)
     s->subscription_count--;
     ft_feed_uncount(s);
     ft_throttle_release(subscription->throttle);
-    ft_worker_remove_sub(s->worker, &subscription->sub);
+    ft_worker_remove_sub(s->asker.worker, &subscription->sub);
     free(subscription);
     if (!s->subscriptions)
         ft_feed_end(s);

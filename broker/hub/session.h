@@ -11,6 +11,7 @@
 
 #include "broker/core/outbox.h"
 #include "broker/core/topic_trie.h"
+#include "broker/hub/asker.h"
 #include "broker/hub/ports.h"
 #include "broker/hub/wheel.h"
 #include "protocol/envelope.h"
@@ -37,8 +38,7 @@ struct ft_subscription {
 };
 
 struct ft_session {
-    /* What a delivery touches comes first: two cache lines. */
-    struct ft_worker *worker;
+    /* What a delivery touches comes first: two cache lines, down to the asker's worker. */
     const struct ft_conn_ops *ops;
     void *conn;
     struct ft_outbox outbox;
@@ -53,6 +53,7 @@ struct ft_session {
     bool was_pinged;      /* and has not been heard since */
     bool is_too_slow;     /* for a topic whose policy is to disconnect then */
     uint8_t bad_count;    /* bad envelopes so far */
+    struct ft_asker asker;
 
     struct ft_subscription *subscriptions;
     struct ft_throttle *throttles, *chosen; /* the latter while a run is routed */
@@ -62,7 +63,6 @@ struct ft_session {
     uint32_t partial_len, partial_cap;
     uint32_t subscription_count;
     uint32_t heard;   /* tick at which the peer was last heard, as far as we were told */
-    uint32_t unacked; /* publishes that wait for their number */
     uint32_t stalled; /* tick since which the peer has to take something, while it is blocked */
     uint64_t taken;   /* bytes that it had taken then */
     char id[FT_SESSION_ID_LEN];

@@ -30,7 +30,7 @@ struct ft_throttle *ft_throttle_use(struct ft_session *s, uint32_t every_ms)
 /* The loop runs turns often enough for the ends of windows only while something waits for one. */
 static void set_timer(struct ft_throttle *throttle, uint64_t ms)
 {
-    struct ft_worker *w = throttle->session->worker;
+    struct ft_worker *w = throttle->session->asker.worker;
     if (!ft_wheel_is_set(&throttle->timer) && w->quick_set++ == 0) {
         w->quick.now_ = (uint32_t)(w->mono_ms / FT_QUICK_TICK_MS);
         w->hub->loop_ops->hurry(w->hub->loops, w->index, FT_QUICK_TICK_MS);
@@ -50,7 +50,7 @@ static void cancel_timer(struct ft_throttle *throttle)
     if (!ft_wheel_is_set(&throttle->timer))
         return;
     ft_wheel_cancel(&throttle->timer);
-    note_timer_gone(throttle->session->worker);
+    note_timer_gone(throttle->session->asker.worker);
 }
 
 void ft_throttle_release(struct ft_throttle *throttle)
@@ -68,14 +68,14 @@ void ft_throttle_release(struct ft_throttle *throttle)
 
 static void begin_window(struct ft_throttle *throttle)
 {
-    throttle->open_at_ms = throttle->session->worker->mono_ms + throttle->every_ms;
+    throttle->open_at_ms = throttle->session->asker.worker->mono_ms + throttle->every_ms;
 }
 
 /* Delivers what waits. What the journal has dropped meanwhile the session is told of. */
 static void deliver(struct ft_throttle *throttle)
 {
     struct ft_session *s = throttle->session;
-    struct ft_journal *journal = s->worker->hub->journal;
+    struct ft_journal *journal = s->asker.worker->hub->journal;
     const uint64_t *offsets;
     uint32_t n = ft_conflation_take(&throttle->waiting, &offsets);
     uint64_t lost = 0;
@@ -102,7 +102,7 @@ static void end_window(struct ft_throttle *throttle)
 void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication *p, size_t bytes)
 {
     struct ft_session *s = throttle->session;
-    uint64_t now = s->worker->mono_ms;
+    uint64_t now = s->asker.worker->mono_ms;
     if (now >= throttle->open_at_ms && throttle->waiting.count == 0) {
         ft_session_queue(s, p->offset, bytes);
         begin_window(throttle);
@@ -110,7 +110,7 @@ void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication
     }
     ft_conflation_put(&throttle->waiting, p->topic_hash, p->offset, (uint32_t)bytes);
     /* Many topics and a long window: it ends early rather than that memory grows without a bound. */
-    if (throttle->waiting.bytes > s->worker->options->queue_bytes / 2)
+    if (throttle->waiting.bytes > s->asker.worker->options->queue_bytes / 2)
         end_window(throttle);
     else if (!ft_wheel_is_set(&throttle->timer))
         set_timer(throttle,
@@ -138,7 +138,7 @@ void ft_throttle_timer(struct ft_wheel_timer *timer)
 {
     struct ft_throttle *throttle =
         (struct ft_throttle *)((char *)timer - offsetof(struct ft_throttle, timer));
-    note_timer_gone(throttle->session->worker);
+    note_timer_gone(throttle->session->asker.worker);
     if (ft_session_is_over(
             throttle->session)) /* too slow even for this: the newest go on waiting */
         set_timer(throttle, throttle->every_ms);

@@ -61,8 +61,8 @@ static enum ft_err unknown_op(const struct ft_envelope *envelope, struct ft_prob
 /* Replies an error, after what came before it. */
 static void report(struct ft_session *session, struct ft_id id, const struct ft_problem *problem)
 {
-    if (session->unacked > 0)
-        ft_worker_settle(session->worker);
+    if (session->asker.unacked > 0)
+        ft_worker_settle(session->asker.worker);
     ft_reply_error(session, id, problem);
     if (problem->err == FT_ERR_BAD_ENVELOPE && ++session->bad_count == FT_BAD_ENVELOPES_MAX)
         ft_session_end(session, 4400, "too many bad envelopes");
@@ -78,7 +78,7 @@ void ft_handle_message(struct ft_session *session, struct ft_slice message)
     struct ft_reader reader;
     struct ft_envelope envelope;
     if (ft_reader_begin(&reader, (enum ft_encoding)session->encoding, message,
-                        session->worker->scratch, &problem) != FT_OK) {
+                        session->asker.worker->scratch, &problem) != FT_OK) {
         report(session, (struct ft_id){.kind = FT_ID_NONE}, &problem);
         return;
     }

@@ -86,6 +86,7 @@ static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
     ft_buffer_init(&w->reply_buffer, REPLY_MAX);
     ft_rewind_init(&w->rewind);
     w->feeds_end = &w->feeds;
+    w->flushes_end = &w->flushes;
     return w;
 }
 
@@ -99,6 +100,7 @@ static void worker_free(struct ft_worker *w)
     free(w->batch);
     free(w->pending);
     free(w->dirty);
+    free(w->held);
     free(w->throttled);
     free(w->matched);
     free(w->scratch);
@@ -189,22 +191,42 @@ static void batch_grow(struct ft_worker *w)
 static void acknowledge(struct ft_publication *const *batch, struct ft_pending *pending, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        struct ft_session *session = pending[i].session;
-        if (!session)
+        struct ft_asker *asker = pending[i].asker;
+        if (!asker)
             continue;
-        session->unacked--;
+        asker->unacked--;
         struct ft_id id = pending[i].id;
         if (id.kind == FT_ID_STR)
             id.str.ptr = pending[i].text;
-        ft_reply_ok_pub(session, id, batch[i]);
+        asker->ops->published(asker, id, batch[i]);
     }
+}
+
+/* Has an asker wait until the journal has taken the batch. */
+static void hold(struct ft_worker *w, struct ft_asker *asker)
+{
+    if (asker->held_at)
+        return;
+    if (w->held_len == w->held_cap) {
+        w->held_cap = w->held_cap ? 2 * w->held_cap : 64;
+        w->held = ft_realloc(w->held, w->held_cap * sizeof(*w->held));
+    }
+    w->held[w->held_len++] = asker;
+    asker->held_at = w->held_len;
+    asker->ops->hold(asker, true);
 }
 
 static void resume_publishers(struct ft_worker *w)
 {
     w->is_stalled = false;
-    for (struct ft_session *s = w->sessions; s; s = s->next)
-        ft_session_pause(s, FT_PAUSED_JOURNAL, false);
+    for (uint32_t i = 0; i < w->held_len; i++) {
+        struct ft_asker *asker = w->held[i];
+        if (!asker)
+            continue;
+        asker->held_at = 0;
+        asker->ops->hold(asker, false);
+    }
+    w->held_len = 0;
 }
 
 /* Returns how many of the batch, from `done` on, are numbered under one lock: so few that nobody waits
@@ -245,9 +267,9 @@ static bool commit(struct ft_worker *w)
     return true;
 }
 
-void ft_worker_publish(struct ft_worker *w, struct ft_session *session, struct ft_id id,
-                       struct ft_publication_spec *spec)
+void ft_worker_publish(struct ft_asker *asker, struct ft_id id, struct ft_publication_spec *spec)
 {
+    struct ft_worker *w = asker->worker;
     if (w->batch_len == w->batch_cap)
         batch_grow(w);
     bool is_json = spec->data.kind == FT_DATA_JSON || spec->data.kind == FT_DATA_B64;
@@ -256,28 +278,30 @@ void ft_worker_publish(struct ft_worker *w, struct ft_session *session, struct f
     spec->accepted_s = w->now_s;
     w->batch[w->batch_len] = ft_journal_build(w->writer, spec);
     struct ft_pending *pending = &w->pending[w->batch_len++];
-    pending->session = NULL;
+    pending->asker = NULL;
     if (id.kind != FT_ID_NONE) {
-        pending->session = session;
+        pending->asker = asker;
         pending->id = id;
         if (id.kind == FT_ID_STR)
             memcpy(pending->text, id.str.ptr, id.str.len);
-        session->unacked++;
+        asker->unacked++;
     }
-    if (w->is_stalled)
-        ft_session_pause(session, FT_PAUSED_JOURNAL, true);
-    else if (w->batch_len >= FT_BATCH_MAX && !commit(w))
-        ft_session_pause(session, FT_PAUSED_JOURNAL, true);
+    if (w->is_stalled || (w->batch_len >= FT_BATCH_MAX && !commit(w)))
+        hold(w, asker);
 }
 
-void ft_worker_forget_pending(struct ft_worker *w, struct ft_session *session)
+void ft_worker_forget_pending(struct ft_asker *asker)
 {
-    for (uint32_t i = 0; session->unacked > 0 && i < w->batch_len; i++) {
-        if (w->pending[i].session == session) {
-            w->pending[i].session = NULL;
-            session->unacked--;
+    struct ft_worker *w = asker->worker;
+    for (uint32_t i = 0; asker->unacked > 0 && i < w->batch_len; i++) {
+        if (w->pending[i].asker == asker) {
+            w->pending[i].asker = NULL;
+            asker->unacked--;
         }
     }
+    if (asker->held_at)
+        w->held[asker->held_at - 1] = NULL;
+    asker->held_at = 0;
 }
 
 void ft_worker_settle(struct ft_worker *w)
@@ -301,8 +325,46 @@ void ft_worker_mark_dirty(struct ft_worker *w, struct ft_session *session)
     session->dirty_at = w->dirty_len;
 }
 
+void ft_worker_flush_later(struct ft_worker *w, struct ft_flush *flush)
+{
+    if (flush->link_)
+        return;
+    flush->next_ = NULL;
+    flush->link_ = w->flushes_end;
+    *w->flushes_end = flush;
+    w->flushes_end = &flush->next_;
+}
+
+void ft_worker_flush_cancel(struct ft_worker *w, struct ft_flush *flush)
+{
+    if (!flush->link_)
+        return;
+    *flush->link_ = flush->next_;
+    if (flush->next_)
+        flush->next_->link_ = flush->link_;
+    else
+        w->flushes_end = flush->link_;
+    flush->link_ = NULL;
+}
+
+/* Runs what is queued now. What is queued meanwhile makes the loop turn again, so that no flush that
+ * goes on and on keeps the others from their sockets. */
+static void run_flushes(struct ft_worker *w)
+{
+    struct ft_flush last = {0}, *flush;
+    if (!w->flushes)
+        return;
+    ft_worker_flush_later(w, &last);
+    while ((flush = w->flushes) != &last) {
+        ft_worker_flush_cancel(w, flush);
+        flush->flush(flush);
+    }
+    ft_worker_flush_cancel(w, &last);
+}
+
 static void flush_dirty(struct ft_worker *w)
 {
+    run_flushes(w);
     /* A flush may end a session, and so mark it dirty again: it joins at the end of the list. */
     for (uint32_t i = 0; i < w->dirty_len; i++) {
         if (i + PREFETCH_AHEAD < w->dirty_len)
@@ -366,8 +428,9 @@ bool ft_worker_end_turn(struct ft_worker *w)
     ft_outbox_pool_end_turn(&w->pool);
     ft_journal_rest(w->reader);
 
-    if (!is_done || !are_fed || ft_topic_trie_subs(w->trie) == 0)
-        return is_done && are_fed;
+    is_done = is_done && are_fed && !w->flushes;
+    if (!is_done || ft_topic_trie_subs(w->trie) == 0)
+        return is_done;
     /* Either the appender sees us asleep and wakes us, or we see its publication here. */
     atomic_store(&w->is_asleep, true);
     return ft_journal_head(hub->journal) == w->cursor;

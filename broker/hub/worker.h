@@ -63,9 +63,16 @@ struct ft_hub {
 
 /* Who wants to know the number of a publish that waits for one. */
 struct ft_pending {
-    struct ft_session *session; /* NULL: nobody, or gone */
-    struct ft_id id;            /* a string lies in `text` */
+    struct ft_asker *asker; /* NULL: nobody, or gone */
+    struct ft_id id;        /* a string lies in `text` */
     uint8_t text[FT_ID_BYTES_MAX];
+};
+
+/* Something that is not a session and has to be done at the end of the turn, where sessions are flushed.
+ * Zero but for `flush`; embedded in whatever it is for. */
+struct ft_flush {
+    void (*flush)(struct ft_flush *flush);
+    struct ft_flush *next_, **link_; /* link_ NULL: it is not queued */
 };
 
 /* What a topic means to the session whose feed is served: the subscriptions that match. */
@@ -101,6 +108,10 @@ struct ft_worker {
 
     struct ft_session **dirty; /* sessions with something to flush; holes are NULL */
     uint32_t dirty_len, dirty_cap;
+    struct ft_flush *flushes, **flushes_end; /* in the order in which they were queued */
+
+    struct ft_asker **held; /* who has to wait until the journal takes the batch; holes are NULL */
+    uint32_t held_len, held_cap;
 
     const struct ft_subscription **throttled; /* of the run that is routed */
     uint32_t throttled_len, throttled_cap;
@@ -150,12 +161,18 @@ void ft_worker_tick(struct ft_worker *worker);
 /* Ends every session with this close code. */
 void ft_worker_end_all(struct ft_worker *worker, uint16_t close_code, const char *reason);
 
+/* Has `flush` called once at the end of this turn, or of the next one when it is queued while the flushes
+ * run. Queueing it twice is once. */
+void ft_worker_flush_later(struct ft_worker *worker, struct ft_flush *flush);
+
+/* Takes it off the list, whether it is there or not. */
+void ft_worker_flush_cancel(struct ft_worker *worker, struct ft_flush *flush);
+
 /* ---- for the hub's own files ---- */
 
 /* Takes a publish into the batch. Its topic is valid and its data passed the reader; `encoding`, clocks
  * and what is the journal's are filled in. */
-void ft_worker_publish(struct ft_worker *worker, struct ft_session *session, struct ft_id id,
-                       struct ft_publication_spec *spec);
+void ft_worker_publish(struct ft_asker *asker, struct ft_id id, struct ft_publication_spec *spec);
 
 /*
  * Numbers what is in the batch and fans everything out up to the head of the journal, so that what
@@ -170,8 +187,8 @@ void ft_worker_mark_dirty(struct ft_worker *worker, struct ft_session *session);
 void ft_worker_add_sub(struct ft_worker *worker, struct ft_slice filter, struct ft_trie_sub *sub);
 void ft_worker_remove_sub(struct ft_worker *worker, struct ft_trie_sub *sub);
 
-/* Forgets who wanted to know about the publishes of a session that goes. */
-void ft_worker_forget_pending(struct ft_worker *worker, struct ft_session *session);
+/* Forgets an asker that goes: nobody is told any more what becomes of its publishes. */
+void ft_worker_forget_pending(struct ft_asker *asker);
 
 /* Writes a fresh session id. */
 void ft_worker_new_session_id(struct ft_worker *worker, char id[FT_SESSION_ID_LEN]);

@@ -222,7 +222,7 @@ static void turn(struct model *m)
         struct ft_twin *twin = m->twins[below(m, CLIENTS)];
         if (one_in(m, 3))
             publish_some(m, worker);
-        else if (twin->is_connected && twin->fake.session.worker->index == worker)
+        else if (twin->is_connected && twin->fake.session.asker.worker->index == worker)
             act(m, twin);
     }
     (void)ft_fake_node_end(&m->node, worker);
@@ -239,9 +239,9 @@ static void rest(struct model *m)
             ft_twin_drop(twin);
         if (!twin->is_connected)
             ft_twin_connect(twin, &m->node, (uint32_t)below(m, m->plan->workers));
-        ft_fake_node_begin(&m->node, twin->fake.session.worker->index);
+        ft_fake_node_begin(&m->node, twin->fake.session.asker.worker->index);
         ft_fake_client_unblock(&twin->fake, FT_FAKE_ALL);
-        (void)ft_fake_node_end(&m->node, twin->fake.session.worker->index);
+        (void)ft_fake_node_end(&m->node, twin->fake.session.asker.worker->index);
     }
     ft_fake_node_settle(&m->node);
     if (m->plan->is_throttled)

@@ -75,9 +75,9 @@ static void sub(const char *rest)
 
 static void read_on(uint32_t takes)
 {
-    ft_fake_node_begin(&node, client.session.worker->index);
+    ft_fake_node_begin(&node, client.session.asker.worker->index);
     ft_fake_client_unblock(&client, takes);
-    (void)ft_fake_node_end(&node, client.session.worker->index);
+    (void)ft_fake_node_end(&node, client.session.asker.worker->index);
     ft_fake_node_settle(&node);
 }
 

@@ -341,7 +341,7 @@ Test(slow, who_reads_is_not_given_up_for_its_silence)
 Test(slow, who_neither_reads_nor_answers_is_given_up)
 {
     block();
-    slow.session.worker->settings->options.write_timeout_s = 3600;
+    slow.session.asker.worker->settings->options.write_timeout_s = 3600;
     for (int i = 0; i < 11; i++) {
         slow.silence_ms += 10000;
         ft_fake_node_pass(&node, 10000);

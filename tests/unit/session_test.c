@@ -161,7 +161,7 @@ static void receive(int i, const char *text)
 /* A turn in which session `i` sends one message. */
 static void say(int i, const char *text)
 {
-    struct ft_worker *worker = fakes[i].session.worker;
+    struct ft_worker *worker = fakes[i].session.asker.worker;
     begin_turn(worker);
     receive(i, text);
     end_turn(worker);

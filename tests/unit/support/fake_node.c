@@ -185,7 +185,7 @@ void ft_fake_client_open(struct ft_fake_node *node, struct ft_fake_client *clien
 void ft_fake_client_close(struct ft_fake_client *client)
 {
     struct ft_fake_node *node = client->node;
-    uint32_t worker = client->session.worker->index;
+    uint32_t worker = client->session.asker.worker->index;
     ft_fake_node_begin(node, worker);
     ft_session_gone(&client->session);
     (void)ft_fake_node_end(node, worker);
@@ -204,7 +204,7 @@ void ft_fake_client_receive(struct ft_fake_client *client, struct ft_slice messa
 
 void ft_fake_client_say(struct ft_fake_client *client, const char *text)
 {
-    uint32_t worker = client->session.worker->index;
+    uint32_t worker = client->session.asker.worker->index;
     ft_fake_node_begin(client->node, worker);
     ft_fake_client_receive(client, ft_slice_str(text));
     while (!ft_fake_node_end(client->node, worker))
