@@ -17,7 +17,7 @@ struct ft_identity_spec {
     struct ft_slice user; /* absent: nobody in particular */
     uint64_t expires_ms;  /* unix; 0: never */
     bool is_admin;        /* may use control, figures, $sys/# */
-    bool may_everything;  /* every topic and filter that does not begin with $ */
+    bool may_everything;  /* every topic but the broker's, every filter but $sys/# */
     bool is_backend;      /* by an API key: a service, not a person */
 };
 
@@ -25,9 +25,11 @@ struct ft_identity_spec {
 struct ft_identity *ft_identity_new(const struct ft_identity_spec *spec);
 
 /*
- * Adds a filter to what it may do, with every level `%u` replaced by the user; before it is handed out. A
- * rule with %u grants nothing where there is no user, or where the user cannot be one whole level (is
- * empty, holds '/', '+', '#' or what a topic may not hold). Returns FT_ERR_BAD_FILTER for a rule that is no filter.
+ * Adds a filter to what it may do, with every level `%u` replaced by the user; before it is handed
+ * out. Returns FT_ERR_BAD_FILTER for a rule that is no filter. A rule with %u grants nothing
+ *   - where there is no user, or one that cannot be one whole level: is empty, holds '/', '+', '#' or
+ *     what a topic may not hold, or begins with '$' where %u is the first level;
+ *   - where the outcome is longer than a topic may be.
  */
 FT_MUST_USE enum ft_err ft_identity_allow(struct ft_identity *identity, enum ft_right right,
                                           struct ft_slice rule, struct ft_problem *problem);
@@ -41,10 +43,12 @@ uint64_t ft_identity_expires_ms(const struct ft_identity *identity);
 bool ft_identity_is_admin(const struct ft_identity *identity);
 bool ft_identity_is_backend(const struct ft_identity *identity);
 
-/* Says whether it may subscribe to a valid filter: one of its own covers it. $sys/# is an admin's. */
+/* Says whether it may subscribe to a valid filter: one of its own covers it. $sys, and all below, is
+ * an admin's, whatever the rules say. */
 bool ft_identity_may_sub(const struct ft_identity *identity, struct ft_slice filter);
 
-/* Says whether it may publish to a valid topic: one of its filters matches. */
+/* Says whether it may publish to a valid topic: one of its filters matches. Nobody may where the topic
+ * is the broker's. */
 bool ft_identity_may_pub(const struct ft_identity *identity, struct ft_slice topic);
 
 #endif
