@@ -91,7 +91,7 @@ deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fan
 # everything below the edges and the fakes of tests/unit/support; a test that includes something of
 # the clients, from an archive of those as well.
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-UNIT_PARTS := $(PROTOCOL) $(BASE) $(CORE) broker/hub broker/app tests/unit/support
+UNIT_PARTS := $(PROTOCOL) $(BASE) $(CORE) broker/hub broker/http broker/app tests/unit/support
 CLIENT_TESTS := $(shell grep -ls '"clients/' tests/unit/*_test.c)
 
 $(B)/unit/%_test: $(O)/tests/unit/%_test.o $(B)/unit/parts.a

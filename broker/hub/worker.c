@@ -38,6 +38,8 @@ static void settings_release(struct ft_hub *hub, struct ft_settings *settings)
     if (!is_last)
         return;
     ft_policies_free(settings->options.policies);
+    if (settings->options.free_http)
+        settings->options.free_http(settings->options.http);
     free(settings);
 }
 

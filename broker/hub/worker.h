@@ -41,6 +41,11 @@ struct ft_hub_options {
     uint32_t ping_s;              /* limits.ping */
     uint32_t write_timeout_s;     /* limits.write_timeout; 0: none */
     struct ft_policies *policies; /* by topic; NULL: defaults for all */
+
+    /* Not the hub's: what broker/http/ goes by in a turn (http/options.h), which changes as these do.
+     * It is taken, and freed by `free_http` when the last worker goes by others. */
+    void *http;
+    void (*free_http)(void *http);
 };
 
 /* Options as long as a worker goes by them. */
@@ -146,7 +151,7 @@ void ft_hub_free(struct ft_hub *hub);
 
 /*
  * Changes the options while the hub runs; each worker goes by them from its next turn on. `node`,
- * `flush_bytes` have to be the same as before. Takes the policies. Any thread.
+ * `flush_bytes` have to be the same as before. Takes the policies and `http`. Any thread.
  */
 void ft_hub_configure(struct ft_hub *hub, const struct ft_hub_options *options);
 
