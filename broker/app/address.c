@@ -41,3 +41,12 @@ bool ft_address_parse(const char *text, struct ft_address *address)
     *address = parsed;
     return true;
 }
+
+bool ft_address_is_loopback(const struct ft_address *address)
+{
+    struct in6_addr binary;
+
+    if (!address->is_ipv6)
+        return strncmp(address->host, "127.", 4) == 0;
+    return inet_pton(AF_INET6, address->host, &binary) == 1 && IN6_IS_ADDR_LOOPBACK(&binary);
+}

@@ -17,4 +17,7 @@ struct ft_address {
 FT_MUST_USE
 bool ft_address_parse(const char *text, struct ft_address *address);
 
+/* Says whether only this machine reaches it: 127.0.0.0/8 or ::1. */
+bool ft_address_is_loopback(const struct ft_address *address);
+
 #endif

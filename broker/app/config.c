@@ -90,26 +90,35 @@ static int fail_unknown(const struct ft_setting *setting, struct ft_config_error
                           setting->where, quoted);
 }
 
+static int fail_value(const struct ft_setting *setting, const struct ft_option *option,
+                      struct ft_config_error *error)
+{
+    char quoted[FT_QUOTE_MAX], expected[FT_CONFIG_ERROR_MAX / 2];
+
+    ft_option_expects(option, expected, sizeof(expected));
+    if (ft_option_is_secret(option))
+        return ft_config_fail(error, "%s: %s must be %s", setting->where, setting->name, expected);
+    return ft_config_fail(error, "%s: %s = %s must be %s", setting->where, setting->name,
+                          ft_quote(ft_slice_str(setting->value), quoted), expected);
+}
+
 int ft_config_apply(struct ft_config *config, const struct ft_setting *setting,
                     struct ft_config_error *error)
 {
     const struct ft_option *option = ft_option_find(setting->name);
-    char quoted[FT_QUOTE_MAX], expected[FT_CONFIG_ERROR_MAX / 2];
 
     if (!option)
         return fail_unknown(setting, error);
     size_t row = (size_t)(option - ft_options);
     bool is_again = config->source_[row] == setting->source;
-    bool is_list = option->type == FT_OPTION_ADDRESSES;
+    bool is_list = ft_option_is_list(option);
     if (is_again && !is_list)
         return ft_config_fail(error, "%s: %s is set twice, first by %s; keep one", setting->where,
                               setting->name, config->where_[row]);
     if (!is_again && is_list)
         ft_option_clear(option, field_of(config, option));
     if (!ft_option_parse(option, setting->value, field_of(config, option)))
-        return ft_config_fail(error, "%s: %s = %s must be %s", setting->where, setting->name,
-                              ft_quote(ft_slice_str(setting->value), quoted),
-                              ft_option_expects(option, expected, sizeof(expected)));
+        return fail_value(setting, option, error);
     config->source_[row] = setting->source;
     free(config->where_[row]);
     config->where_[row] = ft_strdup(setting->where);
@@ -195,38 +204,34 @@ static int check(const struct ft_config *config, struct ft_config_error *error)
     if (check_at_least(config, FT_ROW_journal_kept, 1, FT_ROW_limits_message, error) != 0)
         return -1;
     /* Fewer than a handful of the largest, and the journal forgets before a worker has read. */
-    return check_at_least(config, FT_ROW_journal_size, 4, FT_ROW_limits_message, error);
+    if (check_at_least(config, FT_ROW_journal_size, 4, FT_ROW_limits_message, error) != 0)
+        return -1;
+    return ft_config_check_access(config, error);
 }
 
 int ft_config_finish(struct ft_config *config, struct ft_config_error *error)
 {
     if (config->workers == 0)
         config->workers = usable_cores(ft_options[FT_ROW_workers].max);
+    ft_config_settle_access(config);
     if (check(config, error) != 0)
         return -1;
     return ft_config_settle_topics(config, error);
 }
 
 /* Makes a field of `to` what it is in `from`. Returns whether it was something else. */
-static bool copy_field(const struct ft_option *option, const struct ft_config *from,
-                       struct ft_config *to)
+static bool copy_row(size_t row, const struct ft_config *from, struct ft_config *to)
 {
-    char wanted[FT_OPTION_VALUE_MAX], had[FT_OPTION_VALUE_MAX];
+    const struct ft_option *option = &ft_options[row];
 
-    ft_option_show(option, ft_config_field(from, option), wanted, sizeof(wanted));
-    ft_option_show(option, ft_config_field(to, option), had, sizeof(had));
-    if (strcmp(wanted, had) == 0)
-        return false;
-    ft_option_clear(option, field_of(to, option));
-    FT_ASSERT(ft_option_parse(option, wanted, field_of(to, option)));
-    return true;
+    return ft_option_copy(option, ft_config_field(from, option), field_of(to, option));
 }
 
 int ft_config_keep(const struct ft_config *config, struct ft_config *next,
                    bool is_kept[FT_OPTION_ROWS], struct ft_config_error *error)
 {
     for (size_t i = 0; i < FT_OPTION_ROWS; i++)
-        is_kept[i] = !ft_options[i].is_reloadable && copy_field(&ft_options[i], config, next);
+        is_kept[i] = !ft_options[i].is_reloadable && copy_row(i, config, next);
     return check(next, error);
 }
 
@@ -234,5 +239,5 @@ void ft_config_adopt(struct ft_config *config, const struct ft_config *next,
                      bool is_new[FT_OPTION_ROWS])
 {
     for (size_t i = 0; i < FT_OPTION_ROWS; i++)
-        is_new[i] = ft_options[i].is_reloadable && copy_field(&ft_options[i], next, config);
+        is_new[i] = ft_options[i].is_reloadable && copy_row(i, next, config);
 }

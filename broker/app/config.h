@@ -26,6 +26,11 @@ enum ft_source { FT_SOURCE_DEFAULT, FT_SOURCE_FILE, FT_SOURCE_ENVIRONMENT, FT_SO
 
 /* The C type of a field, by the type of its row. */
 #define FT_FIELD_ADDRESSES struct ft_strings
+#define FT_FIELD_NETWORKS  struct ft_strings
+#define FT_FIELD_ORIGINS   struct ft_strings
+#define FT_FIELD_FILTERS   struct ft_strings
+#define FT_FIELD_FILES     struct ft_strings
+#define FT_FIELD_TEXTS     struct ft_strings
 #define FT_FIELD_COUNT     uint64_t
 #define FT_FIELD_BYTES     uint64_t
 #define FT_FIELD_SECONDS   uint64_t
@@ -33,8 +38,12 @@ enum ft_source { FT_SOURCE_DEFAULT, FT_SOURCE_FILE, FT_SOURCE_ENVIRONMENT, FT_SO
 #define FT_FIELD_LEVEL     enum ft_log_level
 #define FT_FIELD_SLOW      enum ft_slow
 #define FT_FIELD_YESNO     bool
+#define FT_FIELD_AUTH      enum ft_auth_choice
 #define FT_FIELD_NAME      char *
 #define FT_FIELD_PATH      char *
+#define FT_FIELD_FILE      char *
+#define FT_FIELD_TEXT      char *
+#define FT_FIELD_SECRET    char *
 
 /* Places of the rows in ft_options[]: FT_ROW_limits_queue. */
 enum ft_option_row {
@@ -130,9 +139,10 @@ int ft_config_load_env(struct ft_config *config, char *const *environment,
                        struct ft_config_error *error);
 
 /*
- * Checks the settings against each other and settles what the machine decides: `workers` = 0
- * becomes the number of cores that this process may use. Makes `policies` of the sections. Last,
- * after every source. Returns 0; or -1 and `error`.
+ * Checks the settings against each other and settles what follows from something else: `workers` = 0
+ * becomes the number of cores that this process may use, an unset auth.mode becomes token where there
+ * are keys. Makes `policies` of the sections. Last, after every source. Reads none of the files that
+ * settings name. Returns 0; or -1 and `error`.
  */
 FT_MUST_USE
 int ft_config_finish(struct ft_config *config, struct ft_config_error *error);
@@ -175,6 +185,13 @@ FT_MUST_USE
 int ft_config_settle_topics(struct ft_config *config, struct ft_config_error *error);
 
 void ft_config_free_topics(struct ft_config *config);
+
+/* Makes an unset auth.mode token where something is set that only tokens give a meaning to. */
+void ft_config_settle_access(struct ft_config *config);
+
+/* Checks who may come in, and where: listeners, auth, tls. Returns 0; or -1 and `error`. */
+FT_MUST_USE
+int ft_config_check_access(const struct ft_config *config, struct ft_config_error *error);
 
 /* Fills `error` and returns -1. */
 int ft_config_fail(struct ft_config_error *error, const char *format, ...)

@@ -15,11 +15,21 @@ static void print_section(size_t row, FILE *out)
         fprintf(out, "\n[%s]\n", ft_options[row].section);
 }
 
+/* A list takes a line for each item, because a line of a file has its bounds. A secret becomes a
+ * comment: what is printed does not set it to something else. */
 static void print_value(const struct ft_option *option, const void *field, FILE *out)
 {
     char value[FT_OPTION_VALUE_MAX];
+    const struct ft_strings *list = ft_option_is_list(option) ? field : NULL;
 
-    fprintf(out, "%s = %s\n", option->name, ft_option_show(option, field, value, sizeof(value)));
+    if (list && list->count > 1) {
+        for (size_t i = 0; i < list->count; i++)
+            print_value(option, &(struct ft_strings){&list->items[i], 1}, out);
+        return;
+    }
+    ft_option_show(option, field, value, sizeof(value));
+    const char *mark = ft_option_is_secret(option) && value[0] ? "# " : "";
+    fprintf(out, "%s%s =%s%s\n", mark, option->name, value[0] ? " " : "", value);
 }
 
 static void print_topic_settings(const struct ft_topic_settings *settings, FILE *out)

@@ -18,17 +18,29 @@
 #define FT_OPTION_VALUE_MAX 1024
 
 enum ft_option_type {
-    FT_OPTION_ADDRESSES, /* struct ft_strings */
-    FT_OPTION_COUNT,     /* uint64_t, as are the next three */
+    FT_OPTION_ADDRESSES, /* struct ft_strings, as are the next five */
+    FT_OPTION_NETWORKS,
+    FT_OPTION_ORIGINS,
+    FT_OPTION_FILTERS,
+    FT_OPTION_FILES,
+    FT_OPTION_TEXTS,
+    FT_OPTION_COUNT, /* uint64_t, as are the next three */
     FT_OPTION_BYTES,
     FT_OPTION_SECONDS,
     FT_OPTION_MILLIS,
     FT_OPTION_LEVEL, /* enum ft_log_level */
     FT_OPTION_SLOW,  /* enum ft_slow */
     FT_OPTION_YESNO, /* bool */
-    FT_OPTION_NAME,  /* char *, as is the next */
-    FT_OPTION_PATH
+    FT_OPTION_AUTH,  /* enum ft_auth_choice */
+    FT_OPTION_NAME,  /* char *, as are the next four; NULL: not set */
+    FT_OPTION_PATH,
+    FT_OPTION_FILE,
+    FT_OPTION_TEXT,
+    FT_OPTION_SECRET /* never shown */
 };
+
+/* What auth.mode says. */
+enum ft_auth_choice { FT_AUTH_CHOICE_UNSET, FT_AUTH_CHOICE_NONE, FT_AUTH_CHOICE_TOKEN };
 
 struct ft_option {
     enum ft_option_type type;
@@ -82,12 +94,20 @@ bool ft_option_parse(const struct ft_option *option, const char *text, void *fie
 /* Writes what ft_option_parse() takes, to follow "must be": "bytes from 256 to 16m (…)". */
 const char *ft_option_expects(const struct ft_option *option, char *out, size_t size);
 
-/* Writes the value of `field` as ft_option_parse() would read it, cut where it does not fit. */
+/* Writes the value of `field` as ft_option_parse() would read it, cut where it does not fit; of a secret,
+ * whether there is one. */
 const char *ft_option_show(const struct ft_option *option, const void *field, char *out,
                            size_t size);
 
 /* Returns a valid text that shows what a value looks like: the default, or an example. */
 const char *ft_option_example(const struct ft_option *option);
+
+bool ft_option_is_list(const struct ft_option *option);
+bool ft_option_is_secret(const struct ft_option *option);
+
+/* Makes the field `to` what `from` is. Returns whether it was something else; where it was not, nothing
+ * moves. */
+bool ft_option_copy(const struct ft_option *option, const void *from, void *to);
 
 /* Frees what the field holds and makes it empty. */
 void ft_option_clear(const struct ft_option *option, void *field);

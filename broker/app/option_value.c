@@ -3,8 +3,7 @@
  * option by name and does not say where a text came from. Runs at start and at a reload, on the
  * main thread.
  */
-#include "broker/app/address.h"
-#include "broker/app/option.h"
+#include "broker/app/option_list.h"
 #include "broker/base/alloc.h"
 #include "broker/base/log.h"
 #include "broker/core/policy.h"
@@ -58,6 +57,13 @@ static const struct words slows = WORDS(slow_words, "park, latest or disconnect"
 
 static const char *const yesno_words[] = {[false] = "no", [true] = "yes"};
 static const struct words yesnos = WORDS(yesno_words, "yes or no");
+
+static const char *const auth_words[] = {
+    [FT_AUTH_CHOICE_UNSET] = "",
+    [FT_AUTH_CHOICE_NONE] = "none",
+    [FT_AUTH_CHOICE_TOKEN] = "token",
+};
+static const struct words auths = WORDS(auth_words, "none or token");
 
 /* Paths that the broker answers itself, or will: SPEC.md section 7. */
 static const char *const reserved_paths[] = {"/healthz", "/readyz", "/metrics", "/v1"};
@@ -116,8 +122,10 @@ static void describe_range(const struct ft_option *option, const char *what,
     {                                                                                       \
         return parse_number(option, text, suffixes, field);                                 \
     }                                                                                       \
-    static void show_##type(const void *field, char *out, size_t size)                      \
+    static void show_##type(const struct ft_option *option, const void *field, char *out,   \
+                            size_t size)                                                    \
     {                                                                                       \
+        (void)option;                                                                       \
         show_number(*(const uint64_t *)field, suffixes, out, size);                         \
     }                                                                                       \
     static void expects_##type(const struct ft_option *option, char *out, size_t size)      \
@@ -152,8 +160,10 @@ static bool parse_word(const struct words *words, const char *text, size_t *valu
         *(ctype *)field = (ctype)value;                                                     \
         return true;                                                                        \
     }                                                                                       \
-    static void show_##name(const void *field, char *out, size_t size)                      \
+    static void show_##name(const struct ft_option *option, const void *field, char *out,   \
+                            size_t size)                                                    \
     {                                                                                       \
+        (void)option;                                                                       \
         snprintf(out, size, "%s", words.items[*(const ctype *)field]);                      \
     }                                                                                       \
     static void expects_##name(const struct ft_option *option, char *out, size_t size)      \
@@ -165,8 +175,21 @@ static bool parse_word(const struct words *words, const char *text, size_t *valu
 WORD(level, enum ft_log_level, levels)
 WORD(slow, enum ft_slow, slows)
 WORD(yesno, bool, yesnos)
+WORD(auth, enum ft_auth_choice, auths)
 
 /* Text. */
+
+/* Takes text that may be absent, which it is when it is empty. */
+static bool parse_optional(const struct ft_option *option, const char *text, char **field)
+{
+    size_t len = strlen(text);
+
+    if (len < option->min || len > option->max)
+        return false;
+    ft_option_clear(option, field);
+    *field = len > 0 ? ft_strdup(text) : NULL;
+    return true;
+}
 
 static bool parse_text(const struct ft_option *option, const char *text, const char *letters,
                        char **field)
@@ -180,8 +203,9 @@ static bool parse_text(const struct ft_option *option, const char *text, const c
     return true;
 }
 
-static void show_text(const void *field, char *out, size_t size)
+static void show_text(const struct ft_option *option, const void *field, char *out, size_t size)
 {
+    (void)option;
     const char *text = *(char *const *)field;
 
     snprintf(out, size, "%s", text ? text : "");
@@ -218,106 +242,66 @@ static void expects_path(const struct ft_option *option, char *out, size_t size)
              option->min, option->max);
 }
 
-/* Lists of addresses. */
-
-static bool has_item(const struct ft_strings *list, const char *text)
+static bool parse_file(const struct ft_option *option, const char *text, void *field)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], text) == 0)
-            return true;
-    return false;
+    return ft_text_is_plain(text) && parse_optional(option, text, field);
 }
 
-/* Checks a list and, when `into` is not NULL, adds its items. */
-static bool walk_addresses(const struct ft_option *option, char *text, struct ft_strings *into,
-                           size_t count)
+static void expects_file(const struct ft_option *option, char *out, size_t size)
 {
-    char *rest = NULL;
-
-    for (char *item = strtok_r(text, ", \t", &rest); item; item = strtok_r(NULL, ", \t", &rest)) {
-        struct ft_address address;
-        if (!ft_address_parse(item, &address) || ++count > option->max)
-            return false;
-        if (into) {
-            into->items = ft_realloc(into->items, (into->count + 1) * sizeof(*into->items));
-            into->items[into->count++] = ft_strdup(item);
-        }
-    }
-    return count >= option->min;
+    snprintf(out, size, "the path of a file, up to %" PRIu64 " bytes", option->max);
 }
 
-/* Says whether an address (port 0 apart: each is another port) would be listened on twice, which
- * SO_REUSEPORT would not refuse. */
-static bool has_twins(const struct ft_strings *list, const char *text)
+static void expects_text(const struct ft_option *option, char *out, size_t size)
 {
-    struct ft_strings seen = {0};
-    char *copy = ft_strdup(text), *rest = NULL;
-    bool found = false;
-
-    for (char *item = strtok_r(copy, ", \t", &rest); item; item = strtok_r(NULL, ", \t", &rest)) {
-        struct ft_address address;
-        if (ft_address_parse(item, &address) && address.port == 0)
-            continue;
-        found = found || has_item(list, item) || has_item(&seen, item);
-        seen.items = ft_realloc(seen.items, (seen.count + 1) * sizeof(*seen.items));
-        seen.items[seen.count++] = item;
-    }
-    free(seen.items);
-    free(copy);
-    return found;
+    snprintf(out, size, "up to %" PRIu64 " bytes of text", option->max);
 }
 
-static bool parse_addresses(const struct ft_option *option, const char *text, void *field)
-{
-    struct ft_strings *list = field;
-    char *copy = ft_strdup(text);
-    bool ok = text[strspn(text, ", \t")] != 0 && !has_twins(list, text) &&
-              walk_addresses(option, copy, NULL, list->count);
+/* Secrets. Whatever is printed may be logged. */
 
-    free(copy);
-    if (!ok)
-        return false;
-    copy = ft_strdup(text);
-    ok = walk_addresses(option, copy, list, 0);
-    free(copy);
-    return ok;
+static void show_secret(const struct ft_option *option, const void *field, char *out, size_t size)
+{
+    (void)option;
+    snprintf(out, size, "%s", *(char *const *)field ? "(not shown)" : "");
 }
 
-static void show_addresses(const void *field, char *out, size_t size)
-{
-    const struct ft_strings *list = field;
-    size_t used = 0;
-
-    out[0] = 0;
-    for (size_t i = 0; i < list->count && used < size; i++)
-        used +=
-            (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "", list->items[i]);
-}
-
-static void expects_addresses(const struct ft_option *option, char *out, size_t size)
-{
-    snprintf(out, size,
-             "up to %" PRIu64 " different addresses such as 127.0.0.1:8080, 0.0.0.0:8080 or "
-             "[::1]:8080",
-             option->max);
-}
+/* What a field is in C. */
+enum form { PLAIN, TEXT, LIST };
 
 static const struct type {
     bool (*parse)(const struct ft_option *option, const char *text, void *field);
-    void (*show)(const void *field, char *out, size_t size);
+    void (*show)(const struct ft_option *option, const void *field, char *out, size_t size);
     void (*expects)(const struct ft_option *option, char *out, size_t size);
+    enum form form;
+    size_t size; /* of what is PLAIN */
     const char *example;
 } types[] = {
-    [FT_OPTION_ADDRESSES] = {parse_addresses, show_addresses, expects_addresses, "[::1]:8080"},
-    [FT_OPTION_COUNT] = {parse_count, show_count, expects_count, "1"},
-    [FT_OPTION_BYTES] = {parse_bytes, show_bytes, expects_bytes, "64k"},
-    [FT_OPTION_SECONDS] = {parse_seconds, show_seconds, expects_seconds, "30s"},
-    [FT_OPTION_MILLIS] = {parse_millis, show_millis, expects_millis, "500ms"},
-    [FT_OPTION_LEVEL] = {parse_level, show_level, expects_level, "info"},
-    [FT_OPTION_SLOW] = {parse_slow, show_slow, expects_slow, "park"},
-    [FT_OPTION_YESNO] = {parse_yesno, show_yesno, expects_yesno, "no"},
-    [FT_OPTION_NAME] = {parse_name, show_text, expects_name, "broker-1"},
-    [FT_OPTION_PATH] = {parse_path, show_text, expects_path, "/ws"},
+    [FT_OPTION_ADDRESSES] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0, "[::1]:8080"},
+    [FT_OPTION_NETWORKS] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0, "10.0.0.0/8"},
+    [FT_OPTION_ORIGINS] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0,
+                           "https://example.com"},
+    [FT_OPTION_FILTERS] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0, "chat/#"},
+    [FT_OPTION_FILES] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0,
+                         "/etc/fantail/keys.json"},
+    [FT_OPTION_TEXTS] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0, "fantail"},
+    [FT_OPTION_COUNT] = {parse_count, show_count, expects_count, PLAIN, sizeof(uint64_t), "1"},
+    [FT_OPTION_BYTES] = {parse_bytes, show_bytes, expects_bytes, PLAIN, sizeof(uint64_t), "64k"},
+    [FT_OPTION_SECONDS] = {parse_seconds, show_seconds, expects_seconds, PLAIN, sizeof(uint64_t),
+                           "30s"},
+    [FT_OPTION_MILLIS] = {parse_millis, show_millis, expects_millis, PLAIN, sizeof(uint64_t),
+                          "500ms"},
+    [FT_OPTION_LEVEL] = {parse_level, show_level, expects_level, PLAIN, sizeof(enum ft_log_level),
+                         "info"},
+    [FT_OPTION_SLOW] = {parse_slow, show_slow, expects_slow, PLAIN, sizeof(enum ft_slow), "park"},
+    [FT_OPTION_YESNO] = {parse_yesno, show_yesno, expects_yesno, PLAIN, sizeof(bool), "no"},
+    [FT_OPTION_AUTH] = {parse_auth, show_auth, expects_auth, PLAIN, sizeof(enum ft_auth_choice),
+                        "token"},
+    [FT_OPTION_NAME] = {parse_name, show_text, expects_name, TEXT, 0, "broker-1"},
+    [FT_OPTION_PATH] = {parse_path, show_text, expects_path, TEXT, 0, "/ws"},
+    [FT_OPTION_FILE] = {parse_file, show_text, expects_file, TEXT, 0, "/etc/fantail/file.pem"},
+    [FT_OPTION_TEXT] = {parse_file, show_text, expects_text, TEXT, 0, "https://example.com/"},
+    [FT_OPTION_SECRET] = {parse_file, show_secret, expects_text, TEXT, 0,
+                          "at least 32 bytes that nobody can guess"},
 };
 
 bool ft_option_parse(const struct ft_option *option, const char *text, void *field)
@@ -334,7 +318,7 @@ const char *ft_option_expects(const struct ft_option *option, char *out, size_t 
 const char *ft_option_show(const struct ft_option *option, const void *field, char *out,
                            size_t size)
 {
-    types[option->type].show(field, out, size);
+    types[option->type].show(option, field, out, size);
     return out;
 }
 
@@ -343,16 +327,48 @@ const char *ft_option_example(const struct ft_option *option)
     return option->initial[0] ? option->initial : types[option->type].example;
 }
 
+bool ft_option_is_list(const struct ft_option *option)
+{
+    return types[option->type].form == LIST;
+}
+
+bool ft_option_is_secret(const struct ft_option *option)
+{
+    return option->type == FT_OPTION_SECRET;
+}
+
+static bool copy_text(const struct ft_option *option, char *from, char **to)
+{
+    if (from == *to || (from && *to && strcmp(from, *to) == 0))
+        return false;
+    ft_option_clear(option, to);
+    *to = from ? ft_strdup(from) : NULL;
+    return true;
+}
+
+bool ft_option_copy(const struct ft_option *option, const void *from, void *to)
+{
+    const struct type *type = &types[option->type];
+
+    if (type->form == LIST)
+        return ft_list_copy(from, to);
+    if (type->form == TEXT)
+        return copy_text(option, *(char *const *)from, to);
+    if (memcmp(from, to, type->size) == 0)
+        return false;
+    memcpy(to, from, type->size);
+    return true;
+}
+
 void ft_option_clear(const struct ft_option *option, void *field)
 {
-    if (option->type == FT_OPTION_ADDRESSES) {
-        struct ft_strings *list = field;
-        for (size_t i = 0; i < list->count; i++)
-            free(list->items[i]);
-        free(list->items);
-        *list = (struct ft_strings){0};
-    } else if (option->type == FT_OPTION_NAME || option->type == FT_OPTION_PATH) {
-        char **text = field;
+    char **text = field;
+
+    if (types[option->type].form == LIST) {
+        ft_list_clear(field);
+    } else if (types[option->type].form == TEXT) {
+        if (*text && ft_option_is_secret(option))
+            explicit_bzero(*text, strlen(*text));
         free(*text);
         *text = NULL;
     }
