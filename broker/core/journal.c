@@ -31,7 +31,7 @@ struct chunk {
     uint64_t epoch;       /* in limbo: free once every reader has seen this epoch */
     size_t size, used;
     uint32_t pending;             /* built, not yet numbered */
-    _Atomic uint64_t other_bytes; /* of second encodings that hang off publications in it */
+    _Atomic uint64_t other_bytes; /* of further frames that hang off publications in it */
     _Alignas(8) uint8_t bytes[];
 };
 
@@ -68,7 +68,7 @@ struct ft_journal {
 
     _Atomic uint64_t head, tail;
     _Atomic uint64_t epoch;
-    _Atomic uint64_t other_bytes; /* second encodings; they come without the lock */
+    _Atomic uint64_t other_bytes; /* further frames; they come without the lock */
     _Atomic bool refused;
     _Atomic uint32_t retained;        /* topics with a last value */
     struct ft_hash_keys hash_keys[2]; /* for publish keys; they do not change */
@@ -140,7 +140,7 @@ struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
     return j;
 }
 
-/* Frees the second encodings that hang off a chunk's publications. */
+/* Frees the further frames that hang off a chunk's publications. */
 static void chunk_fini(struct ft_journal *j, struct chunk *chunk)
 {
     uint64_t other = atomic_load_explicit(&chunk->other_bytes, memory_order_relaxed);
@@ -547,10 +547,10 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *j, uint64_
 }
 
 struct ft_slice ft_journal_frame(struct ft_journal *j, const struct ft_publication *p,
-                                 enum ft_encoding encoding)
+                                 enum ft_frames frames)
 {
     size_t made;
-    struct ft_slice frame = ft_publication_frame(p, encoding, &made);
+    struct ft_slice frame = ft_publication_frame(p, frames, &made);
     if (made) {
         atomic_fetch_add_explicit(&chunk_of(p)->other_bytes, made, memory_order_relaxed);
         atomic_fetch_add_explicit(&j->other_bytes, made, memory_order_relaxed);

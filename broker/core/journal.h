@@ -32,7 +32,7 @@ struct ft_journal_reader;
 
 struct ft_journal_options {
     const char *stream; /* name, FT_STREAM_NAME_LEN characters, unique to this life of the node */
-    size_t size_bytes;  /* of publications, their second encodings included */
+    size_t size_bytes;  /* of publications, all their frames included */
     uint32_t age_s;     /* kept at most so long */
     size_t chunk_bytes; /* 0: 256 KiB; unit of memory, each writer has one open */
     struct ft_topic_limits limits; /* of what is remembered by topic; `topics` 0: no bounds */
@@ -110,9 +110,9 @@ uint64_t ft_journal_tail(const struct ft_journal *journal);
 /* Lends the publication at `offset`, or NULL when it is not kept any more (or not there yet). */
 const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, uint64_t offset);
 
-/* Returns the frame of a publication in `encoding`; one that is made now counts as the journal's. */
+/* Returns a publication's frame of that kind; one that is made now counts as the journal's. */
 struct ft_slice ft_journal_frame(struct ft_journal *journal, const struct ft_publication *p,
-                                 enum ft_encoding encoding);
+                                 enum ft_frames frames);
 
 /* Says whether any topic has a last value. Any thread. */
 bool ft_journal_has_retained(const struct ft_journal *journal);

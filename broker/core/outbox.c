@@ -274,14 +274,14 @@ static bool is_left_out(const struct ft_outbox *outbox, const struct ft_publicat
 /* Takes publications off the run at the head of the outbox, as many as fit. Returns false when the
  * next one is gone from the journal. */
 static bool gather_run(struct gathering *g, struct ft_outbox *outbox, struct ft_journal *journal,
-                       enum ft_encoding encoding)
+                       enum ft_frames frames)
 {
     uint64_t *item = &outbox->first->items[outbox->first->begin];
     while (run_count(*item) > 0) {
         const struct ft_publication *p = ft_journal_peek(journal, run_offset(*item));
         if (!p)
             return false;
-        struct ft_slice frame = ft_journal_frame(journal, p, encoding);
+        struct ft_slice frame = ft_journal_frame(journal, p, frames);
         if (!is_left_out(outbox, p) && !gather_frame(g, frame))
             return true;
         outbox->bytes -= frame.len;
@@ -317,12 +317,11 @@ static bool is_comparable(const struct ft_outbox *outbox)
 }
 
 /* Subscribers of the same topics hold the same items: the first one's bytes serve them all. */
-static bool reuse_last(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                       enum ft_encoding encoding)
+static bool reuse_last(struct ft_outbox *outbox, struct ft_outbox_pool *pool, enum ft_frames frames)
 {
     struct ft_outbox_node *node = outbox->first;
     uint32_t count = (uint32_t)(node->end - node->begin);
-    if (count != pool->last_count_ || encoding != pool->last_encoding_ ||
+    if (count != pool->last_count_ || frames != pool->last_frames_ ||
         memcmp(node->items + node->begin, pool->last_items_, count * sizeof(node->items[0])) != 0)
         return false;
     node_give(pool, node);
@@ -331,14 +330,14 @@ static bool reuse_last(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
 }
 
 enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                                  struct ft_journal *journal, enum ft_encoding encoding,
+                                  struct ft_journal *journal, enum ft_frames frames,
                                   struct ft_slice *bytes)
 {
     free_lent(pool);
     if (ft_outbox_is_empty(outbox))
         return FT_GATHERED_NOTHING;
     bool comparable = is_comparable(outbox);
-    if (comparable && reuse_last(outbox, pool, encoding)) {
+    if (comparable && reuse_last(outbox, pool, frames)) {
         *bytes = pool->last_;
         return FT_GATHERED_BYTES;
     }
@@ -354,7 +353,7 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
     while (outbox->first && !g.is_full) {
         if (!is_run(outbox->first->items[outbox->first->begin])) {
             gather_own(&g, outbox);
-        } else if (!gather_run(&g, outbox, journal, encoding)) {
+        } else if (!gather_run(&g, outbox, journal, frames)) {
             if (g.bytes.len == 0)
                 return FT_GATHERED_LOST;
             break;
@@ -364,7 +363,7 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
         return FT_GATHERED_NOTHING; /* all that waited was left out */
     if (ft_outbox_is_empty(outbox)) {
         pool->last_count_ = count;
-        pool->last_encoding_ = encoding;
+        pool->last_frames_ = frames;
         pool->last_ = g.bytes;
     }
     *bytes = g.bytes;
@@ -372,19 +371,18 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
 }
 
 /* Returns the length of a run's frames, as far as the journal has them. */
-static size_t run_bytes(struct ft_journal *journal, enum ft_encoding encoding, uint64_t item)
+static size_t run_bytes(struct ft_journal *journal, enum ft_frames frames, uint64_t item)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < run_count(item); i++) {
         const struct ft_publication *p = ft_journal_peek(journal, run_offset(item) + i);
-        bytes += p ? ft_journal_frame(journal, p, encoding).len : 0;
+        bytes += p ? ft_journal_frame(journal, p, frames).len : 0;
     }
     return bytes;
 }
 
 struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                                   struct ft_journal *journal, enum ft_encoding encoding,
-                                   uint64_t tail)
+                                   struct ft_journal *journal, enum ft_frames frames, uint64_t tail)
 {
     struct ft_lost lost = {0};
     struct ft_outbox old = *outbox;
@@ -410,7 +408,7 @@ struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_po
             item = item_of_run(last + 1, (uint32_t)(end - last));
         }
         if (is_run(item))
-            outbox->bytes += run_bytes(journal, encoding, item);
+            outbox->bytes += run_bytes(journal, frames, item);
         push(outbox, pool, item);
     }
     return lost;

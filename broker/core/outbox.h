@@ -47,7 +47,7 @@ struct ft_outbox_pool {
     /* The last gathering, to be used again for an outbox with the same content. */
     uint64_t last_items_[FT_OUTBOX_NODE_ITEMS];
     uint32_t last_count_; /* 0: it cannot be used again */
-    enum ft_encoding last_encoding_;
+    enum ft_frames last_frames_;
     struct ft_slice last_;
 };
 
@@ -81,7 +81,7 @@ uint8_t *ft_outbox_push_bytes(struct ft_outbox *outbox, struct ft_outbox_pool *p
  * call on this pool. A single frame is lent where it lies, without a copy.
  */
 enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                                  struct ft_journal *journal, enum ft_encoding encoding,
+                                  struct ft_journal *journal, enum ft_frames frames,
                                   struct ft_slice *bytes);
 
 /* Publications that were thrown away: how many, and the offset of the last one. With `gap` a gap that had
@@ -94,7 +94,7 @@ struct ft_lost {
 /* Throws away the publications up to offset `tail`, which the journal has dropped, and gaps that end there
  * or before. What else waits stays, in order. */
 struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_pool *pool,
-                                   struct ft_journal *journal, enum ft_encoding encoding,
+                                   struct ft_journal *journal, enum ft_frames frames,
                                    uint64_t tail);
 
 /* The same as ft_outbox_push_bytes() for a frame that tells of a gap; and in front of all that waits. */

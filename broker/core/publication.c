@@ -24,6 +24,9 @@
  * \u00XX; everything else grows less. */
 #define TRANSCODED_MAX(n) (6 * (n) + 64)
 
+/* Everything of an event but its position and the JSON: "id: ", "\n", "data: ", "\n\n". */
+#define EVENT_FIXED 13
+
 /* The first byte of a MessagePack `msg`: a map of five. */
 #define MSGPACK_MSG 0x85
 
@@ -240,6 +243,7 @@ void ft_publication_number(struct ft_publication *p, uint64_t offset)
 void ft_publication_fini(struct ft_publication *p)
 {
     free(atomic_load_explicit(&p->other_, memory_order_relaxed));
+    free(atomic_load_explicit(&p->event_, memory_order_relaxed));
 }
 
 struct ft_publication *ft_publication_copy(const struct ft_publication *p, void *memory)
@@ -247,6 +251,7 @@ struct ft_publication *ft_publication_copy(const struct ft_publication *p, void 
     memcpy(memory, p, p->size_);
     struct ft_publication *copy = memory;
     atomic_init(&copy->other_, NULL);
+    atomic_init(&copy->event_, NULL);
     return copy;
 }
 
@@ -290,18 +295,63 @@ static struct ft_frame *make_other(const struct ft_publication *p, enum ft_encod
     return ft_realloc(frame, sizeof(*frame) + frame->len);
 }
 
-struct ft_slice ft_publication_frame(const struct ft_publication *p, enum ft_encoding encoding,
+/* Returns the payload of a WebSocket frame that the broker made. */
+static struct ft_slice payload_of(struct ft_slice frame)
+{
+    static const size_t length_bytes[2] = {2, 8}; /* RFC 6455, 5.2: 126 and 127 */
+    uint8_t first = frame.ptr[1];
+    size_t header = 2 + (first < 126 ? 0 : length_bytes[first - 126]);
+    return ft_slice(frame.ptr + header, frame.len - header);
+}
+
+static struct ft_slice slice_of(const struct ft_frame *frame)
+{
+    return ft_slice(frame->bytes, frame->len);
+}
+
+/* Line breaks in JSON text stand between its parts only, where a space is as good: an event's field is
+ * one line. */
+static uint8_t *put_line(uint8_t *at, struct ft_slice json)
+{
+    for (size_t i = 0; i < json.len; i++)
+        at[i] = json.ptr[i] == '\n' || json.ptr[i] == '\r' ? ' ' : json.ptr[i];
+    return at + json.len;
+}
+
+static struct ft_frame *make_event(const struct ft_publication *p)
+{
+    struct ft_slice frame = ft_slice((const uint8_t *)p + p->frame_at_, p->frame_len_);
+    struct ft_frame *made = NULL;
+    if (p->encoding_ != FT_JSON) {
+        struct ft_frame *other = atomic_load_explicit(&p->other_, memory_order_acquire);
+        made = other ? NULL : make_other(p, FT_JSON); /* nobody may ever want it on a WebSocket */
+        frame = slice_of(other ? other : made);
+    }
+    struct ft_slice json = payload_of(frame), pos = ft_publication_pos(p);
+    struct ft_frame *event = ft_alloc(sizeof(*event) + EVENT_FIXED + pos.len + json.len);
+    uint8_t *at = event->bytes;
+    if (pos.len > 0)
+        at = PUT(put_slice(PUT(at, "id: "), pos), "\n");
+    at = PUT(put_line(PUT(at, "data: "), json), "\n\n");
+    event->len = (uint32_t)(at - event->bytes);
+    free(made);
+    return event;
+}
+
+struct ft_slice ft_publication_frame(const struct ft_publication *p, enum ft_frames frames,
                                      size_t *made)
 {
     if (made)
         *made = 0;
-    if (encoding == p->encoding_)
+    if ((int)frames == p->encoding_)
         return ft_slice((const uint8_t *)p + p->frame_at_, p->frame_len_);
 
-    _Atomic(struct ft_frame *) *slot = (_Atomic(struct ft_frame *) *)&p->other_;
+    bool is_event = frames == FT_FRAMES_EVENTS;
+    _Atomic(struct ft_frame *) *slot =
+        (_Atomic(struct ft_frame *) *)(is_event ? &p->event_ : &p->other_);
     struct ft_frame *frame = atomic_load_explicit(slot, memory_order_acquire);
     if (!frame) {
-        struct ft_frame *mine = make_other(p, encoding);
+        struct ft_frame *mine = is_event ? make_event(p) : make_other(p, (enum ft_encoding)frames);
         if (atomic_compare_exchange_strong_explicit(slot, &frame, mine, memory_order_acq_rel,
                                                     memory_order_acquire)) {
             frame = mine;
@@ -311,16 +361,7 @@ struct ft_slice ft_publication_frame(const struct ft_publication *p, enum ft_enc
             free(mine); /* another worker was first */
         }
     }
-    return ft_slice(frame->bytes, frame->len);
-}
-
-/* Returns the payload of a frame that the broker made. */
-static struct ft_slice payload_of(struct ft_slice frame)
-{
-    static const size_t length_bytes[2] = {2, 8}; /* RFC 6455, 5.2: 126 and 127 */
-    uint8_t first = frame.ptr[1];
-    size_t header = 2 + (first < 126 ? 0 : length_bytes[first - 126]);
-    return ft_slice(frame.ptr + header, frame.len - header);
+    return slice_of(frame);
 }
 
 /* Adds `n` bytes to `out`, to be filled in. Its ceiling is the caller's to choose: they must fit. */
@@ -332,10 +373,18 @@ static uint8_t *grow(struct ft_buffer *out, size_t n)
     return room;
 }
 
-void ft_publication_add_retained(struct ft_slice frame, enum ft_encoding encoding,
+void ft_publication_add_retained(struct ft_slice frame, enum ft_frames frames,
                                  struct ft_buffer *out)
 {
     static const char json[] = ",\"retained\":true}", msgpack[] = "\xa8retained\xc3";
+    if (frames == FT_FRAMES_EVENTS) {
+        static const char end[] = "}\n\n";
+        struct ft_slice body = ft_slice(frame.ptr, frame.len - (sizeof(end) - 1));
+        uint8_t *event = grow(out, frame.len + sizeof(json) - 2);
+        PUT(PUT(put_slice(event, body), json), "\n\n");
+        return;
+    }
+    enum ft_encoding encoding = (enum ft_encoding)frames;
     struct ft_slice payload = payload_of(frame);
     struct ft_slice mark = ft_slice_str(encoding == FT_JSON ? json : msgpack);
     if (encoding == FT_JSON)

@@ -10,8 +10,9 @@
  *     {"op":"msg","topic":"a/b","data":…,"at":1763700000000,"pos":"k3f9x2m0ab.     <- built
  *                                                                            17"} <- numbered
  *
- * The frame of the other encoding is made on first need and hangs off it. An ephemeral publication is
- * delivered and never kept for anybody: it has an offset, as all do, but shows no position.
+ * The frame of the other encoding, and the event of an event stream, are made on first need and hang off
+ * it. An ephemeral publication is delivered and never kept for anybody: it has an offset, as all do,
+ * but shows no position.
  */
 #ifndef FT_CORE_PUBLICATION_H
 #define FT_CORE_PUBLICATION_H
@@ -31,7 +32,22 @@
 #define FT_OFFSET_DIGITS_MAX 16
 #define FT_POS_LEN_MAX       (FT_STREAM_NAME_LEN + 1 + FT_OFFSET_DIGITS_MAX)
 
-/* A whole WebSocket frame, header included, on the heap. */
+/* How a subscriber gets it: as a WebSocket frame in one of the encodings; or as an event of an event stream
+ * (SPEC.md section 7), "id: <pos>\ndata: <the JSON msg>\n\n". */
+enum ft_frames {
+    FT_FRAMES_JSON = FT_JSON,
+    FT_FRAMES_MSGPACK = FT_MSGPACK,
+    FT_FRAMES_EVENTS,
+    FT_FRAMES_KINDS
+};
+
+/* Returns the encoding that goes with it. */
+static inline enum ft_encoding ft_frames_encoding(enum ft_frames frames)
+{
+    return frames == FT_FRAMES_MSGPACK ? FT_MSGPACK : FT_JSON;
+}
+
+/* A whole frame on the heap: a WebSocket's, header included, or an event. */
 struct ft_frame {
     uint32_t len;
     uint8_t bytes[];
@@ -65,8 +81,9 @@ struct ft_publication {
     uint32_t frame_at_;  /* until it is numbered: where the payload begins */
     uint32_t frame_len_; /* until it is numbered: where the offset's digits go */
     uint32_t pos_at_;
-    uint32_t place_; /* where in its chunk it lies; the journal's */
-    _Atomic(struct ft_frame *) other_;
+    uint32_t place_;                   /* where in its chunk it lies; the journal's */
+    _Atomic(struct ft_frame *) other_; /* in the other encoding */
+    _Atomic(struct ft_frame *) event_;
 };
 
 /* What a publication is made of. */
@@ -125,17 +142,17 @@ static inline struct ft_slice ft_publication_pos(const struct ft_publication *pu
 struct ft_data ft_publication_data(const struct ft_publication *publication);
 
 /*
- * Returns the frame for `encoding`, made and kept on first need. Any thread. `*made` (may be NULL) is
+ * Returns its frame of that kind, made and kept on first need. Any thread. `*made` (may be NULL) is
  * set to the bytes that were newly taken for it, 0 if it was there.
  */
 struct ft_slice ft_publication_frame(const struct ft_publication *publication,
-                                     enum ft_encoding encoding, size_t *made);
+                                     enum ft_frames frames, size_t *made);
 
 /* Adds to `out` a frame of a publication marked as its topic's last value: with "retained":true. */
-void ft_publication_add_retained(struct ft_slice frame, enum ft_encoding encoding,
+void ft_publication_add_retained(struct ft_slice frame, enum ft_frames frames,
                                  struct ft_buffer *out);
 
-/* Adds to `out` the `msg` of such a frame without the key `op`, a value of its own: an item of a
+/* Adds to `out` the `msg` of a WebSocket frame without the key `op`, a value of its own: an item of a
  * history. */
 void ft_publication_add_item(struct ft_slice frame, enum ft_encoding encoding,
                              struct ft_buffer *out);

@@ -150,11 +150,11 @@ bool ft_rewind_next(struct ft_rewind *r, struct ft_pick *pick)
 }
 
 struct ft_slice ft_rewind_frame(const struct ft_rewind *r, const struct ft_pick *pick,
-                                enum ft_encoding encoding)
+                                enum ft_frames frames)
 {
-    /* What is in the journal is the journal's, and so is a second encoding of it. */
-    return pick->is_copy ? ft_publication_frame(pick->publication, encoding, NULL)
-                         : ft_journal_frame(r->journal, pick->publication, encoding);
+    /* What is in the journal is the journal's, and so are further frames of it. */
+    return pick->is_copy ? ft_publication_frame(pick->publication, frames, NULL)
+                         : ft_journal_frame(r->journal, pick->publication, frames);
 }
 
 uint64_t ft_rewind_end(struct ft_rewind *r)

@@ -57,7 +57,7 @@ bool ft_rewind_next(struct ft_rewind *rewind, struct ft_pick *pick);
 
 /* Returns the frame of one that was just lent, as long as that is. */
 struct ft_slice ft_rewind_frame(const struct ft_rewind *rewind, const struct ft_pick *pick,
-                                enum ft_encoding encoding);
+                                enum ft_frames frames);
 
 /* Ends the look. Returns the offset after which the next one has to begin, UINT64_MAX when nothing is
  * left. */

@@ -32,4 +32,11 @@ struct ft_asker {
     uint32_t held_at; /* the worker's: 1 + its place among those that are held, 0: not there */
 };
 
+/* Starts an asker in zeroed memory. Takes `who`, a reference. */
+void ft_asker_init(struct ft_asker *asker, struct ft_worker *worker, const struct ft_asker_ops *ops,
+                   struct ft_identity *who);
+
+/* Ends it: it hears no more of its publishes. */
+void ft_asker_fini(struct ft_asker *asker);
+
 #endif

@@ -151,7 +151,7 @@ void ft_feed_end(struct ft_session *s)
 static void push_pick(struct ft_session *s, const struct ft_pick *pick)
 {
     struct ft_slice frame =
-        ft_rewind_frame(&s->asker.worker->rewind, pick, (enum ft_encoding)s->encoding);
+        ft_rewind_frame(&s->asker.worker->rewind, pick, (enum ft_frames)s->frames);
     if (pick->is_retained)
         ft_reply_retained(s, frame);
     else if (pick->is_copy)
@@ -274,7 +274,7 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
     }
     if (!is_wanted)
         return;
-    size_t bytes = ft_journal_frame(w->hub->journal, p, (enum ft_encoding)s->encoding).len;
+    size_t bytes = ft_journal_frame(w->hub->journal, p, (enum ft_frames)s->frames).len;
     /* What another way holds back may be an older one of this topic. */
     ft_throttles_flush_topic(s, p->topic_hash, is_direct ? NULL : shortest);
     if (is_direct)

@@ -73,14 +73,14 @@ static void collect(struct ft_session *session, struct ft_slice topic, const str
     struct ft_worker *w = session->asker.worker;
     size_t room = w->options->queue_bytes / 2, used = 0;
     uint32_t most = query->limit > 0 || query->has_since ? query->limit : MOST, first = 0;
-    enum ft_encoding encoding = (enum ft_encoding)session->encoding;
+    enum ft_frames frames = (enum ft_frames)session->frames;
     struct ft_pick pick;
     ft_rewind_begin(&w->rewind, w->hub->journal, &query->want);
     ft_rewind_add(&w->rewind, topic);
     while (found->count < most && ft_rewind_next(&w->rewind, &pick)) {
         size_t at = found->bytes.len;
-        struct ft_slice frame = ft_rewind_frame(&w->rewind, &pick, encoding);
-        ft_publication_add_item(frame, encoding, &found->bytes);
+        struct ft_slice frame = ft_rewind_frame(&w->rewind, &pick, frames);
+        ft_publication_add_item(frame, ft_frames_encoding(frames), &found->bytes);
         size_t len = found->bytes.len - at;
         if (query->has_since && used + len > room && found->count > 0)
             break;
@@ -98,12 +98,7 @@ static void collect(struct ft_session *session, struct ft_slice topic, const str
 static void reply(struct ft_session *session, struct ft_id id, const struct query *query,
                   const struct found *found)
 {
-    struct ft_writer *w = ft_reply_begin(session);
-    ft_write_map(w, query->has_since ? 4 : 3);
-    ft_write_key(w, "op");
-    ft_write_str(w, ft_slice_str("ok"));
-    ft_write_key(w, "id");
-    ft_write_id(w, id);
+    struct ft_writer *w = ft_reply_begin(session, "ok", id, query->has_since ? 2 : 1);
     if (query->has_since) {
         ft_write_key(w, "recovered");
         ft_write_bool(w, query->is_recovered);

@@ -13,10 +13,7 @@ enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *env
         ft_reply_ok(session, envelope->id);
         return FT_OK;
     }
-    struct ft_writer *w = ft_reply_begin(session);
-    ft_write_map(w, 1);
-    ft_write_key(w, "op");
-    ft_write_str(w, ft_slice_str("pong"));
+    (void)ft_reply_begin(session, "pong", envelope->id, 0);
     ft_reply_end(session);
     return FT_OK;
 }

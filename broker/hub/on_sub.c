@@ -150,18 +150,13 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
 static void reply(struct ft_session *session, struct ft_id id, const struct wish *wish,
                   const struct start *start)
 {
-    if (id.kind == FT_ID_NONE)
+    if (id.kind == FT_ID_NONE && session->frames != FT_FRAMES_EVENTS)
         return;
     /* Where it is safe to resume from: what the session's other filters are behind with comes after. */
     uint64_t pos = start->from;
     if (session->feed && session->feed->cursor < pos)
         pos = session->feed->cursor;
-    struct ft_writer *w = ft_reply_begin(session);
-    ft_write_map(w, wish->has_since ? 4 : 3);
-    ft_write_key(w, "op");
-    ft_write_str(w, ft_slice_str("ok"));
-    ft_write_key(w, "id");
-    ft_write_id(w, id);
+    struct ft_writer *w = ft_reply_begin(session, "ok", id, wish->has_since ? 2 : 1);
     if (wish->has_since) {
         ft_write_key(w, "recovered");
         ft_write_bool(w, start->is_recovered);

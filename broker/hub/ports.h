@@ -30,6 +30,10 @@ struct ft_conn_ops {
     /* Returns how many bytes the peer has taken since the connection began. It only grows. */
     uint64_t (*taken_bytes)(void *conn);
 
+    /* Ends the connection after what was written; what the peer still sends is thrown away. `gone`
+     * follows, not from within. Repeating it is allowed. */
+    void (*finish)(void *conn);
+
     /* Ends the connection now, without another word; ft_session_gone() follows, not from within. */
     void (*kill)(void *conn);
 };

@@ -9,29 +9,14 @@
 
 #include <stdio.h>
 
-struct ft_writer *ft_reply_begin(struct ft_session *s)
-{
-    struct ft_worker *w = s->asker.worker;
-    ft_buffer_clear(&w->reply_buffer);
-    ft_writer_init(&w->reply_writer, (enum ft_encoding)s->encoding, &w->reply_buffer);
-    return &w->reply_writer;
-}
+static const struct ft_id no_id = {.kind = FT_ID_NONE};
+static const char event_end[] = "\n\n";
 
-static void queue_frame(struct ft_session *s, enum ft_ws_opcode opcode, struct ft_slice payload)
-{
-    struct ft_worker *w = s->asker.worker;
-    size_t header = ft_ws_server_header_size(payload.len);
-    uint8_t *frame = ft_outbox_push_bytes(&s->outbox, &w->pool, header + payload.len);
-    ft_ws_server_header(opcode, payload.len, frame);
-    memcpy(frame + header, payload.ptr, payload.len);
-    ft_worker_mark_dirty(w, s);
-}
+/* ---- one reply, from its begin to the outbox ---- */
 
-void ft_reply_end(struct ft_session *s)
+static bool is_events(const struct ft_session *s)
 {
-    if (!s->is_ending)
-        queue_frame(s, ft_ws_opcode_of((enum ft_encoding)s->encoding),
-                    ft_buffer_slice(&s->asker.worker->reply_buffer));
+    return s->frames == FT_FRAMES_EVENTS;
 }
 
 static void write_pair(struct ft_writer *w, const char *key, struct ft_slice text)
@@ -40,40 +25,105 @@ static void write_pair(struct ft_writer *w, const char *key, struct ft_slice tex
     ft_write_str(w, text);
 }
 
-static void write_op_id(struct ft_writer *w, const char *op, struct ft_id id)
+struct ft_writer *ft_reply_begin(struct ft_session *s, const char *op, struct ft_id id,
+                                 uint32_t pairs)
 {
-    write_pair(w, "op", ft_slice_str(op));
-    if (id.kind != FT_ID_NONE) {
-        ft_write_key(w, "id");
-        ft_write_id(w, id);
+    struct ft_worker *w = s->asker.worker;
+    struct ft_writer *writer = &w->reply_writer;
+    ft_buffer_clear(&w->reply_buffer);
+    ft_buffer_clear(&w->reply_head);
+    if (is_events(s)) {
+        ft_buffer_add_str(&w->reply_head, "event: ");
+        ft_buffer_add_str(&w->reply_head, op);
+        ft_buffer_add_str(&w->reply_head, "\n");
     }
+    ft_writer_init(writer, ft_frames_encoding((enum ft_frames)s->frames), &w->reply_buffer);
+    ft_write_map(writer, 1 + (id.kind != FT_ID_NONE) + pairs);
+    write_pair(writer, "op", ft_slice_str(op));
+    if (id.kind != FT_ID_NONE) {
+        ft_write_key(writer, "id");
+        ft_write_id(writer, id);
+    }
+    return writer;
 }
+
+/* Adds a position to the event's id: commas between, a line of its own. */
+static void add_event_id(struct ft_buffer *head, struct ft_slice pos)
+{
+    bool is_first = head->ptr[head->len - 1] == '\n';
+    ft_buffer_add_str(head, is_first ? "id: " : ",");
+    ft_buffer_add(head, pos.ptr, pos.len);
+}
+
+void ft_reply_write_pos(struct ft_session *s, uint64_t offset)
+{
+    struct ft_worker *w = s->asker.worker;
+    char pos[FT_POS_LEN_MAX + 8];
+    int n = snprintf(pos, sizeof(pos), "%s.%llu", ft_journal_stream(w->hub->journal),
+                     (unsigned long long)offset);
+    ft_write_str(&w->reply_writer, ft_slice(pos, (size_t)n));
+    if (is_events(s))
+        add_event_id(&w->reply_head, ft_slice(pos, (size_t)n));
+}
+
+/* Completes what goes before the reply. Returns how long the whole frame is. */
+static size_t finish(struct ft_session *s)
+{
+    struct ft_worker *w = s->asker.worker;
+    struct ft_buffer *head = &w->reply_head;
+    size_t len = w->reply_buffer.len;
+    if (is_events(s)) {
+        if (head->ptr[head->len - 1] != '\n')
+            ft_buffer_add_str(head, "\n");
+        ft_buffer_add_str(head, "data: ");
+        return head->len + len + sizeof(event_end) - 1;
+    }
+    uint8_t header[FT_WS_SERVER_HEADER_MAX];
+    enum ft_ws_opcode opcode = ft_ws_opcode_of((enum ft_encoding)s->frames);
+    ft_buffer_add(head, header, ft_ws_server_header(opcode, len, header));
+    return head->len + len;
+}
+
+/* Writes the frame to where the outbox has room for it. */
+static void put(struct ft_session *s, uint8_t *frame)
+{
+    struct ft_worker *w = s->asker.worker;
+    memcpy(frame, w->reply_head.ptr, w->reply_head.len);
+    frame += w->reply_head.len;
+    memcpy(frame, w->reply_buffer.ptr, w->reply_buffer.len);
+    if (is_events(s))
+        memcpy(frame + w->reply_buffer.len, event_end, sizeof(event_end) - 1);
+    ft_worker_mark_dirty(w, s);
+}
+
+static void queue(struct ft_session *s)
+{
+    size_t len = finish(s);
+    put(s, ft_outbox_push_bytes(&s->outbox, &s->asker.worker->pool, len));
+}
+
+void ft_reply_end(struct ft_session *s)
+{
+    if (!s->is_ending)
+        queue(s);
+}
+
+/* ---- the replies ---- */
 
 void ft_reply_ok(struct ft_session *s, struct ft_id id)
 {
     if (id.kind == FT_ID_NONE)
         return;
-    struct ft_writer *w = ft_reply_begin(s);
-    ft_write_map(w, 2);
-    write_op_id(w, "ok", id);
+    (void)ft_reply_begin(s, "ok", id, 0);
     ft_reply_end(s);
-}
-
-void ft_reply_write_pos(struct ft_session *s, uint64_t offset)
-{
-    char pos[FT_POS_LEN_MAX + 8];
-    int n = snprintf(pos, sizeof(pos), "%s.%llu", ft_journal_stream(s->asker.worker->hub->journal),
-                     (unsigned long long)offset);
-    ft_write_str(&s->asker.worker->reply_writer, ft_slice(pos, (size_t)n));
 }
 
 void ft_reply_ok_pub(struct ft_session *s, struct ft_id id, const struct ft_publication *p)
 {
     if (id.kind == FT_ID_NONE)
         return;
-    struct ft_writer *w = ft_reply_begin(s);
-    ft_write_map(w, 2 + !p->is_ephemeral + p->is_duplicate);
-    write_op_id(w, "ok", id);
+    struct ft_writer *w =
+        ft_reply_begin(s, "ok", id, (uint32_t)(!p->is_ephemeral + p->is_duplicate));
     if (p->is_duplicate) {
         ft_write_key(w, "duplicate");
         ft_write_bool(w, true);
@@ -99,15 +149,13 @@ void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
 {
     struct ft_buffer *marked = &s->asker.worker->reply_buffer;
     ft_buffer_clear(marked);
-    ft_publication_add_retained(frame, (enum ft_encoding)s->encoding, marked);
+    ft_publication_add_retained(frame, (enum ft_frames)s->frames, marked);
     ft_reply_frame(s, ft_buffer_slice(marked));
 }
 
 static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
-    struct ft_writer *w = ft_reply_begin(s);
-    ft_write_map(w, lost ? 4 : 3);
-    write_pair(w, "op", ft_slice_str("gap"));
+    struct ft_writer *w = ft_reply_begin(s, "gap", no_id, lost ? 3 : 2);
     write_pair(w, "reason", ft_slice_str("slow"));
     if (lost) {
         ft_write_key(w, "lost");
@@ -118,65 +166,68 @@ static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offse
     ft_reply_write_pos(s, offset);
 }
 
-/* Writes what is in the reply's buffer as a frame. */
-static void put_frame(struct ft_session *s, uint8_t *frame, size_t header)
-{
-    struct ft_slice payload = ft_buffer_slice(&s->asker.worker->reply_buffer);
-    ft_ws_server_header(ft_ws_opcode_of((enum ft_encoding)s->encoding), payload.len, frame);
-    memcpy(frame + header, payload.ptr, payload.len);
-    ft_worker_mark_dirty(s->asker.worker, s);
-}
-
 void ft_reply_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     write_gap(s, lost, offset);
-    size_t len = s->asker.worker->reply_buffer.len, header = ft_ws_server_header_size(len);
-    put_frame(s, ft_outbox_push_gap(&s->outbox, &s->asker.worker->pool, header + len), header);
+    size_t len = finish(s);
+    put(s, ft_outbox_push_gap(&s->outbox, &s->asker.worker->pool, len));
 }
 
 void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     write_gap(s, lost, offset);
-    size_t len = s->asker.worker->reply_buffer.len, header = ft_ws_server_header_size(len);
-    put_frame(s, ft_outbox_push_gap_front(&s->outbox, &s->asker.worker->pool, header + len),
-              header);
+    size_t len = finish(s);
+    put(s, ft_outbox_push_gap_front(&s->outbox, &s->asker.worker->pool, len));
 }
 
 void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_problem *problem)
 {
-    struct ft_writer *w = ft_reply_begin(s);
-    ft_write_map(w, id.kind == FT_ID_NONE ? 3 : 4);
-    write_op_id(w, "error", id);
+    struct ft_writer *w = ft_reply_begin(s, "error", id, 2);
     ft_write_key(w, "code");
     ft_write_uint(w, (uint64_t)ft_err_wire(problem->err));
     write_pair(w, "message", ft_slice_str(problem->text));
     ft_reply_end(s);
 }
 
+static void queue_control(struct ft_session *s, enum ft_ws_opcode opcode, struct ft_slice payload)
+{
+    uint8_t frame[FT_WS_SERVER_HEADER_MAX + FT_WS_CONTROL_MAX];
+    size_t header = ft_ws_server_header(opcode, payload.len, frame);
+    memcpy(frame + header, payload.ptr, payload.len);
+    ft_reply_frame(s, ft_slice(frame, header + payload.len));
+}
+
 void ft_reply_ping(struct ft_session *s)
 {
-    /* A payload, because libwebsockets does not report a PONG without one. */
-    queue_frame(s, FT_WS_PING, ft_slice_str("?"));
+    if (is_events(s))
+        ft_reply_frame(s, ft_slice_str(":\n\n"));
+    else /* A payload, because libwebsockets does not report a PONG without one. */
+        queue_control(s, FT_WS_PING, ft_slice_str("?"));
 }
 
 void ft_reply_close(struct ft_session *s, uint16_t code, const char *reason)
 {
     if (code == 1005) { /* "no code": a close frame without a payload */
-        queue_frame(s, FT_WS_CLOSE, ft_slice_str(""));
+        queue_control(s, FT_WS_CLOSE, ft_slice_str(""));
         return;
     }
     uint8_t frame[2 + FT_WS_CONTROL_MAX];
-    size_t n = ft_ws_close_frame(code, reason, frame);
-    memcpy(ft_outbox_push_bytes(&s->outbox, &s->asker.worker->pool, n), frame, n);
-    ft_worker_mark_dirty(s->asker.worker, s);
+    ft_reply_frame(s, ft_slice(frame, ft_ws_close_frame(code, reason, frame)));
+}
+
+void ft_reply_bye(struct ft_session *s, uint16_t code, const char *reason)
+{
+    struct ft_writer *w = ft_reply_begin(s, "bye", no_id, 2);
+    ft_write_key(w, "code");
+    ft_write_uint(w, code);
+    write_pair(w, "reason", ft_slice_str(reason));
+    queue(s);
 }
 
 void ft_reply_welcome(struct ft_session *s)
 {
     const struct ft_hub_options *options = s->asker.worker->options;
-    struct ft_writer *w = ft_reply_begin(s);
-    ft_write_map(w, 7);
-    write_pair(w, "op", ft_slice_str("welcome"));
+    struct ft_writer *w = ft_reply_begin(s, "welcome", no_id, 6);
     ft_write_key(w, "version");
     ft_write_uint(w, 1);
     write_pair(w, "session", ft_slice(s->id, FT_SESSION_ID_LEN));

@@ -1,8 +1,9 @@
 /*
- * Replies: one frame of a session's own, written in its encoding and queued behind what waits.
+ * Replies: one frame of a session's own, written in its encoding and queued behind what waits. On an event
+ * stream it is an event with the name of its `op`, and the positions that were written as its id.
  *
- *     struct ft_writer *w = ft_reply_begin(session);
- *     ft_write_map(w, 2);
+ *     struct ft_writer *w = ft_reply_begin(session, "ok", envelope->id, 1);
+ *     ft_write_key(w, "recovered");
  *     …
  *     ft_reply_end(session);
  */
@@ -12,7 +13,9 @@
 #include "broker/hub/session.h"
 #include "protocol/writer.h"
 
-struct ft_writer *ft_reply_begin(struct ft_session *session);
+/* Begins a map with `op`, `id` where there is one, and `pairs` more, which the caller writes. */
+struct ft_writer *ft_reply_begin(struct ft_session *session, const char *op, struct ft_id id,
+                                 uint32_t pairs);
 void ft_reply_end(struct ft_session *session);
 
 /* Queues {"op":"ok","id":…}, where there is an id. */
@@ -38,9 +41,13 @@ void ft_reply_gap_in_front(struct ft_session *session, const uint64_t *lost, uin
 /* Queues {"op":"error",…}, with the id where there is one. */
 void ft_reply_error(struct ft_session *session, struct ft_id id, const struct ft_problem *problem);
 
-/* Queues a control frame. */
+/* Queues a control frame; an event stream gets a comment for a PING. */
 void ft_reply_ping(struct ft_session *session);
 void ft_reply_close(struct ft_session *session, uint16_t code, const char *reason);
+
+/* Queues {"op":"bye","code":…,"reason":"…"}, also when the session is ending already: what an event stream
+ * gets in place of a close frame. */
+void ft_reply_bye(struct ft_session *session, uint16_t code, const char *reason);
 
 /* Queues `welcome`. */
 void ft_reply_welcome(struct ft_session *session);

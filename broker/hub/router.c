@@ -27,16 +27,16 @@ static void run_begin(struct ft_run *run, struct ft_journal *journal, uint64_t o
     }
 }
 
-size_t ft_run_bytes(struct ft_run *run, enum ft_encoding encoding)
+size_t ft_run_bytes(struct ft_run *run, enum ft_frames frames)
 {
-    if (!run->is_measured[encoding]) {
+    if (!run->is_measured[frames]) {
         for (uint32_t i = 0; i < run->count; i++) {
             const struct ft_publication *p = ft_journal_peek(run->journal, run->offset + i);
-            run->bytes[encoding] += ft_journal_frame(run->journal, p, encoding).len;
+            run->bytes[frames] += ft_journal_frame(run->journal, p, frames).len;
         }
-        run->is_measured[encoding] = true;
+        run->is_measured[frames] = true;
     }
-    return run->bytes[encoding];
+    return run->bytes[frames];
 }
 
 /* ---- subscriptions with `every` ---- */
@@ -117,7 +117,7 @@ bool ft_router_run(struct ft_worker *worker, size_t bytes)
         run_begin(&run, journal, worker->cursor + 1, head);
         route(worker, &run);
         worker->cursor += run.count;
-        for (int e = 0; e < FT_ENCODINGS; e++)
+        for (int e = 0; e < FT_FRAMES_KINDS; e++)
             routed += run.bytes[e];
     }
     ft_journal_reader_at(worker->reader, worker->cursor);

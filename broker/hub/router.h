@@ -7,20 +7,20 @@
 /*
  * Publications of one topic that follow each other in the journal are routed as one run: one look
  * into the trie and one item per session for all of them. Their lengths are added up once per
- * encoding, on first need, which is also when a second encoding is made.
+ * kind of frames, on first need, which is also when frames are made that are not there yet.
  */
 struct ft_run {
     struct ft_journal *journal;
     uint64_t offset;
     uint32_t count;
     uint8_t slow; /* enum ft_slow of the topic */
-    bool is_measured[FT_ENCODINGS];
+    bool is_measured[FT_FRAMES_KINDS];
     struct ft_slice topic;
-    size_t bytes[FT_ENCODINGS];
+    size_t bytes[FT_FRAMES_KINDS];
 };
 
-/* Returns the length of its frames in `encoding`. */
-size_t ft_run_bytes(struct ft_run *run, enum ft_encoding encoding);
+/* Returns the length of its frames of that kind. */
+size_t ft_run_bytes(struct ft_run *run, enum ft_frames frames);
 
 /*
  * Fans out from the worker's cursor on, up to the head of the journal or about `bytes` of frames per

@@ -49,14 +49,13 @@ static void asker_hold(struct ft_asker *asker, bool on)
 
 static const struct ft_asker_ops asker_ops = {.published = asker_published, .hold = asker_hold};
 
-void ft_session_open(struct ft_session *s, struct ft_worker *worker, enum ft_encoding encoding,
-                     const struct ft_conn_ops *ops, void *conn)
+void ft_session_open(struct ft_session *s, struct ft_worker *worker,
+                     const struct ft_session_options *options)
 {
-    s->asker.worker = worker;
-    s->asker.ops = &asker_ops;
-    s->encoding = (uint8_t)encoding;
-    s->ops = ops;
-    s->conn = conn;
+    ft_asker_init(&s->asker, worker, &asker_ops, options->who);
+    s->frames = (uint8_t)options->frames;
+    s->ops = options->ops;
+    s->conn = options->conn;
     s->next = worker->sessions;
     s->link = &worker->sessions;
     if (s->next)
@@ -66,7 +65,8 @@ void ft_session_open(struct ft_session *s, struct ft_worker *worker, enum ft_enc
     ft_worker_new_session_id(worker, s->id);
     s->heard = ft_wheel_now(&worker->wheel);
     ft_wheel_set(&worker->wheel, &s->timer, ping_ms(s));
-    ft_reply_welcome(s);
+    if (s->frames != FT_FRAMES_EVENTS)
+        ft_reply_welcome(s);
 }
 
 static void drop_partial(struct ft_session *s)
@@ -80,7 +80,6 @@ void ft_session_gone(struct ft_session *s)
 {
     struct ft_worker *w = s->asker.worker;
     ft_session_unsubscribe_all(s);
-    ft_worker_forget_pending(&s->asker);
     ft_outbox_clear(&s->outbox, &w->pool);
     ft_wheel_cancel(&s->timer);
     drop_partial(s);
@@ -90,6 +89,7 @@ void ft_session_gone(struct ft_session *s)
     if (s->next)
         s->next->link = s->link;
     w->session_count--;
+    ft_asker_fini(&s->asker);
 }
 
 /* ---- receiving ---- */
@@ -130,7 +130,7 @@ void ft_session_receive(struct ft_session *s, const struct ft_piece *piece)
     if (s->is_ending)
         return;
     ft_session_heard(s);
-    if (piece->is_first && piece->is_text != (s->encoding == FT_JSON)) {
+    if (piece->is_first && piece->is_text != (s->frames == FT_FRAMES_JSON)) {
         ft_session_end(s, 1003,
                        piece->is_text ? "this connection speaks MessagePack, in binary messages"
                                       : "this connection speaks JSON, in text messages");
@@ -185,7 +185,7 @@ static void park(struct ft_session *s, const struct ft_run *run)
 
 void ft_session_deliver(struct ft_session *s, struct ft_run *run, struct ft_throttle *throttle)
 {
-    enum ft_encoding encoding = (enum ft_encoding)s->encoding;
+    enum ft_frames frames = (enum ft_frames)s->frames;
     bool is_over = ft_session_is_over(s);
     if (s->is_too_slow)
         return; /* or a later position would make the client believe that it has had everything */
@@ -199,10 +199,10 @@ void ft_session_deliver(struct ft_session *s, struct ft_run *run, struct ft_thro
     } else if (throttle) {
         const struct ft_publication *newest =
             ft_journal_peek(run->journal, run->offset + run->count - 1);
-        ft_throttle_offer(throttle, newest, ft_journal_frame(run->journal, newest, encoding).len);
+        ft_throttle_offer(throttle, newest, ft_journal_frame(run->journal, newest, frames).len);
     } else {
         ft_outbox_push_run(&s->outbox, &s->asker.worker->pool, run->offset, run->count,
-                           ft_run_bytes(run, encoding));
+                           ft_run_bytes(run, frames));
         ft_worker_mark_dirty(s->asker.worker, s);
     }
 }
@@ -230,8 +230,8 @@ static void lose(struct ft_session *s)
 {
     struct ft_worker *w = s->asker.worker;
     uint64_t tail = ft_journal_tail(w->hub->journal);
-    struct ft_lost lost = ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal,
-                                              (enum ft_encoding)s->encoding, tail);
+    struct ft_lost lost =
+        ft_outbox_drop_lost(&s->outbox, &w->pool, w->hub->journal, (enum ft_frames)s->frames, tail);
     bool is_known = !lost.gap;
     if (lost.gap)
         lost.last = tail;
@@ -263,7 +263,7 @@ void ft_session_flush(struct ft_session *s)
     while (!s->is_blocked) {
         struct ft_slice bytes;
         enum ft_gathered gathered = ft_outbox_gather(&s->outbox, &w->pool, w->hub->journal,
-                                                     (enum ft_encoding)s->encoding, &bytes);
+                                                     (enum ft_frames)s->frames, &bytes);
         if (gathered == FT_GATHERED_NOTHING)
             break;
         if (gathered == FT_GATHERED_LOST) {
@@ -280,6 +280,8 @@ void ft_session_flush(struct ft_session *s)
         if (result == FT_WRITE_BLOCKED)
             block(s);
     }
+    if (s->is_ending && !s->is_blocked && s->frames == FT_FRAMES_EVENTS)
+        s->ops->finish(s->conn); /* nothing more comes, and nobody answers a `bye` */
     if (s->is_blocked || s->paused)
         check_bounds(s);
 }
@@ -295,7 +297,10 @@ void ft_session_end(struct ft_session *s, uint16_t close_code, const char *reaso
     /* A blocked peer would get its backlog before the close frame, and so perhaps never. */
     if (s->is_blocked)
         ft_outbox_clear(&s->outbox, &s->asker.worker->pool);
-    ft_reply_close(s, close_code, reason);
+    if (s->frames == FT_FRAMES_EVENTS)
+        ft_reply_bye(s, close_code, reason);
+    else
+        ft_reply_close(s, close_code, reason);
     ft_session_pause(s, FT_PAUSED_JOURNAL | FT_PAUSED_OUTBOX, false);
     ft_wheel_set(&s->asker.worker->wheel, &s->timer, CLOSE_WAIT_MS);
 }

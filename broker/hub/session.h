@@ -1,10 +1,14 @@
 /*
- * A session: one client's connection as the hub sees it. It has an encoding, subscriptions and an
+ * A session: one client's connection as the hub sees it. It has a kind of frames, subscriptions and an
  * outbox; its connection is behind struct ft_conn_ops. It lives in memory of the connection's owner
  * and belongs to one worker's thread.
  *
  *     ft_session_open ─▶ ft_session_receive … ─▶ ft_session_end ─▶ ft_session_gone
  *                        ft_session_writable …   (close frame)      (connection closed)
+ *
+ * It is a WebSocket, or an event stream (FT_FRAMES_EVENTS). The latter says nothing: one `sub` is carried
+ * out for it, instead of ft_session_receive(), and no `welcome` is sent; a PING is a comment, whose bytes
+ * the peer's kernel acknowledges; it ends by an event `bye` and ops->finish.
  */
 #ifndef FT_HUB_SESSION_H
 #define FT_HUB_SESSION_H
@@ -46,7 +50,7 @@ struct ft_session {
         match; /* serial of the last match that reached it: one delivery, however many filters */
     struct ft_feed *feed; /* NULL: it is live */
     uint32_t dirty_at;    /* 1 + its place among the worker's dirty sessions, 0: not there */
-    uint8_t encoding;     /* enum ft_encoding */
+    uint8_t frames;       /* enum ft_frames */
     uint8_t paused;       /* FT_PAUSED_… : why nothing is read from it */
     bool is_blocked;      /* the socket takes nothing more */
     bool is_ending;       /* a close frame was queued; nothing else is taken in or sent */
@@ -76,9 +80,23 @@ struct ft_session {
  * times as much in a minute; who wants to hold a connection for nothing must not come away cheaper. */
 #define FT_TAKEN_MIN 65536
 
-/* Starts a session in zeroed memory and sends `welcome`. */
+struct ft_session_options {
+    enum ft_frames frames;
+    const struct ft_conn_ops *ops;
+    void *conn;
+    struct ft_identity *who; /* a reference, taken */
+};
+
+/* Starts a session in zeroed memory and sends `welcome`; to an event stream, nothing. */
 void ft_session_open(struct ft_session *session, struct ft_worker *worker,
-                     enum ft_encoding encoding, const struct ft_conn_ops *ops, void *conn);
+                     const struct ft_session_options *options);
+
+/*
+ * Carries out a `sub`, an envelope in JSON, for an event stream. Its `ok` is the first event. On an
+ * error nothing was sent, and nothing will be: the caller says what is wrong and calls ft_session_gone().
+ */
+FT_MUST_USE enum ft_err ft_session_carry_out(struct ft_session *session, struct ft_slice envelope,
+                                             struct ft_problem *problem);
 
 /* What came of a message, as far as it came at once. */
 struct ft_piece {

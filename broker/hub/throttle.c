@@ -87,7 +87,7 @@ static void deliver(struct ft_throttle *throttle)
         const struct ft_publication *p = ft_journal_peek(journal, offsets[i]);
         if (p)
             ft_session_queue(s, p->offset,
-                             ft_journal_frame(journal, p, (enum ft_encoding)s->encoding).len);
+                             ft_journal_frame(journal, p, (enum ft_frames)s->frames).len);
     }
 }
 

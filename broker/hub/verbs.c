@@ -70,15 +70,16 @@ static void report(struct ft_session *session, struct ft_id id, const struct ft_
 
 void ft_handle_message(struct ft_session *session, struct ft_slice message)
 {
-    if (session->encoding == FT_JSON && !ft_utf8_is_valid(message)) {
+    enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
+    if (encoding == FT_JSON && !ft_utf8_is_valid(message)) {
         ft_session_end(session, 1007, "a text message has to be UTF-8");
         return;
     }
     struct ft_problem problem;
     struct ft_reader reader;
     struct ft_envelope envelope;
-    if (ft_reader_begin(&reader, (enum ft_encoding)session->encoding, message,
-                        session->asker.worker->scratch, &problem) != FT_OK) {
+    if (ft_reader_begin(&reader, encoding, message, session->asker.worker->scratch, &problem) !=
+        FT_OK) {
         report(session, (struct ft_id){.kind = FT_ID_NONE}, &problem);
         return;
     }
@@ -91,4 +92,26 @@ void ft_handle_message(struct ft_session *session, struct ft_slice message)
         if (err != FT_OK)
             report(session, envelope.id, &problem);
     }
+}
+
+enum ft_err ft_session_carry_out(struct ft_session *session, struct ft_slice message,
+                                 struct ft_problem *problem)
+{
+    struct ft_worker *w = session->asker.worker;
+    struct ft_reader reader;
+    struct ft_envelope envelope;
+    if (message.len > w->options->message_bytes)
+        return ft_problem_set(
+            problem, FT_ERR_TOO_LARGE,
+            "topics and positions have %zu bytes, %zu are allowed (limits.message)", message.len,
+            w->options->message_bytes);
+    if (!ft_utf8_is_valid(message))
+        return ft_problem_set(problem, FT_ERR_BAD_REQUEST, "topics and positions have to be UTF-8");
+    enum ft_err err = ft_reader_begin(&reader, FT_JSON, message, w->scratch, problem);
+    if (err == FT_OK)
+        err = ft_reader_next(&reader, &envelope, problem);
+    if (err != FT_OK)
+        return err;
+    FT_ASSERT(envelope.op == FT_OP_SUB); /* whatever is in it, http/ wrote it as one */
+    return ft_on_sub(session, &envelope, problem);
 }

@@ -86,6 +86,7 @@ static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
     settings_take(w);
     ft_outbox_pool_init(&w->pool, w->options->flush_bytes);
     ft_buffer_init(&w->reply_buffer, REPLY_MAX);
+    ft_buffer_init(&w->reply_head, REPLY_MAX);
     ft_rewind_init(&w->rewind);
     w->feeds_end = &w->feeds;
     w->flushes_end = &w->flushes;
@@ -96,6 +97,7 @@ static void worker_free(struct ft_worker *w)
 {
     ft_outbox_pool_fini(&w->pool);
     ft_buffer_fini(&w->reply_buffer);
+    ft_buffer_fini(&w->reply_head);
     ft_topic_trie_free(w->trie);
     ft_journal_writer_free(w->writer);
     ft_journal_reader_free(w->reader);

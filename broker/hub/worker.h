@@ -135,8 +135,8 @@ struct ft_worker {
     uint32_t now_s, now_ds; /* … these, in seconds and tenths */
     _Atomic bool is_asleep; /* and has subscribers: wants to be woken by a publication */
 
-    uint8_t *scratch; /* for the reader: limits.message bytes */
-    struct ft_buffer reply_buffer;
+    uint8_t *scratch;                          /* for the reader: limits.message bytes */
+    struct ft_buffer reply_buffer, reply_head; /* the reply in the making; what goes before it */
     struct ft_writer reply_writer;
     uint8_t random[40]; /* for session ids */
     uint32_t random_left;

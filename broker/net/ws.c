@@ -73,7 +73,13 @@ static void on_established(struct ft_net *net, struct ft_ws_conn *conn, struct l
     conn->fd = lws_get_socket_fd(wsi);
     conn->is_open = true;
     ft_arrival_upgraded(wsi);
-    ft_session_open(&conn->session, net->worker, (enum ft_encoding)protocol->id, &conn_ops, conn);
+    ft_session_open(&conn->session, net->worker,
+                    &(struct ft_session_options){
+                        .frames = (enum ft_frames)protocol->id,
+                        .ops = &conn_ops,
+                        .conn = conn,
+                        .who = ft_identity_new(&(struct ft_identity_spec){.may_everything = true}),
+                    });
 }
 
 /* The library gives up on a connection, mostly because framing rules were broken. What follows on it

@@ -90,7 +90,7 @@ static void publish(struct model *m, uint32_t worker)
     struct ft_buffer text;
     struct ft_writer w;
     ft_buffer_init(&text, sizeof(data) + 256);
-    ft_writer_init(&w, (enum ft_encoding)publisher->fake.session.encoding, &text);
+    ft_writer_init(&w, (enum ft_encoding)publisher->fake.session.frames, &text);
     ft_write_map(&w, 4);
     ft_write_key(&w, "op");
     ft_write_str(&w, ft_slice_str("pub"));
@@ -279,7 +279,7 @@ static void begin(struct model *m, const struct plan *plan)
                       plan->workers);
     for (uint32_t w = 0; w < plan->workers; w++) {
         m->publishers[w] = (struct publisher){.fake.on_frame = note_ok, .world = m->world};
-        ft_fake_client_open(&m->node, &m->publishers[w].fake, w, w ? FT_MSGPACK : FT_JSON);
+        ft_fake_client_open(&m->node, &m->publishers[w].fake, w, w ? FT_MSGPACK : FT_FRAMES_JSON);
     }
     for (uint32_t i = 0; i < CLIENTS; i++) {
         m->twins[i] = ft_alloc_zero(sizeof(*m->twins[i]));

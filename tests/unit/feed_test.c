@@ -20,9 +20,9 @@ static void begin(uint32_t workers, size_t journal_bytes)
     cr_assert(ft_policies_add(policies, ft_slice_str("r/#"), &(struct ft_policy){.retain = true}));
     ft_fake_node_init(&node, &(struct ft_journal_options){.size_bytes = journal_bytes},
                       &(struct ft_hub_options){.policies = policies}, workers);
-    ft_fake_client_open(&node, &publisher, 0, FT_JSON);
-    ft_fake_client_open(&node, &client, workers - 1, FT_JSON);
-    ft_fake_client_open(&node, &other, 0, FT_JSON);
+    ft_fake_client_open(&node, &publisher, 0, FT_FRAMES_JSON);
+    ft_fake_client_open(&node, &client, workers - 1, FT_FRAMES_JSON);
+    ft_fake_client_open(&node, &other, 0, FT_FRAMES_JSON);
 }
 
 static void setup(void)

@@ -20,7 +20,7 @@ static void begin(size_t journal_bytes)
         ft_policies_add(policies, ft_slice_str("e/#"), &(struct ft_policy){.ephemeral = true}));
     ft_fake_node_init(&node, &(struct ft_journal_options){.size_bytes = journal_bytes},
                       &(struct ft_hub_options){.policies = policies, .queue_bytes = QUEUE}, 1);
-    ft_fake_client_open(&node, &client, 0, FT_JSON);
+    ft_fake_client_open(&node, &client, 0, FT_FRAMES_JSON);
 }
 
 static void setup(void)

@@ -66,7 +66,7 @@ Test(journal, a_publication_is_the_frame_of_its_subscribers)
     struct ft_journal_writer *writer = ft_journal_writer_new(journal);
     cr_assert(publish(writer, "say \"hi\"", "{\"a\": 1.0}", 0));
     const struct ft_publication *p = ft_journal_peek(journal, 1);
-    struct ft_slice frame = ft_journal_frame(journal, p, FT_JSON);
+    struct ft_slice frame = ft_journal_frame(journal, p, FT_FRAMES_JSON);
     static const char expected[] =
         "{\"op\":\"msg\",\"topic\":\"say \\\"hi\\\"\",\"data\":{\"a\": 1.0},"
         "\"at\":1763700000000,\"pos\":\"" STREAM ".1\"}";
@@ -88,7 +88,7 @@ Test(journal, the_second_encoding_is_made_once_and_counted)
     cr_assert(publish(writer, "t", "[1,2]", 0));
     const struct ft_publication *p = ft_journal_peek(journal, 1);
     uint64_t before = stats_of(journal).bytes;
-    struct ft_slice frame = ft_journal_frame(journal, p, FT_MSGPACK);
+    struct ft_slice frame = ft_journal_frame(journal, p, FT_FRAMES_MSGPACK);
     uint64_t after = stats_of(journal).bytes;
     static const uint8_t begin[] = "\x82\x39\x85\xa2op\xa3msg\xa5topic\xa1t\xa4"
                                    "data\x92\x01\x02\xa2"
@@ -98,7 +98,7 @@ Test(journal, the_second_encoding_is_made_once_and_counted)
     cr_assert_arr_eq(frame.ptr + 2, begin + 2, sizeof(begin) - 3);
     cr_assert_arr_eq(frame.ptr + frame.len - 12, STREAM ".1", 12);
     cr_assert_gt(after, before);
-    struct ft_slice again = ft_journal_frame(journal, p, FT_MSGPACK);
+    struct ft_slice again = ft_journal_frame(journal, p, FT_FRAMES_MSGPACK);
     cr_assert_eq(again.ptr, frame.ptr);
     cr_assert_eq(stats_of(journal).bytes, after);
     ft_journal_writer_free(writer);
@@ -453,7 +453,7 @@ static void *read_all(void *arg)
         for (int i = 0; i < 100 && cursor < head; i++) {
             const struct ft_publication *p = ft_journal_peek(shared->journal, ++cursor);
             cr_assert_not_null(p, "offset %lu is not kept for its reader", (unsigned long)cursor);
-            sum += ft_journal_frame(shared->journal, p, i % 2 ? FT_JSON : FT_MSGPACK).len;
+            sum += ft_journal_frame(shared->journal, p, i % 2 ? FT_JSON : FT_FRAMES_MSGPACK).len;
         }
         ft_journal_reader_at(reader, cursor);
         ft_journal_rest(reader);

@@ -45,7 +45,7 @@ static void publish(const char *json)
 
 static size_t frame_len(uint64_t offset)
 {
-    return ft_journal_frame(journal, ft_journal_peek(journal, offset), FT_JSON).len;
+    return ft_journal_frame(journal, ft_journal_peek(journal, offset), FT_FRAMES_JSON).len;
 }
 
 static void push_run(struct ft_outbox *outbox, uint64_t offset, uint32_t count)
@@ -64,7 +64,8 @@ static void push_own(struct ft_outbox *outbox, const char *text)
 static struct ft_slice gather(struct ft_outbox *outbox)
 {
     struct ft_slice bytes;
-    cr_assert_eq(ft_outbox_gather(outbox, &pool, journal, FT_JSON, &bytes), FT_GATHERED_BYTES);
+    cr_assert_eq(ft_outbox_gather(outbox, &pool, journal, FT_FRAMES_JSON, &bytes),
+                 FT_GATHERED_BYTES);
     return bytes;
 }
 
@@ -73,7 +74,8 @@ static void assert_empty(struct ft_outbox *outbox)
     struct ft_slice bytes;
     cr_assert(ft_outbox_is_empty(outbox));
     cr_assert_eq(outbox->bytes, 0);
-    cr_assert_eq(ft_outbox_gather(outbox, &pool, journal, FT_JSON, &bytes), FT_GATHERED_NOTHING);
+    cr_assert_eq(ft_outbox_gather(outbox, &pool, journal, FT_FRAMES_JSON, &bytes),
+                 FT_GATHERED_NOTHING);
 }
 
 Test(outbox, one_publication_is_lent_where_it_lies)
@@ -82,7 +84,7 @@ Test(outbox, one_publication_is_lent_where_it_lies)
     struct ft_outbox outbox = {0};
     push_run(&outbox, 1, 1);
     struct ft_slice bytes = gather(&outbox);
-    struct ft_slice frame = ft_journal_frame(journal, ft_journal_peek(journal, 1), FT_JSON);
+    struct ft_slice frame = ft_journal_frame(journal, ft_journal_peek(journal, 1), FT_FRAMES_JSON);
     cr_assert_eq(bytes.ptr, frame.ptr);
     cr_assert_eq(bytes.len, frame.len);
     assert_empty(&outbox);
@@ -189,7 +191,8 @@ Test(outbox, equal_outboxes_of_different_encodings_share_nothing)
     push_run(&a, 1, 1);
     push_run(&b, 1, 1);
     cr_assert_eq(gather(&a).ptr[0], 0x81, "a text frame");
-    cr_assert_eq(ft_outbox_gather(&b, &pool, journal, FT_MSGPACK, &bytes), FT_GATHERED_BYTES);
+    cr_assert_eq(ft_outbox_gather(&b, &pool, journal, FT_FRAMES_MSGPACK, &bytes),
+                 FT_GATHERED_BYTES);
     cr_assert_eq(bytes.ptr[0], 0x82, "a binary frame");
 }
 
@@ -203,7 +206,8 @@ Test(outbox, says_when_a_publication_is_not_kept_any_more)
         publish("\"what pushes the first one out of the journal\"");
     struct ft_slice bytes = gather(&outbox);
     cr_assert_eq(bytes.len, 3, "what came before it is still sent");
-    cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_JSON, &bytes), FT_GATHERED_LOST);
+    cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_FRAMES_JSON, &bytes),
+                 FT_GATHERED_LOST);
     ft_outbox_clear(&outbox, &pool);
     assert_empty(&outbox);
 }
@@ -229,7 +233,7 @@ static void assert_gathers(struct ft_outbox *outbox, const char *expected)
     char got[512] = "";
     struct ft_slice bytes;
     enum ft_gathered gathered;
-    while ((gathered = ft_outbox_gather(outbox, &pool, journal, FT_JSON, &bytes)) !=
+    while ((gathered = ft_outbox_gather(outbox, &pool, journal, FT_FRAMES_JSON, &bytes)) !=
            FT_GATHERED_NOTHING) {
         cr_assert_eq(gathered, FT_GATHERED_BYTES);
         for (size_t at = 0; at < bytes.len;) {
@@ -286,7 +290,7 @@ Test(outbox, what_is_pushed_in_front_comes_first)
         for (uint64_t i = 0; i < taken; i++) {
             struct ft_slice bytes;
             pool.scratch_len_ = 1; /* one frame at a time */
-            cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_JSON, &bytes),
+            cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_FRAMES_JSON, &bytes),
                          FT_GATHERED_BYTES);
             pool.scratch_len_ = FLUSH;
         }
@@ -324,7 +328,7 @@ Test(outbox, what_the_journal_dropped_is_thrown_away_and_counted)
             }
         }
         own = outbox.own_bytes;
-        struct ft_lost lost = ft_outbox_drop_lost(&outbox, &pool, journal, FT_JSON, tail);
+        struct ft_lost lost = ft_outbox_drop_lost(&outbox, &pool, journal, FT_FRAMES_JSON, tail);
         cr_assert_eq(lost.count, gone);
         cr_assert_eq(lost.last, last);
         size_t bytes = own;
@@ -346,7 +350,7 @@ Test(outbox, a_gap_that_waits_becomes_part_of_a_later_one)
     push_run(&outbox, 5, 1);
     push_own(&outbox, "<a>");
     push_run(&outbox, 9, 1);
-    struct ft_lost lost = ft_outbox_drop_lost(&outbox, &pool, journal, FT_JSON, 7);
+    struct ft_lost lost = ft_outbox_drop_lost(&outbox, &pool, journal, FT_FRAMES_JSON, 7);
     cr_assert_eq(lost.count, 3);
     cr_assert_eq(lost.last, 5);
     cr_assert(lost.gap);
@@ -373,8 +377,8 @@ Test(outbox, a_slow_reader_is_spared_what_a_newer_one_supersedes)
     cr_assert(outbox.newest_only);
     push_run(&outbox, 1, 1);
     struct ft_slice bytes;
-    cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_JSON, &bytes), FT_GATHERED_NOTHING,
-                 "all that waited was left out");
+    cr_assert_eq(ft_outbox_gather(&outbox, &pool, journal, FT_FRAMES_JSON, &bytes),
+                 FT_GATHERED_NOTHING, "all that waited was left out");
     assert_empty(&outbox);
 }
 
@@ -418,7 +422,7 @@ Test(outbox, does_what_a_plain_list_would, .timeout = 60)
             push_run(&outbox, offset, count);
             for (uint32_t i = 0; i < count; i++) {
                 struct ft_slice frame =
-                    ft_journal_frame(journal, ft_journal_peek(journal, offset + i), FT_JSON);
+                    ft_journal_frame(journal, ft_journal_peek(journal, offset + i), FT_FRAMES_JSON);
                 memcpy(list + end, frame.ptr, frame.len);
                 end += frame.len;
             }

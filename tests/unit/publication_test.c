@@ -41,7 +41,7 @@ static void drop(struct ft_publication *p)
 static struct ft_data read_back(const struct ft_publication *p, enum ft_encoding encoding,
                                 const char *topic, uint64_t offset, uint8_t *scratch)
 {
-    struct ft_slice frame = ft_publication_frame(p, encoding, NULL);
+    struct ft_slice frame = ft_publication_frame(p, (enum ft_frames)encoding, NULL);
     struct ft_ws_header header;
     cr_assert_eq(ft_ws_header_read(frame, &header), 1);
     cr_assert(header.is_final);
@@ -155,11 +155,11 @@ Test(publication, the_other_encoding_is_made_once)
     struct ft_data data = {FT_DATA_JSON, ft_slice_str("[1,2,3]")};
     struct ft_publication *p = build("t", data, 1);
     size_t made;
-    ft_publication_frame(p, FT_JSON, &made);
+    ft_publication_frame(p, FT_FRAMES_JSON, &made);
     cr_assert_eq(made, 0, "it is there from the beginning");
-    struct ft_slice first = ft_publication_frame(p, FT_MSGPACK, &made);
+    struct ft_slice first = ft_publication_frame(p, FT_FRAMES_MSGPACK, &made);
     cr_assert_gt(made, first.len);
-    struct ft_slice second = ft_publication_frame(p, FT_MSGPACK, &made);
+    struct ft_slice second = ft_publication_frame(p, FT_FRAMES_MSGPACK, &made);
     cr_assert_eq(made, 0);
     cr_assert_eq(second.ptr, first.ptr);
     drop(p);
@@ -231,14 +231,14 @@ static void assert_forms(const struct ft_publication *p, size_t data_len, uint8_
 {
     for (int e = 0; e < FT_ENCODINGS; e++) {
         enum ft_encoding encoding = (enum ft_encoding)e;
-        struct ft_slice frame = ft_publication_frame(p, encoding, NULL);
+        struct ft_slice frame = ft_publication_frame(p, (enum ft_frames)encoding, NULL);
         struct ft_envelope env;
         struct ft_buffer out;
         ft_buffer_init(&out, SIZE_MAX);
         read_payload(payload_of(frame, encoding), encoding, scratch, &env);
         assert_envelope(&env, data_len, false);
 
-        ft_publication_add_retained(frame, encoding, &out);
+        ft_publication_add_retained(frame, (enum ft_frames)encoding, &out);
         read_payload(payload_of(ft_buffer_slice(&out), encoding), encoding, scratch, &env);
         assert_envelope(&env, data_len, true);
 
@@ -276,13 +276,14 @@ Test(publication, what_is_added_goes_behind_what_is_there)
     struct ft_buffer out;
     ft_buffer_init(&out, 4096);
     ft_buffer_add_str(&out, "before");
-    ft_publication_add_item(ft_publication_frame(p, FT_JSON, NULL), FT_JSON, &out);
+    ft_publication_add_item(ft_publication_frame(p, FT_FRAMES_JSON, NULL), FT_JSON, &out);
     ft_buffer_add_str(&out, "after");
     static const char expected[] =
         "before{\"topic\":\"t\",\"data\":1,\"at\":1763700000123,\"pos\":\"teststream.1\"}after";
     cr_assert(ft_slice_equal(ft_buffer_slice(&out), ft_slice_str(expected)));
     ft_buffer_clear(&out);
-    ft_publication_add_retained(ft_publication_frame(p, FT_JSON, NULL), FT_JSON, &out);
+    ft_publication_add_retained(ft_publication_frame(p, FT_FRAMES_JSON, NULL), FT_FRAMES_JSON,
+                                &out);
     static const char retained[] =
         "{\"op\":\"msg\",\"topic\":\"t\",\"data\":1,\"at\":1763700000123,"
         "\"pos\":\"teststream.1\",\"retained\":true}";
@@ -306,7 +307,7 @@ Test(publication, an_ephemeral_one_shows_no_position)
             for (int k = 0; k < FT_ENCODINGS; k++) {
                 enum ft_encoding encoding = (enum ft_encoding)k;
                 struct ft_envelope env;
-                struct ft_slice frame = ft_publication_frame(p, encoding, NULL);
+                struct ft_slice frame = ft_publication_frame(p, (enum ft_frames)encoding, NULL);
                 read_payload(payload_of(frame, encoding), encoding, scratch, &env);
                 cr_assert_null(env.pos.ptr);
                 cr_assert_eq(env.at_ms, AT_MS);
@@ -330,9 +331,9 @@ Test(publication, a_key_lies_beside_the_topic_and_changes_nothing_else)
     cr_assert_eq(read.words[0], 0, "untouched");
     cr_assert(ft_publication_key(with, &read));
     cr_assert_eq(memcmp(&read, &key, sizeof(key)), 0);
-    for (int e = 0; e < FT_ENCODINGS; e++)
-        cr_assert(ft_slice_equal(ft_publication_frame(with, (enum ft_encoding)e, NULL),
-                                 ft_publication_frame(without, (enum ft_encoding)e, NULL)));
+    for (int e = 0; e < FT_FRAMES_KINDS; e++)
+        cr_assert(ft_slice_equal(ft_publication_frame(with, (enum ft_frames)e, NULL),
+                                 ft_publication_frame(without, (enum ft_frames)e, NULL)));
     cr_assert(ft_slice_equal(ft_publication_topic(with), ft_slice_str("a/b")));
     drop(with);
     drop(without);
@@ -347,14 +348,14 @@ Test(publication, a_copy_stands_alone)
                                        .is_retained = true,
                                        .key = &key};
     struct ft_publication *p = build_spec(&spec, 12);
-    struct ft_slice packed = ft_publication_frame(p, FT_MSGPACK, NULL);
+    struct ft_slice packed = ft_publication_frame(p, FT_FRAMES_MSGPACK, NULL);
     struct ft_slice kept = ft_input_exact(packed);
     struct ft_publication *copy = ft_publication_copy(p, ft_alloc(p->size_));
-    struct ft_slice json = ft_input_exact(ft_publication_frame(p, FT_JSON, NULL));
+    struct ft_slice json = ft_input_exact(ft_publication_frame(p, FT_FRAMES_JSON, NULL));
     drop(p); /* with the second encoding that hung off it */
-    cr_assert(ft_slice_equal(ft_publication_frame(copy, FT_JSON, NULL), json));
+    cr_assert(ft_slice_equal(ft_publication_frame(copy, FT_FRAMES_JSON, NULL), json));
     size_t made;
-    cr_assert(ft_slice_equal(ft_publication_frame(copy, FT_MSGPACK, &made), kept));
+    cr_assert(ft_slice_equal(ft_publication_frame(copy, FT_FRAMES_MSGPACK, &made), kept));
     cr_assert_gt(made, 0, "it made its own");
     cr_assert_eq(copy->offset, 12);
     cr_assert_eq(copy->history, 5);
@@ -373,5 +374,76 @@ Test(publication, without_a_ttl_it_never_is_past_its_time)
     struct ft_data data = {FT_DATA_JSON, ft_slice_str("1")};
     struct ft_publication *p = build("t", data, 1);
     cr_assert_not(ft_publication_is_expired(p, UINT32_MAX));
+    drop(p);
+}
+
+/* ---- events ---- */
+
+static void assert_event(const struct ft_publication *p, const char *expected)
+{
+    struct ft_slice event = ft_publication_frame(p, FT_FRAMES_EVENTS, NULL);
+    cr_assert(ft_slice_equal(event, ft_slice_str(expected)), "got %.*s", (int)event.len,
+              (const char *)event.ptr);
+}
+
+Test(publication, as_an_event_it_has_its_position_as_id)
+{
+    struct ft_data data = {FT_DATA_JSON, ft_slice_str("{\"a\":[1]}")};
+    struct ft_publication *p = build("t/\"q\"", data, 17);
+    assert_event(p, "id: teststream.17\n"
+                    "data: {\"op\":\"msg\",\"topic\":\"t/\\\"q\\\"\",\"data\":{\"a\":[1]},"
+                    "\"at\":1763700000123,\"pos\":\"teststream.17\"}\n\n");
+    drop(p);
+}
+
+Test(publication, an_event_is_one_line_whatever_white_space_the_json_has)
+{
+    struct ft_data data = {FT_DATA_JSON, ft_slice_str("{\r\n\"a\\n\":\n[1,\r2]\n\n}")};
+    struct ft_publication *p = build("t", data, 1);
+    assert_event(p, "id: teststream.1\n"
+                    "data: {\"op\":\"msg\",\"topic\":\"t\",\"data\":{  \"a\\n\": [1, 2]  },"
+                    "\"at\":1763700000123,\"pos\":\"teststream.1\"}\n\n");
+    drop(p);
+}
+
+Test(publication, an_event_of_messagepack_holds_the_json)
+{
+    struct ft_data data = {FT_DATA_BYTES, ft_slice("\x01\x02\x03", 3)};
+    struct ft_publication_spec spec = {.encoding = FT_MSGPACK, .data = data, .is_ephemeral = true};
+    struct ft_publication *p = build_spec(&spec, 9);
+    assert_event(
+        p, "data: {\"op\":\"msg\",\"topic\":\"a/b\",\"b64\":\"AQID\",\"at\":1763700000123}\n\n");
+    struct ft_slice json = ft_publication_frame(p, FT_FRAMES_JSON, NULL);
+    cr_assert_eq(json.ptr[0], 0x81, "a frame of its own, made after the event");
+    drop(p);
+}
+
+Test(publication, an_event_is_made_once_and_counted_once)
+{
+    struct ft_data data = {FT_DATA_JSON, ft_slice_str("1")};
+    struct ft_publication *p = build("t", data, 1);
+    size_t made, again;
+    struct ft_slice first = ft_publication_frame(p, FT_FRAMES_EVENTS, &made);
+    struct ft_slice second = ft_publication_frame(p, FT_FRAMES_EVENTS, &again);
+    cr_assert_eq(first.ptr, second.ptr);
+    cr_assert_eq(made, sizeof(struct ft_frame) + first.len);
+    cr_assert_eq(again, 0);
+    cr_assert_neq(ft_publication_frame(p, FT_FRAMES_MSGPACK, NULL).ptr, first.ptr);
+    drop(p);
+}
+
+Test(publication, a_last_value_is_marked_in_its_event_too)
+{
+    struct ft_data data = {FT_DATA_JSON, ft_slice_str("1")};
+    struct ft_publication *p = build("t", data, 1);
+    struct ft_buffer out;
+    ft_buffer_init(&out, 4096);
+    ft_publication_add_retained(ft_publication_frame(p, FT_FRAMES_EVENTS, NULL), FT_FRAMES_EVENTS,
+                                &out);
+    static const char expected[] =
+        "id: teststream.1\ndata: {\"op\":\"msg\",\"topic\":\"t\",\"data\":1,\"at\":1763700000123,"
+        "\"pos\":\"teststream.1\",\"retained\":true}\n\n";
+    cr_assert(ft_slice_equal(ft_buffer_slice(&out), ft_slice_str(expected)));
+    ft_buffer_fini(&out);
     drop(p);
 }

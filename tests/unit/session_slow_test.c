@@ -32,9 +32,9 @@ static void begin(enum ft_slow policy)
     struct ft_hub_options options = options_of(policy, QUEUE);
     ft_fake_node_init(&node, &(struct ft_journal_options){.size_bytes = (size_t)256 << 10},
                       &options, 1);
-    ft_fake_client_open(&node, &publisher, 0, FT_JSON);
-    ft_fake_client_open(&node, &slow, 0, FT_JSON);
-    ft_fake_client_open(&node, &other, 0, FT_JSON);
+    ft_fake_client_open(&node, &publisher, 0, FT_FRAMES_JSON);
+    ft_fake_client_open(&node, &slow, 0, FT_FRAMES_JSON);
+    ft_fake_client_open(&node, &other, 0, FT_FRAMES_JSON);
 }
 
 static void setup(void)

@@ -75,8 +75,13 @@ static uint64_t fake_taken_bytes(void *conn)
     return ((struct fake *)conn)->taken_bytes;
 }
 
-static const struct ft_conn_ops fake_ops = {fake_write, fake_pause, fake_silence_ms,
-                                            fake_taken_bytes, fake_kill};
+static const struct ft_conn_ops fake_ops = {
+    .write = fake_write,
+    .pause = fake_pause,
+    .silence_ms = fake_silence_ms,
+    .taken_bytes = fake_taken_bytes,
+    .kill = fake_kill,
+};
 
 static void count_wake(void *loops, uint32_t index)
 {
@@ -123,7 +128,12 @@ static void end_turn(struct ft_worker *worker)
 static void open_fake(int i, uint32_t worker)
 {
     begin_turn(hub->workers[worker]);
-    ft_session_open(&fakes[i].session, hub->workers[worker], FT_JSON, &fake_ops, &fakes[i]);
+    ft_session_open(&fakes[i].session, hub->workers[worker],
+                    &(struct ft_session_options){
+                        .ops = &fake_ops,
+                        .conn = &fakes[i],
+                        .who = ft_identity_new(&(struct ft_identity_spec){.may_everything = true}),
+                    });
     end_turn(hub->workers[worker]);
     cr_assert_eq(strncmp(fakes[i].sent, "{\"op\":\"welcome\",\"version\":1,", 28), 0);
     fakes[i].sent_len = 0;

@@ -14,8 +14,8 @@ static struct ft_fake_client client, publisher;
 static void setup(void)
 {
     ft_fake_node_init(&node, &(struct ft_journal_options){0}, &(struct ft_hub_options){0}, 1);
-    ft_fake_client_open(&node, &publisher, 0, FT_JSON);
-    ft_fake_client_open(&node, &client, 0, FT_JSON);
+    ft_fake_client_open(&node, &publisher, 0, FT_FRAMES_JSON);
+    ft_fake_client_open(&node, &client, 0, FT_FRAMES_JSON);
 }
 
 static void teardown(void)

@@ -34,12 +34,8 @@ static void take_frame(struct ft_fake_client *client, uint8_t opcode, struct ft_
     }
 }
 
-static enum ft_write_result fake_write(void *conn, struct ft_slice frames)
+static void take_frames(struct ft_fake_client *client, struct ft_slice frames)
 {
-    struct ft_fake_client *client = conn;
-    if (client->is_dead)
-        return FT_WRITE_DEAD;
-    client->writes++;
     for (size_t at = 0; at < frames.len;) {
         const uint8_t *p = frames.ptr + at;
         size_t header = p[1] < 126 ? 2 : p[1] == 126 ? 4 : 10, n = 0;
@@ -51,6 +47,18 @@ static enum ft_write_result fake_write(void *conn, struct ft_slice frames)
         take_frame(client, p[0] & 15, ft_slice(p + header, n));
         at += header + n;
     }
+}
+
+static enum ft_write_result fake_write(void *conn, struct ft_slice frames)
+{
+    struct ft_fake_client *client = conn;
+    if (client->is_dead)
+        return FT_WRITE_DEAD;
+    client->writes++;
+    if (client->session.frames == FT_FRAMES_EVENTS)
+        note(client, frames);
+    else
+        take_frames(client, frames);
     if (client->takes == FT_FAKE_ALL)
         return FT_WRITE_DONE;
     FT_ASSERT(client->takes > 0); /* nothing is written to a socket that is full */
@@ -72,13 +80,18 @@ static uint64_t fake_taken_bytes(void *conn)
     return ((struct ft_fake_client *)conn)->taken_bytes;
 }
 
+static void fake_finish(void *conn)
+{
+    ((struct ft_fake_client *)conn)->is_finished = true;
+}
+
 static void fake_kill(void *conn)
 {
     ((struct ft_fake_client *)conn)->is_killed = true;
 }
 
-static const struct ft_conn_ops conn_ops = {fake_write, fake_pause, fake_silence_ms,
-                                            fake_taken_bytes, fake_kill};
+static const struct ft_conn_ops conn_ops = {fake_write,       fake_pause,  fake_silence_ms,
+                                            fake_taken_bytes, fake_finish, fake_kill};
 
 static void fake_wake(void *loops, uint32_t index)
 {
@@ -171,13 +184,20 @@ void ft_fake_node_pass(struct ft_fake_node *node, uint64_t ms)
 }
 
 void ft_fake_client_open(struct ft_fake_node *node, struct ft_fake_client *client, uint32_t worker,
-                         enum ft_encoding encoding)
+                         enum ft_frames frames)
 {
     client->node = node;
     DEFAULT(client->takes, FT_FAKE_ALL);
     ft_buffer_init(&client->sent, SENT_MAX);
     ft_fake_node_begin(node, worker);
-    ft_session_open(&client->session, node->hub->workers[worker], encoding, &conn_ops, client);
+    DEFAULT(client->who, ft_identity_new(&(struct ft_identity_spec){.may_everything = true}));
+    ft_session_open(&client->session, node->hub->workers[worker],
+                    &(struct ft_session_options){
+                        .frames = frames,
+                        .ops = &conn_ops,
+                        .conn = client,
+                        .who = client->who,
+                    });
     (void)ft_fake_node_end(node, worker);
     ft_fake_client_forget(client);
 }
@@ -196,7 +216,7 @@ void ft_fake_client_receive(struct ft_fake_client *client, struct ft_slice messa
 {
     ft_session_receive(&client->session, &(struct ft_piece){
                                              .bytes = message,
-                                             .is_text = client->session.encoding == FT_JSON,
+                                             .is_text = client->session.frames == FT_FRAMES_JSON,
                                              .is_first = true,
                                              .is_last = true,
                                          });

@@ -3,7 +3,7 @@
  * connections are memory. One thread; the test decides whose turn it is.
  *
  *     ft_fake_node_init(&node, &journal, &options, 1);
- *     ft_fake_client_open(&node, &client, 0, FT_JSON);
+ *     ft_fake_client_open(&node, &client, 0, FT_FRAMES_JSON);
  *     ft_fake_client_say(&client, "{\"op\":\"sub\",…}");      a turn of the client's worker
  *     ft_fake_client_sent(&client)                            what it got, a line for each frame
  */
@@ -26,13 +26,15 @@ struct ft_fake_node {
 struct ft_fake_client {
     struct ft_session session;
     struct ft_fake_node *node;
-    struct ft_buffer sent; /* payloads, a line each; "close CODE", "ping" */
+    struct ft_identity *who; /* taken as it opens; NULL: one that may do everything */
+    struct ft_buffer
+        sent; /* payloads, a line each; "close CODE", "ping"; of an event stream all bytes */
     /* Where it is set, frames go there and not into `sent`. */
     void (*on_frame)(struct ft_fake_client *client, uint8_t opcode, struct ft_slice payload);
     uint32_t takes; /* writes until the socket is full: 1 takes one, and says so */
     uint32_t writes;
     uint64_t silence_ms, taken_bytes;
-    bool is_paused, is_killed, is_dead; /* dead: the next write fails */
+    bool is_paused, is_finished, is_killed, is_dead; /* dead: the next write fails */
 };
 
 /* What a socket that is never full takes. */
@@ -57,9 +59,9 @@ void ft_fake_node_settle(struct ft_fake_node *node);
 void ft_fake_node_pass(struct ft_fake_node *node, uint64_t ms);
 
 /* Opens a connection in a turn of its own, and forgets the `welcome`. `client` is zero, but for
- * `on_frame`. */
+ * `on_frame` and `who`. */
 void ft_fake_client_open(struct ft_fake_node *node, struct ft_fake_client *client, uint32_t worker,
-                         enum ft_encoding encoding);
+                         enum ft_frames frames);
 
 /* Closes the connection, in a turn of its worker, and frees what was sent. */
 void ft_fake_client_close(struct ft_fake_client *client);

@@ -98,7 +98,7 @@ void ft_twin_parse(const struct ft_fake_client *fake, uint8_t opcode, struct ft_
     struct ft_reader reader;
     struct ft_envelope envelope;
     struct ft_problem problem;
-    enum ft_encoding encoding = (enum ft_encoding)fake->session.encoding;
+    enum ft_encoding encoding = (enum ft_encoding)fake->session.frames;
     cr_assert_eq(ft_reader_begin(&reader, encoding, payload, scratch, &problem), FT_OK);
     cr_assert_eq(ft_reader_next(&reader, &envelope, &problem), FT_OK, "%s", problem.text);
     event->op = envelope.op;
@@ -351,7 +351,7 @@ void ft_twin_ask(struct ft_twin *twin, const struct ft_twin_request *request, ui
     struct ft_buffer text;
     struct ft_writer w;
     ft_buffer_init(&text, 4096);
-    ft_writer_init(&w, (enum ft_encoding)twin->fake.session.encoding, &text);
+    ft_writer_init(&w, (enum ft_encoding)twin->fake.session.frames, &text);
     ft_write_map(&w, 3 + r->has_since + (every_ms > 0));
     ft_write_key(&w, "op");
     ft_write_str(&w, ft_slice_str(r->is_sub ? "sub" : "unsub"));
@@ -382,7 +382,7 @@ void ft_twin_ask(struct ft_twin *twin, const struct ft_twin_request *request, ui
 void ft_twin_connect(struct ft_twin *twin, struct ft_fake_node *node, uint32_t worker)
 {
     twin->fake = (struct ft_fake_client){.on_frame = on_frame};
-    ft_fake_client_open(node, &twin->fake, worker, twin->index % 2 ? FT_MSGPACK : FT_JSON);
+    ft_fake_client_open(node, &twin->fake, worker, twin->index % 2 ? FT_MSGPACK : FT_FRAMES_JSON);
     twin->is_connected = true;
     twin->was_blocked = false;
     twin->rewound = 0;
