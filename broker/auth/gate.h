@@ -37,7 +37,7 @@ struct ft_auth_options {
     uint32_t grace_s;     /* auth.grace */
     const char *api_keys; /* auth.api_keys: path of the file, see api_keys.h */
 
-    /* Filters that hold without a token, and for everybody with one (%u is the user). */
+    /* Filters for those without a token; and, beside their own, for all with one (%u is the user). */
     struct ft_auth_texts anonymous_sub, anonymous_pub;
     struct ft_auth_texts user_sub, user_pub;
 };
