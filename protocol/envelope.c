@@ -90,6 +90,21 @@ bool ft_reader_has_more(const struct ft_reader *reader)
     return !reader->done_;
 }
 
+bool ft_reader_is_array(const struct ft_reader *reader)
+{
+    return reader->in_array_;
+}
+
+bool ft_reader_is_empty(const struct ft_reader *reader)
+{
+    return reader->in_array_ && reader->left_ == 0;
+}
+
+bool ft_reader_is_broken(const struct ft_reader *reader)
+{
+    return reader->broken_;
+}
+
 /* Steps over an element of the array that is no map, and says so. False: the syntax is broken. */
 static bool skip_element(struct ft_pass *pass, struct ft_scan *scan)
 {
@@ -176,7 +191,7 @@ enum ft_err ft_reader_next(struct ft_reader *reader, struct ft_envelope *env,
     struct ft_pass pass = {.reader = reader, .env = env, .problem = problem};
     struct ft_scan scan = scan_at(reader, reader->at_);
     if (!read_one(&pass, &scan) || !go_on(&pass, &scan)) {
-        reader->done_ = true;
+        reader->done_ = reader->broken_ = true;
         env->id = (struct ft_id){.kind = FT_ID_NONE}; /* it may be half of one */
     }
     reader->at_ = offset_in(reader, &scan);

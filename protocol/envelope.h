@@ -113,7 +113,7 @@ struct ft_reader {
     struct ft_slice message_;
     size_t at_;
     uint64_t left_; /* envelopes still to come; UINT64_MAX inside a JSON array of unknown length */
-    bool in_array_, done_;
+    bool in_array_, done_, broken_;
     uint8_t *scratch_;
     size_t scratch_len_, scratch_used_;
 };
@@ -130,6 +130,14 @@ FT_MUST_USE enum ft_err ft_reader_begin(struct ft_reader *reader, enum ft_encodi
 
 /* Says whether another envelope may follow. */
 bool ft_reader_has_more(const struct ft_reader *reader);
+
+/* Says whether the message is an array; and whether it is one that holds nothing. After
+ * ft_reader_begin(), before the first envelope. */
+bool ft_reader_is_array(const struct ft_reader *reader);
+bool ft_reader_is_empty(const struct ft_reader *reader);
+
+/* Says whether the last ft_reader_next() failed at the syntax itself. */
+bool ft_reader_is_broken(const struct ft_reader *reader);
 
 /*
  * Reads the next envelope into `env`. Returns FT_OK; or an error with `problem` filled, in which case
