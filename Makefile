@@ -137,12 +137,15 @@ $(B)/bench/%: $(O)/tests/bench/%_bench.o $(B)/pure.a
 programs: $(if $(filter fuzz,$(MODE)),$(FUZZERS),$(UNIT_TESTS))
 
 # What the targets below need from the system. Silent when it is there.
-.PHONY: set-up-build set-up-test
+.PHONY: set-up-build set-up-test set-up-bench
 set-up-build:
 	@deploy/setup build
 
 set-up-test:
 	@deploy/setup test
+
+set-up-bench:
+	@deploy/setup bench
 
 run: set-up-build ## build and start the broker at 127.0.0.1:8080 (ARGS='--workers 1' for more)
 	@$(MAKE) --no-print-directory -j$(JOBS) all
@@ -174,7 +177,7 @@ fuzz: set-up-test ## fuzz every decoder for FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory -j$(JOBS) MODE=fuzz programs
 	@tests/fuzz/run $(FUZZ_SECONDS)
 
-bench: set-up-build ## measure against a floor in the same run, and print one table
+bench: set-up-bench ## measure against a floor in the same run, and print one table
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(BENCHES)
 	@tests/bench/run $(ARGS)
 

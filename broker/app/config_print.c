@@ -123,16 +123,19 @@ void ft_config_print_sample(FILE *out)
     fputs(
         "# Fantail's configuration: fantaild -c FILE.\n"
         "#\n"
-        "# Every setting is here, commented out and with its default. The environment overrides\n"
-        "# this file, the command line both. `fantaild -c FILE --check-config` says whether a\n"
-        "# file is right, and prints what is in effect. A running broker reads its file again at\n"
-        "# SIGHUP, and says in its log which changed settings need a restart.\n",
+        "# Every setting is here, commented out and with its default, or with an example where it\n"
+        "# is not set by default. The environment overrides this file, the command line both.\n"
+        "# `fantaild -c FILE --check-config` says whether a file is right, and prints what is in\n"
+        "# effect. A running broker reads its file again at SIGHUP, and says in its log which\n"
+        "# changed settings need a restart.\n",
         out);
     for (size_t i = 0; i < ft_option_count; i++) {
         const struct ft_option *option = &ft_options[i];
         print_section(i, out);
-        fprintf(out, "\n# %s\n# %s\n# %s%s\n#%s = %s\n", option->help,
+        bool is_unset = option->initial[0] == 0 && option->min == 0;
+        fprintf(out, "\n# %s\n# %s\n# %s%s%s\n#%s = %s\n", option->help,
                 ft_option_expects(option, expected, sizeof(expected)), ft_option_env(option, name),
+                is_unset ? " (not set by default)" : "",
                 option->is_reloadable ? " (read again at SIGHUP)" : "", option->name,
                 ft_option_example(option));
     }

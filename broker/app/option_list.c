@@ -7,10 +7,10 @@
 #include "broker/app/address.h"
 #include "broker/app/origin.h"
 #include "broker/base/alloc.h"
+#include "protocol/proxy_head.h"
 #include "protocol/topic.h"
 #include "protocol/utf8.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,26 +28,11 @@ static bool is_address(const char *item)
     return ft_address_parse(item, &address);
 }
 
-/* An IP address, or the first of a network, as in 10.0.0.0/8. */
 static bool is_network(const char *item)
 {
-    unsigned char binary[sizeof(struct in6_addr)];
-    const char *slash = strchr(item, '/');
-    char host[INET6_ADDRSTRLEN];
-    size_t len = slash ? (size_t)(slash - item) : strlen(item);
-    int family = strchr(item, ':') ? AF_INET6 : AF_INET;
+    struct ft_network network;
 
-    if (len >= sizeof(host))
-        return false;
-    memcpy(host, item, len);
-    host[len] = 0;
-    if (inet_pton(family, host, binary) != 1)
-        return false;
-    if (!slash)
-        return true;
-    size_t digits = strspn(slash + 1, "0123456789");
-    return digits > 0 && digits <= 3 && slash[1 + digits] == 0 &&
-           strtoul(slash + 1, NULL, 10) <= (family == AF_INET6 ? 128 : 32);
+    return ft_network_read(ft_slice_str(item), &network);
 }
 
 static bool is_filter(const char *item)
