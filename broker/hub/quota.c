@@ -60,6 +60,7 @@ struct shard {
 struct ft_quotas {
     struct shard shards[SHARDS];
     struct ft_hash_keys keys[2];
+    _Atomic bool is_limited[FT_QUOTA_KINDS];
     _Atomic uint64_t now_ns; /* about: see NOW_STEP_NS */
     _Atomic uint32_t held_limits[FT_QUOTA_KINDS][FT_QUOTA_HELD];
     _Atomic uint32_t rate_limits[FT_QUOTA_KINDS][FT_QUOTA_RATES];
@@ -114,10 +115,16 @@ struct ft_quotas *ft_quotas_new(const struct ft_quota_limits *limits)
 void ft_quotas_configure(struct ft_quotas *quotas, const struct ft_quota_limits *limits)
 {
     for (int kind = 0; kind < FT_QUOTA_KINDS; kind++) {
-        for (int what = 0; what < FT_QUOTA_HELD; what++)
+        bool is_limited = false;
+        for (int what = 0; what < FT_QUOTA_HELD; what++) {
             atomic_store(&quotas->held_limits[kind][what], limits->held[kind][what]);
-        for (int what = 0; what < FT_QUOTA_RATES; what++)
+            is_limited = is_limited || limits->held[kind][what] > 0;
+        }
+        for (int what = 0; what < FT_QUOTA_RATES; what++) {
             atomic_store(&quotas->rate_limits[kind][what], limits->rates[kind][what]);
+            is_limited = is_limited || limits->rates[kind][what] > 0;
+        }
+        atomic_store(&quotas->is_limited[kind], is_limited);
     }
 }
 
@@ -272,7 +279,7 @@ static struct key user_key(const struct ft_quotas *quotas, struct ft_slice user)
 struct ft_quota_share *ft_quota_share(struct ft_quotas *quotas, enum ft_quota_kind kind,
                                       struct ft_slice name)
 {
-    if (!quotas || !name.ptr)
+    if (!quotas || !name.ptr || !atomic_load(&quotas->is_limited[kind]))
         return NULL;
     struct key key = kind == FT_QUOTA_ADDRESS ? address_key(name) : user_key(quotas, name);
     uint64_t hash = hash_of(quotas, &key);

@@ -51,7 +51,8 @@ void ft_quotas_stats(struct ft_quotas *quotas, struct ft_quota_stats *stats);
 /*
  * Returns the share of an address (16 bytes; of IPv6 the first 8 count, because that is what one
  * customer gets) or of a user (any bytes), made on first need. Give it back with ft_quota_release().
- * NULL where `quotas` is NULL, or the key is absent: there is no limit.
+ * NULL where `quotas` is NULL, the key is absent, or no limit of this kind is set: nobody pays for
+ * what is not used. Who comes before the first limit is set is therefore not counted.
  *
  * A share that nobody holds is kept while one of its rates is not full again, but at most
  * FT_QUOTA_IDLE_MAX of them: the table does not grow with all addresses that ever came.

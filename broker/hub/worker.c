@@ -90,11 +90,13 @@ static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
     ft_rewind_init(&w->rewind);
     w->feeds_end = &w->feeds;
     w->flushes_end = &w->flushes;
+    ft_mailbox_init(&w->mailbox);
     return w;
 }
 
 static void worker_free(struct ft_worker *w)
 {
+    ft_mailbox_fini(&w->mailbox);
     ft_outbox_pool_fini(&w->pool);
     ft_buffer_fini(&w->reply_buffer);
     ft_buffer_fini(&w->reply_head);
@@ -412,6 +414,7 @@ bool ft_worker_end_turn(struct ft_worker *w)
     struct ft_hub *hub = w->hub;
     uint64_t before = w->cursor;
     bool is_done = false;
+    ft_mailbox_read(w);
     turn_quick_wheel(w);
     /* Half of what a session may hold, so that nobody who reads is ever near its bound. */
     size_t round_bytes = w->options->queue_bytes / 2;

@@ -19,6 +19,7 @@
 #include "broker/core/rewind.h"
 #include "broker/core/topic_trie.h"
 #include "broker/hub/ports.h"
+#include "broker/hub/question.h"
 #include "broker/hub/session.h"
 #include "broker/hub/wheel.h"
 #include "protocol/writer.h"
@@ -113,6 +114,7 @@ struct ft_worker {
 
     struct ft_session **dirty; /* sessions with something to flush; holes are NULL */
     uint32_t dirty_len, dirty_cap;
+    struct ft_mailbox mailbox;
     struct ft_flush *flushes, **flushes_end; /* in the order in which they were queued */
 
     struct ft_asker **held; /* who has to wait until the journal takes the batch; holes are NULL */

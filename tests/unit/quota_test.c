@@ -120,14 +120,33 @@ Test(quota, every_limit_has_the_name_of_its_option)
 
 Test(quota, a_limit_of_0_is_none)
 {
-    struct ft_quotas *quotas = quotas_of(0);
+    struct ft_quota_limits limits = {0};
+    limits.held[FT_QUOTA_USER][FT_QUOTA_SUBSCRIPTIONS] = 1;
+    struct ft_quotas *quotas = ft_quotas_new(&limits);
     struct ft_quota_share *alice = user(quotas, "alice");
+    cr_assert_not_null(alice);
     cr_expect(take(alice, FT_QUOTA_CONNECTIONS, 1000000));
     for (int i = 0; i < 1000; i++)
         cr_assert(pass(alice, NOW_US));
     ft_quota_give(alice, FT_QUOTA_CONNECTIONS, 1000000);
     ft_quota_release(alice);
     cr_expect_eq(share_count(quotas), 0);
+    ft_quotas_free(quotas);
+}
+
+Test(quota, where_no_limit_of_a_kind_is_set_there_are_no_shares_of_it)
+{
+    struct ft_quota_limits limits = {0};
+    limits.rates[FT_QUOTA_ADDRESS][FT_QUOTA_CONNECTS] = 1;
+    struct ft_quotas *quotas = ft_quotas_new(&limits);
+    cr_expect_null(user(quotas, "alice"));
+    struct ft_quota_share *there = ft_quota_share(quotas, FT_QUOTA_ADDRESS, address());
+    cr_expect_not_null(there);
+    ft_quotas_configure(quotas, &(struct ft_quota_limits){0});
+    cr_expect_null(ft_quota_share(quotas, FT_QUOTA_ADDRESS, address()));
+    cr_expect(pass(there, NOW_US) && take(there, FT_QUOTA_CONNECTIONS, 9), "without a limit");
+    ft_quota_give(there, FT_QUOTA_CONNECTIONS, 9);
+    ft_quota_release(there);
     ft_quotas_free(quotas);
 }
 
@@ -146,14 +165,14 @@ Test(quota, who_has_no_share_has_no_limit)
 
 Test(quota, new_limits_count_from_the_next_on_and_take_nothing_away)
 {
-    struct ft_quotas *quotas = quotas_of(0);
+    struct ft_quotas *quotas = quotas_of(5);
     struct ft_quota_share *alice = user(quotas, "alice");
     cr_assert(take(alice, FT_QUOTA_CONNECTIONS, 5));
     struct ft_quota_limits limits = {0};
     limits.held[FT_QUOTA_USER][FT_QUOTA_CONNECTIONS] = 3;
     limits.rates[FT_QUOTA_USER][FT_QUOTA_PUBLISHES] = 1;
     ft_quotas_configure(quotas, &limits);
-    cr_expect_not(take(alice, FT_QUOTA_CONNECTIONS, 1), "what was taken without a limit counts");
+    cr_expect_not(take(alice, FT_QUOTA_CONNECTIONS, 1), "what was taken before counts");
     ft_quota_give(alice, FT_QUOTA_CONNECTIONS, 3);
     cr_expect(take(alice, FT_QUOTA_CONNECTIONS, 1));
     cr_expect(pass(alice, NOW_US));
