@@ -4,6 +4,7 @@
  */
 #include "broker/app/cli.h"
 
+#include "broker/app/access.h"
 #include "broker/base/alloc.h"
 #include "protocol/quote.h"
 #include "protocol/topic.h"
@@ -205,16 +206,35 @@ static int answer(const struct reading *reading)
     return finish_answer(reading->cli);
 }
 
+/* Says of a finished config whether the broker could start with the files that it names, too. */
+static int check_files(const struct ft_config *config, struct ft_config_error *error)
+{
+    struct ft_access access;
+
+    if (ft_access_open(&access, config, error) != 0)
+        return -1;
+    ft_access_close(&access);
+    return 0;
+}
+
+static int fail_settings(const struct reading *reading, const struct ft_config_error *error)
+{
+    fprintf(reading->cli->err, "fantaild: %s\n", error->text);
+    return FT_CLI_BAD_CONFIG;
+}
+
 static int read_settings(const struct reading *reading, struct ft_config *config)
 {
     struct ft_config_error error;
 
-    if (load(reading, config, &error) != 0) {
-        fprintf(reading->cli->err, "fantaild: %s\n", error.text);
-        return FT_CLI_BAD_CONFIG;
-    }
+    if (load(reading, config, &error) != 0)
+        return fail_settings(reading, &error);
     if (reading->question == 0)
         return FT_CLI_SERVE;
+    if (check_files(config, &error) != 0) {
+        ft_config_fini(config);
+        return fail_settings(reading, &error);
+    }
     if (reading->topic)
         ft_config_print_topic(config, ft_slice_str(reading->topic), reading->cli->out);
     else

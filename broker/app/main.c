@@ -2,6 +2,7 @@
  * fantaild: the composition root. Ties config, journal, hub, loops and routes together, waits for
  * signals, reloads at SIGHUP, and takes all down in reverse. The main thread does nothing else.
  */
+#include "broker/app/access.h"
 #include "broker/app/cli.h"
 #include "broker/app/config.h"
 #include "broker/app/reload.h"
@@ -86,6 +87,7 @@ static void announce(const struct ft_config *config, const struct ft_loops *loop
         printf("fantaild %s ready at http://%s/ (ws://%s%s)\n", FT_VERSION, address, address,
                config->http_path);
     fflush(stdout);
+    ft_access_log(config);
     ft_log(FT_LOG_INFO, "ready", "version=%s node=%s workers=%u", FT_VERSION, config->node,
            (unsigned)config->workers);
 }
@@ -99,12 +101,13 @@ static int wait_for_signal(const sigset_t *signals)
     return number;
 }
 
-static void serve(const struct ft_cli *cli, struct ft_config *config, struct ft_loops *loops,
-                  const sigset_t *signals)
+static void serve(const struct ft_cli *cli, struct ft_config *config, struct ft_access *access,
+                  struct ft_loops *loops, const sigset_t *signals)
 {
     struct ft_journal *journal = open_journal(config);
     struct ft_hub *hub = open_hub(config, journal, loops);
-    struct ft_reload reload = {.cli = cli, .config = config, .hub = hub, .loops = loops};
+    struct ft_reload reload = {
+        .cli = cli, .config = config, .access = access, .hub = hub, .loops = loops};
     ft_loops_start(loops, hub);
     announce(config, loops);
 
@@ -125,6 +128,28 @@ static void block(sigset_t *signals, int number)
     pthread_sigmask(SIG_BLOCK, signals, NULL);
 }
 
+/* Opens what the config says, and serves until a signal comes. Returns the exit status. */
+static int run(const struct ft_cli *cli, struct ft_config *config, const sigset_t *signals)
+{
+    struct ft_access access;
+    struct ft_config_error wrong;
+    char error[FT_LOOPS_ERROR_MAX];
+
+    if (ft_access_open(&access, config, &wrong) != 0) {
+        fprintf(stderr, "fantaild: %s\n", wrong.text);
+        return EXIT_FAILURE;
+    }
+    struct ft_loops *loops = open_loops(config, error);
+    if (loops) {
+        serve(cli, config, &access, loops, signals);
+        ft_loops_free(loops);
+    } else {
+        fprintf(stderr, "fantaild: %s\n", error);
+    }
+    ft_access_close(&access);
+    return loops ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     struct ft_config config;
@@ -140,17 +165,7 @@ int main(int argc, char **argv)
     block(&signals, SIGTERM);
     block(&signals, SIGINT);
     signal(SIGPIPE, SIG_IGN);
-
-    char error[FT_LOOPS_ERROR_MAX];
-    struct ft_loops *loops = open_loops(&config, error);
-    if (loops) {
-        serve(&cli, &config, loops, &signals);
-        ft_loops_free(loops);
-        status = EXIT_SUCCESS;
-    } else {
-        fprintf(stderr, "fantaild: %s\n", error);
-        status = EXIT_FAILURE;
-    }
+    status = run(&cli, &config, &signals);
     ft_config_fini(&config);
     return status;
 }

@@ -1,7 +1,7 @@
 /*
- * Reloading: reads all sources again, keeps what only a restart can change, and tells hub and loops
- * the rest. A configuration that is wrong, by itself or beside what is kept, changes nothing. The
- * strings of the config that the broker started with stay where they are, because hub and loops
+ * Reloading: reads all sources again, keeps what only a restart can change, and tells gate, hub and
+ * loops the rest. A configuration that is wrong, by itself, beside what is kept or in the files that it
+ * names, changes nothing. The strings of the config that the broker started with stay where they are, because hub and loops
  * were lent some. Runs on the main thread.
  */
 #include "broker/app/reload.h"
@@ -22,6 +22,8 @@ struct ft_hub_options ft_reload_hub_options(struct ft_config *config)
         .ping_s = (uint32_t)config->limits_ping_s,
         .write_timeout_s = (uint32_t)config->limits_write_timeout_s,
         .policies = config->policies,
+        .http = ft_access_http(config),
+        .free_http = ft_http_options_free,
     };
     config->policies = NULL;
     return options;
@@ -76,6 +78,7 @@ static void adopt(const struct ft_reload *reload, struct ft_config *next,
     options.node = config->node;
     ft_hub_configure(reload->hub, &options);
     report(config, next, is_kept, is_new);
+    ft_access_log(config);
     ft_log_set_level(config->log_level);
 }
 
@@ -89,6 +92,8 @@ void ft_reload(const struct ft_reload *reload)
     int status = ft_cli_read_again(reload->cli, &next, &error);
     if (status == 0) {
         status = ft_config_keep(reload->config, &next, is_kept, &error);
+        if (status == 0)
+            status = ft_access_configure(reload->access, &next, &error);
         if (status == 0)
             adopt(reload, &next, is_kept);
         ft_config_fini(&next);

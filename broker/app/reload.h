@@ -5,6 +5,7 @@
 #ifndef FT_APP_RELOAD_H
 #define FT_APP_RELOAD_H
 
+#include "broker/app/access.h"
 #include "broker/app/cli.h"
 #include "broker/hub/worker.h"
 #include "broker/net/loops.h"
@@ -12,6 +13,7 @@
 struct ft_reload {
     const struct ft_cli *cli; /* as at start: file, environment and command line are read again */
     struct ft_config *config; /* what the broker runs with */
+    struct ft_access *access;
     struct ft_hub *hub;
     struct ft_loops *loops;
 };
@@ -23,7 +25,8 @@ struct ft_reload {
  */
 void ft_reload(const struct ft_reload *reload);
 
-/* Returns what the hub is told of a finished config. Moves config->policies; lends config->node. */
+/* Returns what the hub is told of a finished config, and HTTP through it. Moves config->policies; lends
+ * config->node. */
 struct ft_hub_options ft_reload_hub_options(struct ft_config *config);
 
 #endif
