@@ -23,6 +23,11 @@ uint64_t ft_clock_mono_ms(void)
     return read_ns(CLOCK_MONOTONIC) / 1000000u;
 }
 
+uint64_t ft_clock_mono_us(void)
+{
+    return read_ns(CLOCK_MONOTONIC) / 1000u;
+}
+
 uint64_t ft_clock_mono_ns(void)
 {
     return read_ns(CLOCK_MONOTONIC);

@@ -10,6 +10,9 @@ uint64_t ft_clock_wall_ms(void);
 /* Milliseconds that only grow, for deadlines and ages. */
 uint64_t ft_clock_mono_ms(void);
 
+/* Microseconds that only grow, for measuring. */
+uint64_t ft_clock_mono_us(void);
+
 /* Nanoseconds that only grow, for measuring. */
 uint64_t ft_clock_mono_ns(void);
 

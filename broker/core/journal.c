@@ -80,7 +80,7 @@ struct ft_journal {
     struct chunk_list sealed, limbo;
     struct chunk *spare;
     uint32_t spares, chunks;
-    uint64_t refusals;
+    uint64_t refusals, duplicates;
     uint32_t reader_count;
     struct ft_journal_reader *readers[FT_JOURNAL_READERS_MAX];
 };
@@ -380,6 +380,7 @@ static bool is_duplicate(struct ft_journal *j, struct ft_publication *p, uint64_
     }
     p->offset = first;
     p->is_duplicate = true;
+    j->duplicates++;
     return true;
 }
 
@@ -561,12 +562,15 @@ struct ft_slice ft_journal_frame(struct ft_journal *j, const struct ft_publicati
 void ft_journal_stats(struct ft_journal *j, struct ft_journal_stats *stats)
 {
     pthread_mutex_lock(&j->lock);
+    uint64_t tail = atomic_load_explicit(&j->tail, memory_order_relaxed);
     *stats = (struct ft_journal_stats){
         .head = atomic_load_explicit(&j->head, memory_order_relaxed),
-        .tail = atomic_load_explicit(&j->tail, memory_order_relaxed),
+        .tail = tail,
+        .oldest_s = slot_of(j, tail + 1)->accepted_s,
         .bytes = j->bytes + atomic_load_explicit(&j->other_bytes, memory_order_relaxed),
         .chunks = j->chunks,
         .refused = j->refusals,
+        .duplicates = j->duplicates,
         .keys = j->keys ? ft_key_window_count(j->keys) : 0,
         .keys_dropped = j->keys ? ft_key_window_dropped(j->keys) : 0,
     };

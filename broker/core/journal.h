@@ -46,9 +46,11 @@ struct ft_journal_options {
 struct ft_journal_stats {
     uint64_t head, tail; /* last numbered; last dropped */
     uint64_t bytes;      /* of what is kept */
+    uint32_t oldest_s;   /* when the oldest of it was accepted, where there is any */
     uint64_t chunks;     /* in memory, those waiting for readers to rest included */
     uint64_t refused;    /* batches that had to wait for a slow reader */
     struct ft_topic_stats topics;
+    uint64_t duplicates;         /* publications whose key was known */
     uint64_t keys, keys_dropped; /* remembered; forgotten early because there were too many */
 };
 

@@ -282,8 +282,14 @@ static bool gather_run(struct gathering *g, struct ft_outbox *outbox, struct ft_
         if (!p)
             return false;
         struct ft_slice frame = ft_journal_frame(journal, p, frames);
-        if (!is_left_out(outbox, p) && !gather_frame(g, frame))
+        if (is_left_out(outbox, p)) {
+            g->pool->left_out++;
+        } else if (gather_frame(g, frame)) {
+            g->pool->gathered.publications++;
+            g->pool->gathered.bytes += frame.len;
+        } else {
             return true;
+        }
         outbox->bytes -= frame.len;
         *item = item_of_run(run_offset(*item) + 1, run_count(*item) - 1);
     }
@@ -325,6 +331,7 @@ static bool reuse_last(struct ft_outbox *outbox, struct ft_outbox_pool *pool, en
         memcmp(node->items + node->begin, pool->last_items_, count * sizeof(node->items[0])) != 0)
         return false;
     node_give(pool, node);
+    pool->gathered = pool->last_gathered_;
     *outbox = (struct ft_outbox){0}; /* publications only: comparable */
     return true;
 }
@@ -342,6 +349,7 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
         return FT_GATHERED_BYTES;
     }
     pool->last_count_ = 0; /* the scratch is about to change */
+    pool->gathered = (struct ft_gathering){0};
     uint32_t count = 0;
     if (comparable) {
         count = (uint32_t)(outbox->first->end - outbox->first->begin);
@@ -365,6 +373,7 @@ enum ft_gathered ft_outbox_gather(struct ft_outbox *outbox, struct ft_outbox_poo
         pool->last_count_ = count;
         pool->last_frames_ = frames;
         pool->last_ = g.bytes;
+        pool->last_gathered_ = pool->gathered;
     }
     *bytes = g.bytes;
     return FT_GATHERED_BYTES;

@@ -35,8 +35,16 @@ struct ft_outbox {
                            are left out as they would be sent */
 };
 
+/* Publications in a write. */
+struct ft_gathering {
+    uint32_t publications;
+    size_t bytes;
+};
+
 /* Free nodes of one worker, and the buffer that frames are gathered in. */
 struct ft_outbox_pool {
+    struct ft_gathering gathered; /* the last time */
+    uint64_t left_out;            /* publications that were, of outboxes with newest_only */
     struct ft_outbox_node *free_;
     uint32_t nodes_;
     uint8_t *scratch_;
@@ -49,6 +57,7 @@ struct ft_outbox_pool {
     uint32_t last_count_; /* 0: it cannot be used again */
     enum ft_frames last_frames_;
     struct ft_slice last_;
+    struct ft_gathering last_gathered_;
 };
 
 enum ft_gathered {

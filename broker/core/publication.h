@@ -81,7 +81,8 @@ struct ft_publication {
     uint32_t frame_at_;  /* until it is numbered: where the payload begins */
     uint32_t frame_len_; /* until it is numbered: where the offset's digits go */
     uint32_t pos_at_;
-    uint32_t place_;                   /* where in its chunk it lies; the journal's */
+    uint32_t place_;   /* where in its chunk it lies; the journal's */
+    uint32_t taken_us; /* low bits of the monotonic clock when it was taken in, for measuring */
     _Atomic(struct ft_frame *) other_; /* in the other encoding */
     _Atomic(struct ft_frame *) event_;
 };
@@ -92,7 +93,7 @@ struct ft_publication_spec {
     struct ft_slice topic;     /* valid */
     struct ft_data data; /* passed the reader; JSON or B64 with FT_JSON, else MSGPACK or BYTES */
     uint64_t at_ms;
-    uint32_t accepted_s, expires_ds, history;
+    uint32_t accepted_s, taken_us, expires_ds, history;
     uint8_t slow;
     bool is_ephemeral, is_retained, clears_retained;
     const struct ft_key *key; /* NULL: none */

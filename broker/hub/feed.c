@@ -99,6 +99,8 @@ void ft_feed_park(struct ft_session *s, const struct ft_run *run)
     FT_ASSERT(!s->feed);
     struct ft_feed *feed = feed_of(s);
     feed->is_parked = feed->is_counting = true;
+    ft_count(s->asker.worker->metrics.sessions_parked, 1);
+    ft_count(s->asker.worker->metrics.parkings, 1);
     feed->cursor = feed->counted_from = run->offset - 1;
     feed->counted = run->count;
     s->outbox.newest_only = true;
@@ -140,6 +142,8 @@ void ft_feed_end(struct ft_session *s)
     while (feed->snapshots)
         drop_snapshot(feed);
     list_remove(s->asker.worker, feed);
+    if (feed->is_parked)
+        ft_uncount(s->asker.worker->metrics.sessions_parked, 1);
     s->outbox.newest_only = false;
     s->feed = NULL;
     free(feed);
@@ -238,13 +242,9 @@ static void forget_memos(struct ft_worker *w)
     w->matched_len = 0;
 }
 
-/* Says whether nobody gets it from the past: it was for those who were there, its time is over, or the
- * reader is slow and a newer one is on its way. */
-static bool is_passed_over(const struct ft_feed *feed, const struct ft_publication *p,
-                           uint32_t now_ds)
+/* Says whether a slow reader is spared it, because a newer one is on its way. */
+static bool is_left_out(const struct ft_feed *feed, const struct ft_publication *p)
 {
-    if (p->is_ephemeral || ft_publication_is_expired(p, now_ds))
-        return true;
     return feed->is_parked && p->slow == FT_SLOW_LATEST &&
            atomic_load_explicit(&p->is_superseded, memory_order_relaxed);
 }
@@ -254,8 +254,8 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
 {
     struct ft_session *s = feed->session;
     struct ft_worker *w = s->asker.worker;
-    if (is_passed_over(feed, p, w->now_ds))
-        return;
+    if (p->is_ephemeral || ft_publication_is_expired(p, w->now_ds))
+        return; /* it was for those who were there, or its time is over */
     const struct ft_feed_memo *memo = memo_of(s, p);
     bool is_wanted = false, is_direct = false;
     struct ft_throttle *shortest = NULL;
@@ -274,6 +274,10 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
     }
     if (!is_wanted)
         return;
+    if (is_left_out(feed, p)) {
+        ft_count(&w->metrics.deliveries_dropped[FT_DROP_LATEST], 1);
+        return;
+    }
     size_t bytes = ft_journal_frame(w->hub->journal, p, (enum ft_frames)s->frames).len;
     /* What another way holds back may be an older one of this topic. */
     ft_throttles_flush_topic(s, p->topic_hash, is_direct ? NULL : shortest);

@@ -69,8 +69,8 @@ static uint32_t expires_ds(const struct ft_worker *w, const struct ft_envelope *
     return w->now_ds + 1 + (uint32_t)(ttl_s < TTL_S_MAX ? ttl_s : TTL_S_MAX) * 10;
 }
 
-enum ft_err ft_publish(struct ft_asker *asker, const struct ft_envelope *envelope,
-                       struct ft_problem *problem)
+static enum ft_err take_in(struct ft_asker *asker, const struct ft_envelope *envelope,
+                           struct ft_problem *problem)
 {
     struct ft_worker *w = asker->worker;
     enum ft_err err = check_topic(envelope, problem);
@@ -99,5 +99,16 @@ enum ft_err ft_publish(struct ft_asker *asker, const struct ft_envelope *envelop
         spec.key = &key;
     }
     ft_worker_publish(asker, envelope->id, &spec);
+    ft_count(&w->metrics.publications_received[spec.encoding], 1);
+    ft_count(&w->metrics.publications_received_bytes[spec.encoding], spec.data.bytes.len);
     return FT_OK;
+}
+
+enum ft_err ft_publish(struct ft_asker *asker, const struct ft_envelope *envelope,
+                       struct ft_problem *problem)
+{
+    enum ft_err err = take_in(asker, envelope, problem);
+    if (err != FT_OK)
+        ft_count_publication_refused(&asker->worker->metrics, err);
+    return err;
 }

@@ -141,6 +141,8 @@ void ft_reply_ok_pub(struct ft_session *s, struct ft_id id, const struct ft_publ
 void ft_reply_frame(struct ft_session *s, struct ft_slice frame)
 {
     struct ft_worker *w = s->asker.worker;
+    ft_count(&w->metrics.deliveries[s->frames], 1);
+    ft_count(&w->metrics.deliveries_bytes[s->frames], frame.len);
     memcpy(ft_outbox_push_bytes(&s->outbox, &w->pool, frame.len), frame.ptr, frame.len);
     ft_worker_mark_dirty(w, s);
 }
@@ -155,6 +157,9 @@ void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
 
 static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
+    struct ft_metrics *metrics = &s->asker.worker->metrics;
+    ft_count(&metrics->gaps[FT_GAP_SLOW], 1);
+    ft_count(&metrics->deliveries_dropped[FT_DROP_SLOW], lost ? *lost : 0);
     struct ft_writer *w = ft_reply_begin(s, "gap", no_id, lost ? 3 : 2);
     write_pair(w, "reason", ft_slice_str("slow"));
     if (lost) {
@@ -182,6 +187,7 @@ void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t 
 
 void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_problem *problem)
 {
+    ft_count_error(&s->asker.worker->metrics, problem->err);
     struct ft_writer *w = ft_reply_begin(s, "error", id, 2);
     ft_write_key(w, "code");
     ft_write_uint(w, (uint64_t)ft_err_wire(problem->err));
@@ -207,6 +213,7 @@ void ft_reply_ping(struct ft_session *s)
 
 void ft_reply_close(struct ft_session *s, uint16_t code, const char *reason)
 {
+    ft_count_close(&s->asker.worker->metrics, code);
     if (code == 1005) { /* "no code": a close frame without a payload */
         queue_control(s, FT_WS_CLOSE, ft_slice_str(""));
         return;
@@ -217,6 +224,7 @@ void ft_reply_close(struct ft_session *s, uint16_t code, const char *reason)
 
 void ft_reply_bye(struct ft_session *s, uint16_t code, const char *reason)
 {
+    ft_count_close(&s->asker.worker->metrics, code);
     struct ft_writer *w = ft_reply_begin(s, "bye", no_id, 2);
     ft_write_key(w, "code");
     ft_write_uint(w, code);

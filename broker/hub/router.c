@@ -112,6 +112,9 @@ bool ft_router_run(struct ft_worker *worker, size_t bytes)
     }
     if (worker->cursor == head)
         return true;
+    if (!worker->has_routed)
+        worker->oldest_us = ft_journal_peek(journal, worker->cursor + 1)->taken_us;
+    worker->has_routed = true;
     for (size_t routed = 0; worker->cursor < head && routed < bytes;) {
         struct ft_run run;
         run_begin(&run, journal, worker->cursor + 1, head);

@@ -62,6 +62,8 @@ void ft_session_open(struct ft_session *s, struct ft_worker *worker,
         s->next->link = &s->next;
     worker->sessions = s;
     worker->session_count++;
+    ft_count(&worker->metrics.sessions[s->frames], 1);
+    ft_count(&worker->metrics.sessions_opened[s->frames], 1);
     ft_worker_new_session_id(worker, s->id);
     s->heard = ft_wheel_now(&worker->wheel);
     ft_wheel_set(&worker->wheel, &s->timer, ping_ms(s));
@@ -76,11 +78,21 @@ static void drop_partial(struct ft_session *s)
     s->partial_len = s->partial_cap = 0;
 }
 
+/* Keeps the worker's sum of what waits. There is something only where the socket is full. */
+static void count_waiting(struct ft_session *s)
+{
+    if (s->outbox.bytes == s->counted_bytes)
+        return;
+    ft_count(s->asker.worker->metrics.outbox_bytes, s->outbox.bytes - s->counted_bytes);
+    s->counted_bytes = s->outbox.bytes;
+}
+
 void ft_session_gone(struct ft_session *s)
 {
     struct ft_worker *w = s->asker.worker;
     ft_session_unsubscribe_all(s);
     ft_outbox_clear(&s->outbox, &w->pool);
+    count_waiting(s);
     ft_wheel_cancel(&s->timer);
     drop_partial(s);
     if (s->dirty_at)
@@ -89,6 +101,7 @@ void ft_session_gone(struct ft_session *s)
     if (s->next)
         s->next->link = s->link;
     w->session_count--;
+    ft_uncount(&w->metrics.sessions[s->frames], 1);
     ft_asker_fini(&s->asker);
 }
 
@@ -199,6 +212,7 @@ void ft_session_deliver(struct ft_session *s, struct ft_run *run, struct ft_thro
     } else if (throttle) {
         const struct ft_publication *newest =
             ft_journal_peek(run->journal, run->offset + run->count - 1);
+        ft_count(&s->asker.worker->metrics.deliveries_dropped[FT_DROP_EVERY], run->count - 1);
         ft_throttle_offer(throttle, newest, ft_journal_frame(run->journal, newest, frames).len);
     } else {
         ft_outbox_push_run(&s->outbox, &s->asker.worker->pool, run->offset, run->count,
@@ -255,6 +269,13 @@ static void block(struct ft_session *s)
         ft_wheel_set(wheel, &s->timer, timeout_ms);
 }
 
+static void count_written(struct ft_session *s)
+{
+    struct ft_worker *w = s->asker.worker;
+    ft_count(&w->metrics.deliveries[s->frames], w->pool.gathered.publications);
+    ft_count(&w->metrics.deliveries_bytes[s->frames], w->pool.gathered.bytes);
+}
+
 void ft_session_flush(struct ft_session *s)
 {
     struct ft_worker *w = s->asker.worker;
@@ -277,9 +298,11 @@ void ft_session_flush(struct ft_session *s)
             s->ops->kill(s->conn);
             return;
         }
+        count_written(s);
         if (result == FT_WRITE_BLOCKED)
             block(s);
     }
+    count_waiting(s);
     if (s->is_ending && !s->is_blocked && s->frames == FT_FRAMES_EVENTS)
         s->ops->finish(s->conn); /* nothing more comes, and nobody answers a `bye` */
     if (s->is_blocked || s->paused)
@@ -441,6 +464,7 @@ void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
         subscription->next->link = &subscription->next;
     s->subscriptions = subscription;
     s->subscription_count++;
+    ft_count(s->asker.worker->metrics.subscriptions, 1);
     ft_worker_add_sub(s->asker.worker, filter, &subscription->sub);
     subscription->from = subscription->had = s->asker.worker->cursor;
     ft_feed_uncount(s);
@@ -453,6 +477,7 @@ void ft_session_unsubscribe(struct ft_subscription *subscription)
     if (subscription->next)
         subscription->next->link = subscription->link;
     s->subscription_count--;
+    ft_uncount(s->asker.worker->metrics.subscriptions, 1);
     ft_feed_uncount(s);
     ft_throttle_release(subscription->throttle);
     ft_worker_remove_sub(s->asker.worker, &subscription->sub);

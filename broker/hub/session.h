@@ -48,15 +48,16 @@ struct ft_session {
     struct ft_outbox outbox;
     uint64_t
         match; /* serial of the last match that reached it: one delivery, however many filters */
-    struct ft_feed *feed; /* NULL: it is live */
-    uint32_t dirty_at;    /* 1 + its place among the worker's dirty sessions, 0: not there */
-    uint8_t frames;       /* enum ft_frames */
-    uint8_t paused;       /* FT_PAUSED_… : why nothing is read from it */
-    bool is_blocked;      /* the socket takes nothing more */
-    bool is_ending;       /* a close frame was queued; nothing else is taken in or sent */
-    bool was_pinged;      /* and has not been heard since */
-    bool is_too_slow;     /* for a topic whose policy is to disconnect then */
-    uint8_t bad_count;    /* bad envelopes so far */
+    struct ft_feed *feed;   /* NULL: it is live */
+    uint64_t counted_bytes; /* of the outbox, in the worker's metrics */
+    uint32_t dirty_at;      /* 1 + its place among the worker's dirty sessions, 0: not there */
+    uint8_t frames;         /* enum ft_frames */
+    uint8_t paused;         /* FT_PAUSED_… : why nothing is read from it */
+    bool is_blocked;        /* the socket takes nothing more */
+    bool is_ending;         /* a close frame was queued; nothing else is taken in or sent */
+    bool was_pinged;        /* and has not been heard since */
+    bool is_too_slow;       /* for a topic whose policy is to disconnect then */
+    uint8_t bad_count;      /* bad envelopes so far */
     struct ft_asker asker;
 
     struct ft_subscription *subscriptions;

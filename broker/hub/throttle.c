@@ -108,7 +108,10 @@ void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication
         begin_window(throttle);
         return;
     }
+    uint32_t count = throttle->waiting.count;
     ft_conflation_put(&throttle->waiting, p->topic_hash, p->offset, (uint32_t)bytes);
+    if (throttle->waiting.count == count) /* it took the place of another */
+        ft_count(&s->asker.worker->metrics.deliveries_dropped[FT_DROP_EVERY], 1);
     /* Many topics and a long window: it ends early rather than that memory grows without a bound. */
     if (throttle->waiting.bytes > s->asker.worker->options->queue_bytes / 2)
         end_window(throttle);

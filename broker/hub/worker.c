@@ -5,10 +5,12 @@
 #include "broker/hub/worker.h"
 
 #include "broker/base/alloc.h"
+#include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/hub/feed.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/router.h"
+#include "broker/hub/sys_stats.h"
 #include "broker/hub/throttle.h"
 
 #include <stdlib.h>
@@ -128,6 +130,8 @@ struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journa
     hub->worker_count = count;
     for (uint32_t i = 0; i < count; i++)
         hub->workers[i] = worker_new(hub, i);
+    hub->started_ms = ft_clock_wall_ms();
+    hub->sys_stats = ft_sys_stats_new(hub->workers[0]);
     return hub;
 }
 
@@ -135,6 +139,7 @@ void ft_hub_free(struct ft_hub *hub)
 {
     if (!hub)
         return;
+    ft_sys_stats_free(hub->sys_stats);
     for (uint32_t i = 0; i < hub->worker_count; i++)
         worker_free(hub->workers[i]);
     settings_release(hub, atomic_load(&hub->settings));
@@ -282,6 +287,7 @@ void ft_worker_publish(struct ft_asker *asker, struct ft_id id, struct ft_public
     spec->encoding = is_json ? FT_JSON : FT_MSGPACK;
     spec->at_ms = w->now_ms;
     spec->accepted_s = w->now_s;
+    spec->taken_us = (uint32_t)w->turn_us;
     w->batch[w->batch_len] = ft_journal_build(w->writer, spec);
     struct ft_pending *pending = &w->pending[w->batch_len++];
     pending->asker = NULL;
@@ -384,9 +390,28 @@ static void flush_dirty(struct ft_worker *w)
     w->dirty_len = 0;
 }
 
+static uint64_t deliveries(struct ft_worker *w)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < FT_FRAMES_KINDS; i++)
+        sum += atomic_load_explicit(&w->metrics.deliveries[i], memory_order_relaxed);
+    return sum;
+}
+
+/* Writes what a round of the fan-out has brought, and measures how long that took from the publishers. */
+static void flush_round(struct ft_worker *w)
+{
+    uint64_t before = deliveries(w);
+    flush_dirty(w);
+    if (w->has_routed && deliveries(w) != before)
+        ft_observe_us(w->metrics.publish_to_write, (uint32_t)ft_clock_mono_us() - w->oldest_us);
+    w->has_routed = false;
+}
+
 void ft_worker_begin_turn(struct ft_worker *w, uint64_t wall_ms, uint64_t mono_ms)
 {
     atomic_store(&w->is_asleep, false);
+    w->turn_us = ft_clock_mono_us();
     w->now_ms = wall_ms;
     w->mono_ms = mono_ms;
     w->now_s = (uint32_t)(mono_ms / 1000);
@@ -423,7 +448,7 @@ bool ft_worker_end_turn(struct ft_worker *w)
         is_done = ft_router_run(w, round_bytes);
         if (!committed)
             (void)commit(w); /* our own lag may have been what the journal waited for */
-        flush_dirty(w);
+        flush_round(w);
     }
     bool are_fed = ft_feeds_serve(w);
     if (w->has_appended) {
@@ -434,6 +459,9 @@ bool ft_worker_end_turn(struct ft_worker *w)
         wake_refused(w);
     ft_outbox_pool_end_turn(&w->pool);
     ft_journal_rest(w->reader);
+    ft_count(&w->metrics.deliveries_dropped[FT_DROP_LATEST], w->pool.left_out);
+    w->pool.left_out = 0;
+    ft_count(w->metrics.worker_busy, ft_clock_mono_us() - w->turn_us);
 
     is_done = is_done && are_fed && !w->flushes;
     if (!is_done || ft_topic_trie_subs(w->trie) == 0)
@@ -472,10 +500,13 @@ static void tick_for_all(struct ft_worker *w)
 
 void ft_worker_tick(struct ft_worker *w)
 {
+    ft_count_tick(&w->metrics, &w->lag, ft_clock_mono_us(), FT_WHEEL_TICK_MS * 1000);
     ft_wheel_tick(&w->wheel);
     struct ft_wheel_timer *timer;
     while ((timer = ft_wheel_next_due(&w->wheel)))
         ft_session_timer(timer);
+    if (ft_wheel_now(&w->wheel) % TICKS_PER_S == 0)
+        ft_sys_stats_tick(w);
     if (w->index == 0)
         tick_for_all(w);
 }

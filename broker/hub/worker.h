@@ -18,6 +18,7 @@
 #include "broker/core/policy.h"
 #include "broker/core/rewind.h"
 #include "broker/core/topic_trie.h"
+#include "broker/hub/metrics.h"
 #include "broker/hub/ports.h"
 #include "broker/hub/question.h"
 #include "broker/hub/session.h"
@@ -62,7 +63,9 @@ struct ft_hub {
     struct ft_journal *journal;
     const struct ft_loop_ops *loop_ops;
     void *loops;
-    uint64_t reported; /* what bounds have cost so far, as last logged; worker 0's */
+    struct ft_sys_stats *sys_stats;
+    uint64_t started_ms; /* wall clock */
+    uint64_t reported;   /* what bounds have cost so far, as last logged; worker 0's */
     uint32_t worker_count;
     struct ft_worker *workers[FT_WORKERS_MAX];
 };
@@ -134,7 +137,10 @@ struct ft_worker {
 
     uint64_t now_ms;        /* wall clock of this turn */
     uint64_t mono_ms;       /* monotonic, as are … */
-    uint32_t now_s, now_ds; /* … these, in seconds and tenths */
+    uint32_t now_s, now_ds; /* … these, in seconds and tenths, and … */
+    uint64_t turn_us;       /* … this, when the turn began */
+    uint32_t oldest_us;     /* of what this round of the fan-out routes: ->taken_us of the first */
+    bool has_routed;        /* it has routed something */
     _Atomic bool is_asleep; /* and has subscribers: wants to be woken by a publication */
 
     uint8_t *scratch;                          /* for the reader: limits.message bytes */
@@ -142,6 +148,10 @@ struct ft_worker {
     struct ft_writer reply_writer;
     uint8_t random[40]; /* for session ids */
     uint32_t random_left;
+
+    struct ft_metrics metrics;
+    struct ft_lag lag;
+    _Atomic bool hears_stats; /* somebody here is subscribed to $sys/<node>/stats */
 };
 
 /* Makes a hub with `count` workers around a journal that outlives it. */
