@@ -204,16 +204,33 @@ static void idle_add(struct shard *shard, struct ft_quota_share *share)
 {
     share->idle_next = NULL;
     share->idle_prev = shard->idle_last;
-    *(shard->idle_last ? &shard->idle_last->idle_next : &shard->idle_first) = share;
+    if (shard->idle_last)
+        shard->idle_last->idle_next = share;
+    else
+        shard->idle_first = share;
     shard->idle_last = share;
     shard->idle_count++;
 }
 
 static void idle_remove(struct shard *shard, struct ft_quota_share *share)
 {
-    *(share->idle_prev ? &share->idle_prev->idle_next : &shard->idle_first) = share->idle_next;
-    *(share->idle_next ? &share->idle_next->idle_prev : &shard->idle_last) = share->idle_prev;
+    if (share->idle_prev)
+        share->idle_prev->idle_next = share->idle_next;
+    else
+        shard->idle_first = share->idle_next;
+    if (share->idle_next)
+        share->idle_next->idle_prev = share->idle_prev;
+    else
+        shard->idle_last = share->idle_prev;
     shard->idle_count--;
+}
+
+static void drop_first_idle(struct shard *shard)
+{
+    struct ft_quota_share *share = shard->idle_first;
+    idle_remove(shard, share);
+    FT_ASSERT(shard->idle_first != share);
+    drop(share);
 }
 
 /* Says whether a share is like a new one: every rate is full. */
@@ -229,11 +246,9 @@ static bool is_fresh(const struct ft_quota_share *share)
 static void sweep(struct shard *shard)
 {
     for (int i = 0; i < SWEEP && shard->idle_first; i++) {
-        struct ft_quota_share *share = shard->idle_first;
-        if (shard->idle_count <= IDLE_MAX && !is_fresh(share))
+        if (shard->idle_count <= IDLE_MAX && !is_fresh(shard->idle_first))
             return;
-        idle_remove(shard, share);
-        drop(share);
+        drop_first_idle(shard);
     }
 }
 
@@ -244,11 +259,8 @@ void ft_quotas_free(struct ft_quotas *quotas)
     for (uint32_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &quotas->shards[i];
         FT_ASSERT(shard->count == shard->idle_count);
-        while (shard->idle_first) {
-            struct ft_quota_share *share = shard->idle_first;
-            idle_remove(shard, share);
-            drop(share);
-        }
+        while (shard->idle_first)
+            drop_first_idle(shard);
         free(shard->buckets);
         pthread_mutex_destroy(&shard->lock);
     }
