@@ -51,6 +51,7 @@ enum ft_err ft_problem_set(struct ft_problem *problem, enum ft_err err, const ch
     if (!problem)
         return err;
     problem->err = err;
+    problem->retry_ms = 0;
 
     va_list args;
     va_start(args, format);

@@ -5,6 +5,8 @@
 #ifndef FT_PROTOCOL_ERROR_H
 #define FT_PROTOCOL_ERROR_H
 
+#include <stdint.h>
+
 #define FT_MUST_USE __attribute__((warn_unused_result))
 
 enum ft_err {
@@ -22,6 +24,7 @@ enum ft_err {
 struct ft_problem {
     enum ft_err err;
     char text[FT_PROBLEM_TEXT_MAX];
+    uint32_t retry_ms; /* in how many milliseconds trying again can help; 0: not known */
 };
 
 /* Returns the number that the wire carries for `err` (HTTP's numbers); 200 for FT_OK. */
@@ -34,7 +37,7 @@ const char *ft_err_name(enum ft_err err);
 const char *ft_err_text(enum ft_err err);
 
 /*
- * Fills `problem` (which may be NULL) and returns `err`, so that a check ends with
+ * Fills `problem` (which may be NULL; `retry_ms` is 0) and returns `err`, so that a check ends with
  * `return ft_problem_set(problem, FT_ERR_…, "…")`. The text is always valid UTF-8 without control
  * characters: what a peer sent arrives through "%s" arguments made by ft_quote() (protocol/quote.h).
  */

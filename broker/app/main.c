@@ -76,7 +76,8 @@ static struct ft_hub *open_hub(struct ft_config *config, struct ft_journal *jour
                                struct ft_loops *loops)
 {
     struct ft_hub_options options = ft_reload_hub_options(config);
-    return ft_hub_new(&options, journal, (uint32_t)config->workers, ft_loops_ops(), loops);
+    return ft_hub_new(&options, journal, (uint32_t)config->workers,
+                      &(struct ft_hub_ports){.loop_ops = ft_loops_ops(), .loops = loops});
 }
 
 /* Other software waits for these lines: their form is fixed. */

@@ -8,6 +8,7 @@
 
 #include "broker/core/identity.h"
 #include "broker/core/publication.h"
+#include "broker/hub/quota.h"
 #include "protocol/envelope.h"
 
 struct ft_asker;
@@ -24,11 +25,20 @@ struct ft_asker_ops {
     void (*hold)(struct ft_asker *asker, bool on);
 };
 
+/* What few askers have: what they are held to beyond what holds for all, and a token that has ended. */
+struct ft_account {
+    uint64_t expired_at_ms; /* monotonic: when it was told that its token has expired */
+    struct ft_quota_share *shares[FT_QUOTA_KINDS]; /* references, or NULL */
+    uint64_t refused_at_ms;                        /* monotonic: since when … */
+    uint32_t refused; /* … so many publishes were refused because they came too fast */
+};
+
 struct ft_asker {
     struct ft_worker *worker;
     const struct ft_asker_ops *ops;
-    struct ft_identity *who; /* a reference; never NULL */
-    uint32_t unacked;        /* publishes that wait for their number */
+    struct ft_identity *who;    /* a reference; never NULL */
+    struct ft_account *account; /* NULL: nothing of that */
+    uint32_t unacked;           /* publishes that wait for their number */
     uint32_t held_at; /* the worker's: 1 + its place among those that are held, 0: not there */
 };
 
@@ -36,7 +46,27 @@ struct ft_asker {
 void ft_asker_init(struct ft_asker *asker, struct ft_worker *worker, const struct ft_asker_ops *ops,
                    struct ft_identity *who);
 
-/* Ends it: it hears no more of its publishes. */
+/* Ends it: it hears no more of its publishes, and gives back the references that it has. */
 void ft_asker_fini(struct ft_asker *asker);
+
+/* Returns its account, made on need. */
+struct ft_account *ft_asker_account(struct ft_asker *asker);
+
+/* Holds it to a share from now on; takes the reference. NULL does nothing. Once for each kind. */
+void ft_asker_limit(struct ft_asker *asker, enum ft_quota_kind kind, struct ft_quota_share *share);
+
+/* Lends a share that it is held to, or NULL; or moves the reference out. */
+struct ft_quota_share *ft_asker_share(const struct ft_asker *asker, enum ft_quota_kind kind);
+struct ft_quota_share *ft_asker_take_share(struct ft_asker *asker, enum ft_quota_kind kind);
+
+/* Counts one of what is counted a second on both shares; on an error problem->retry_ms says when one
+ * would be taken. */
+FT_MUST_USE enum ft_err ft_asker_pass(struct ft_asker *asker, enum ft_quota_rate what,
+                                      struct ft_problem *problem);
+
+/* Finds the share of `who`, a reference, and takes one of its connections, for a session that is about
+ * to be opened. `*share` is NULL where there is no user or no limit. */
+FT_MUST_USE enum ft_err ft_admit_user(struct ft_worker *worker, const struct ft_identity *who,
+                                      struct ft_quota_share **share, struct ft_problem *problem);
 
 #endif

@@ -9,6 +9,7 @@
 #include "broker/hub/verbs.h"
 #include "broker/hub/worker.h"
 #include "protocol/position.h"
+#include "protocol/quote.h"
 #include "protocol/topic.h"
 
 /* What a `sub` asks for. */
@@ -73,6 +74,22 @@ static enum ft_err read_wish(const struct ft_session *session, const struct ft_e
     return err;
 }
 
+static enum ft_err check_permission(const struct ft_session *session,
+                                    const struct ft_envelope *envelope, struct ft_problem *problem)
+{
+    uint8_t text[FT_TOPIC_BYTES_MAX];
+    size_t at = 0;
+    for (uint32_t i = 0; i < envelope->topics.count; i++) {
+        struct ft_slice filter = ft_next_filter(envelope, &at, text);
+        char quoted[FT_QUOTE_MAX];
+        if (!ft_identity_may_sub(session->asker.who, filter))
+            return ft_problem_set(problem, FT_ERR_FORBIDDEN,
+                                  "a subscription to %s is not permitted",
+                                  ft_quote(filter, quoted));
+    }
+    return FT_OK;
+}
+
 /* Takes back the newest subscriptions, down to `keep` of them. */
 static void take_back(struct ft_session *session, uint32_t keep)
 {
@@ -98,7 +115,11 @@ static enum ft_err subscribe(struct ft_session *session, const struct ft_envelop
                                   "a session may have %u subscriptions at most (limits.topics)",
                                   limit);
         }
-        ft_session_subscribe(session, filter);
+        enum ft_err err = ft_session_subscribe(session, filter, problem);
+        if (err != FT_OK) {
+            take_back(session, before);
+            return err;
+        }
     }
     return FT_OK;
 }
@@ -172,6 +193,8 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
 {
     struct wish wish;
     enum ft_err err = ft_check_filters(envelope, problem);
+    if (err == FT_OK)
+        err = check_permission(session, envelope, problem);
     if (err == FT_OK)
         err = read_wish(session, envelope, &wish, problem);
     if (err != FT_OK)

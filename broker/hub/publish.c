@@ -11,19 +11,20 @@
 /* Ten years are for ever here, and the clock of tenths of seconds has room for them. */
 #define TTL_S_MAX (UINT32_C(10) * 365 * 86400)
 
-static enum ft_err check_topic(const struct ft_envelope *envelope, struct ft_problem *problem)
+enum ft_err ft_publish_check_topic(const struct ft_asker *asker, struct ft_slice topic,
+                                   struct ft_problem *problem)
 {
-    if (!envelope->topic.ptr)
-        return ft_problem_set(problem, FT_ERR_BAD_FIELD, "pub needs a topic");
-    enum ft_err err = ft_topic_check(envelope->topic, problem);
+    enum ft_err err = ft_topic_check(topic, problem);
     if (err != FT_OK)
         return err;
-    if (ft_topic_is_reserved(envelope->topic)) {
-        char quoted[FT_QUOTE_MAX];
+    char quoted[FT_QUOTE_MAX];
+    if (ft_topic_is_reserved(topic))
         return ft_problem_set(problem, FT_ERR_FORBIDDEN,
                               "topic %s begins with $: those are the broker's own",
-                              ft_quote(envelope->topic, quoted));
-    }
+                              ft_quote(topic, quoted));
+    if (!ft_identity_may_pub(asker->who, topic))
+        return ft_problem_set(problem, FT_ERR_FORBIDDEN, "publishing to topic %s is not permitted",
+                              ft_quote(topic, quoted));
     return FT_OK;
 }
 
@@ -73,7 +74,11 @@ static enum ft_err take_in(struct ft_asker *asker, const struct ft_envelope *env
                            struct ft_problem *problem)
 {
     struct ft_worker *w = asker->worker;
-    enum ft_err err = check_topic(envelope, problem);
+    enum ft_err err = asker->account ? ft_asker_pass(asker, FT_QUOTA_PUBLISHES, problem) : FT_OK;
+    if (err == FT_OK && !envelope->topic.ptr)
+        err = ft_problem_set(problem, FT_ERR_BAD_FIELD, "pub needs a topic");
+    if (err == FT_OK)
+        err = ft_publish_check_topic(asker, envelope->topic, problem);
     if (err != FT_OK)
         return err;
     const struct ft_policy *policy = ft_policies_find(w->options->policies, envelope->topic, NULL);

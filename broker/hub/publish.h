@@ -5,11 +5,15 @@
 #include "broker/hub/asker.h"
 
 /*
- * Checks a `pub` envelope (topic, permission, data, ttl, key; SPEC.md sections 3, 4, 8), applies its
+ * Checks a `pub` envelope (rates, topic, permission, data, ttl, key; SPEC.md sections 3, 4, 8), applies its
  * topic's policy, and hands it to the batch. With an `id` the asker's `published` follows, exactly once,
  * unless ft_worker_forget_pending() comes before; without one, nothing. On an error `problem` is filled and nothing was done.
  */
 FT_MUST_USE enum ft_err ft_publish(struct ft_asker *asker, const struct ft_envelope *envelope,
                                    struct ft_problem *problem);
+
+/* The part of it that needs no data: the topic is valid, not the broker's, and permitted. */
+FT_MUST_USE enum ft_err ft_publish_check_topic(const struct ft_asker *asker, struct ft_slice topic,
+                                               struct ft_problem *problem);
 
 #endif

@@ -138,13 +138,19 @@ void ft_reply_ok_pub(struct ft_session *s, struct ft_id id, const struct ft_publ
     ft_reply_end(s);
 }
 
-void ft_reply_frame(struct ft_session *s, struct ft_slice frame)
+static void push(struct ft_session *s, struct ft_slice frame)
 {
     struct ft_worker *w = s->asker.worker;
-    ft_count(&w->metrics.deliveries[s->frames], 1);
-    ft_count(&w->metrics.deliveries_bytes[s->frames], frame.len);
     memcpy(ft_outbox_push_bytes(&s->outbox, &w->pool, frame.len), frame.ptr, frame.len);
     ft_worker_mark_dirty(w, s);
+}
+
+void ft_reply_frame(struct ft_session *s, struct ft_slice frame)
+{
+    struct ft_metrics *metrics = &s->asker.worker->metrics;
+    ft_count(&metrics->deliveries[s->frames], 1);
+    ft_count(&metrics->deliveries_bytes[s->frames], frame.len);
+    push(s, frame);
 }
 
 void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
@@ -188,10 +194,14 @@ void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t 
 void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_problem *problem)
 {
     ft_count_error(&s->asker.worker->metrics, problem->err);
-    struct ft_writer *w = ft_reply_begin(s, "error", id, 2);
+    struct ft_writer *w = ft_reply_begin(s, "error", id, problem->retry_ms > 0 ? 3 : 2);
     ft_write_key(w, "code");
     ft_write_uint(w, (uint64_t)ft_err_wire(problem->err));
     write_pair(w, "message", ft_slice_str(problem->text));
+    if (problem->retry_ms > 0) {
+        ft_write_key(w, "retry");
+        ft_write_uint(w, problem->retry_ms);
+    }
     ft_reply_end(s);
 }
 
@@ -200,15 +210,20 @@ static void queue_control(struct ft_session *s, enum ft_ws_opcode opcode, struct
     uint8_t frame[FT_WS_SERVER_HEADER_MAX + FT_WS_CONTROL_MAX];
     size_t header = ft_ws_server_header(opcode, payload.len, frame);
     memcpy(frame + header, payload.ptr, payload.len);
-    ft_reply_frame(s, ft_slice(frame, header + payload.len));
+    push(s, ft_slice(frame, header + payload.len));
 }
 
 void ft_reply_ping(struct ft_session *s)
 {
     if (is_events(s))
-        ft_reply_frame(s, ft_slice_str(":\n\n"));
+        push(s, ft_slice_str(":\n\n"));
     else /* A payload, because libwebsockets does not report a PONG without one. */
         queue_control(s, FT_WS_PING, ft_slice_str("?"));
+}
+
+void ft_reply_pong(struct ft_session *s, struct ft_slice payload)
+{
+    queue_control(s, FT_WS_PONG, payload);
 }
 
 void ft_reply_close(struct ft_session *s, uint16_t code, const char *reason)
@@ -219,7 +234,7 @@ void ft_reply_close(struct ft_session *s, uint16_t code, const char *reason)
         return;
     }
     uint8_t frame[2 + FT_WS_CONTROL_MAX];
-    ft_reply_frame(s, ft_slice(frame, ft_ws_close_frame(code, reason, frame)));
+    push(s, ft_slice(frame, ft_ws_close_frame(code, reason, frame)));
 }
 
 void ft_reply_bye(struct ft_session *s, uint16_t code, const char *reason)
@@ -235,13 +250,18 @@ void ft_reply_bye(struct ft_session *s, uint16_t code, const char *reason)
 void ft_reply_welcome(struct ft_session *s)
 {
     const struct ft_hub_options *options = s->asker.worker->options;
-    struct ft_writer *w = ft_reply_begin(s, "welcome", no_id, 6);
+    struct ft_slice user = ft_identity_user(s->asker.who);
+    uint64_t expires_ms = ft_identity_expires_ms(s->asker.who);
+    struct ft_writer *w = ft_reply_begin(s, "welcome", no_id, expires_ms > 0 ? 7 : 6);
     ft_write_key(w, "version");
     ft_write_uint(w, 1);
     write_pair(w, "session", ft_slice(s->id, FT_SESSION_ID_LEN));
     write_pair(w, "node", ft_slice_str(options->node));
     ft_write_key(w, "user");
-    ft_write_null(w);
+    if (user.ptr)
+        ft_write_str(w, user);
+    else
+        ft_write_null(w);
     ft_write_key(w, "ping");
     ft_write_uint(w, options->ping_s);
     ft_write_key(w, "limits");
@@ -252,5 +272,9 @@ void ft_reply_welcome(struct ft_session *s)
     ft_write_uint(w, options->topics);
     ft_write_key(w, "queue");
     ft_write_uint(w, options->queue_bytes);
+    if (expires_ms > 0) {
+        ft_write_key(w, "expires");
+        ft_write_uint(w, expires_ms);
+    }
     ft_reply_end(s);
 }

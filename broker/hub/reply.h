@@ -43,6 +43,7 @@ void ft_reply_error(struct ft_session *session, struct ft_id id, const struct ft
 
 /* Queues a control frame; an event stream gets a comment for a PING. */
 void ft_reply_ping(struct ft_session *session);
+void ft_reply_pong(struct ft_session *session, struct ft_slice payload);
 void ft_reply_close(struct ft_session *session, uint16_t code, const char *reason);
 
 /* Queues {"op":"bye","code":…,"reason":"…"}, also when the session is ending already: what an event stream

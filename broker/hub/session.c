@@ -1,6 +1,6 @@
 /*
- * Sessions: from the first frame to the last, the outbox and its bound, signs of life. What the
- * envelopes mean is in on_*.c; how a frame reaches a socket is behind struct ft_conn_ops. The
+ * Sessions: from the first frame to the last, the outbox and its bound. What the envelopes mean is in
+ * on_*.c, signs of life are in session_timer.c; how a frame reaches a socket is behind struct ft_conn_ops. The
  * worker's thread.
  */
 #include "broker/hub/session.h"
@@ -25,17 +25,6 @@ static struct ft_session *session_of(struct ft_asker *asker)
     return (struct ft_session *)((char *)asker - offsetof(struct ft_session, asker));
 }
 
-static uint64_t ping_ms(const struct ft_session *session)
-{
-    return (uint64_t)session->asker.worker->options->ping_s * 1000;
-}
-
-static uint64_t write_timeout_ms(const struct ft_session *session)
-{
-    uint64_t timeout_s = session->asker.worker->options->write_timeout_s;
-    return timeout_s ? timeout_s * 1000 : UINT64_MAX;
-}
-
 static void asker_published(struct ft_asker *asker, struct ft_id id,
                             const struct ft_publication *publication)
 {
@@ -53,6 +42,8 @@ void ft_session_open(struct ft_session *s, struct ft_worker *worker,
                      const struct ft_session_options *options)
 {
     ft_asker_init(&s->asker, worker, &asker_ops, options->who);
+    ft_asker_limit(&s->asker, FT_QUOTA_ADDRESS, options->address);
+    ft_asker_limit(&s->asker, FT_QUOTA_USER, options->user);
     s->frames = (uint8_t)options->frames;
     s->ops = options->ops;
     s->conn = options->conn;
@@ -66,7 +57,7 @@ void ft_session_open(struct ft_session *s, struct ft_worker *worker,
     ft_count(&worker->metrics.sessions_opened[s->frames], 1);
     ft_worker_new_session_id(worker, s->id);
     s->heard = ft_wheel_now(&worker->wheel);
-    ft_wheel_set(&worker->wheel, &s->timer, ping_ms(s));
+    ft_session_watch(s);
     if (s->frames != FT_FRAMES_EVENTS)
         ft_reply_welcome(s);
 }
@@ -75,7 +66,7 @@ static void drop_partial(struct ft_session *s)
 {
     free(s->partial);
     s->partial = NULL;
-    s->partial_len = s->partial_cap = 0;
+    s->partial_len = 0;
 }
 
 /* Keeps the worker's sum of what waits. There is something only where the socket is full. */
@@ -102,6 +93,8 @@ void ft_session_gone(struct ft_session *s)
         s->next->link = s->link;
     w->session_count--;
     ft_uncount(&w->metrics.sessions[s->frames], 1);
+    for (int kind = 0; kind < FT_QUOTA_KINDS; kind++)
+        ft_quota_give(ft_asker_share(&s->asker, (enum ft_quota_kind)kind), FT_QUOTA_CONNECTIONS, 1);
     ft_asker_fini(&s->asker);
 }
 
@@ -121,21 +114,34 @@ static void end_too_large(struct ft_session *s)
     ft_session_end(s, 1009, reason);
 }
 
+/* Returns how much memory there is for so many bytes of a message in the making: a power of two, so that
+ * it need not be noted. */
+static size_t partial_cap(size_t len)
+{
+    size_t cap = 1024;
+    while (cap < len)
+        cap *= 2;
+    return cap;
+}
+
 /* Adds a piece to the message in the making. The memory grows with what has come, not with what was
  * announced. */
 static void add_piece(struct ft_session *s, struct ft_slice piece)
 {
-    size_t len = s->partial_len + piece.len;
-    if (len > s->partial_cap) {
-        size_t cap = s->partial_cap ? s->partial_cap : 1024;
-        while (cap < len)
-            cap *= 2;
+    size_t len = s->partial_len + piece.len, cap = partial_cap(len);
+    if (!s->partial || cap > partial_cap(s->partial_len))
         s->partial = ft_realloc(s->partial, cap);
-        s->partial_cap = (uint32_t)cap;
-    }
     if (piece.len > 0)
         memcpy(s->partial + s->partial_len, piece.ptr, piece.len);
     s->partial_len = (uint32_t)len;
+}
+
+void ft_session_pinged(struct ft_session *s, struct ft_slice payload)
+{
+    if (s->is_ending)
+        return;
+    ft_session_heard(s);
+    ft_reply_pong(s, payload);
 }
 
 void ft_session_receive(struct ft_session *s, const struct ft_piece *piece)
@@ -257,18 +263,6 @@ static void lose(struct ft_session *s)
         ft_reply_gap_in_front(s, is_known ? &lost.count : NULL, lost.last);
 }
 
-/* Notes that the peer has stopped taking anything, and what it had taken before. */
-static void block(struct ft_session *s)
-{
-    struct ft_wheel *wheel = &s->asker.worker->wheel;
-    s->is_blocked = true;
-    s->stalled = ft_wheel_now(wheel);
-    s->taken = s->ops->taken_bytes(s->conn);
-    uint64_t timeout_ms = write_timeout_ms(s);
-    if (!s->is_ending && (uint64_t)ft_wheel_left(wheel, &s->timer) * FT_WHEEL_TICK_MS > timeout_ms)
-        ft_wheel_set(wheel, &s->timer, timeout_ms);
-}
-
 static void count_written(struct ft_session *s)
 {
     struct ft_worker *w = s->asker.worker;
@@ -300,7 +294,7 @@ void ft_session_flush(struct ft_session *s)
         }
         count_written(s);
         if (result == FT_WRITE_BLOCKED)
-            block(s);
+            ft_session_blocked(s);
     }
     count_waiting(s);
     if (s->is_ending && !s->is_blocked && s->frames == FT_FRAMES_EVENTS)
@@ -348,90 +342,6 @@ void ft_session_failed(struct ft_session *s)
     ft_session_flush(s);
 }
 
-/* ---- signs of life ---- */
-
-static uint64_t silence_ms(const struct ft_session *s)
-{
-    return (uint64_t)(ft_wheel_now(&s->asker.worker->wheel) - s->heard) * FT_WHEEL_TICK_MS;
-}
-
-/* Says whether a peer whose socket is full is reading, however slowly. Our PING may stand behind more than
- * it can read in two intervals; whether it reads enough is is_trickling()'s to say. */
-static bool is_taking(const struct ft_session *s)
-{
-    if (!s->is_blocked)
-        return false;
-    uint64_t blocked_ms =
-        (uint64_t)(ft_wheel_now(&s->asker.worker->wheel) - s->stalled) * FT_WHEEL_TICK_MS;
-    return blocked_ms < 2 * ping_ms(s) || s->ops->taken_bytes(s->conn) > s->taken;
-}
-
-/* Nobody told us of a sign of life for two intervals. There are some that we are not told of, and while
- * we do not read there may be any: ask before giving up. */
-static bool is_dead(struct ft_session *s)
-{
-    if (is_taking(s)) {
-        ft_session_heard(s);
-        return false;
-    }
-    uint64_t real_ms = s->paused & FT_PAUSED_JOURNAL ? 0 : s->ops->silence_ms(s->conn);
-    if (real_ms >= 2 * ping_ms(s))
-        return true;
-    s->heard = ft_wheel_now(&s->asker.worker->wheel) - (uint32_t)(real_ms / FT_WHEEL_TICK_MS);
-    s->was_pinged = false;
-    return false;
-}
-
-/* Says whether a blocked peer takes so little that it is let go. */
-static bool is_trickling(struct ft_session *s)
-{
-    uint32_t now = ft_wheel_now(&s->asker.worker->wheel);
-    if (!s->is_blocked || (uint64_t)(now - s->stalled) * FT_WHEEL_TICK_MS < write_timeout_ms(s))
-        return false;
-    uint64_t taken = s->ops->taken_bytes(s->conn);
-    if (taken - s->taken < FT_TAKEN_MIN)
-        return true;
-    s->stalled = now;
-    s->taken = taken;
-    return false;
-}
-
-/* Returns in how many milliseconds a blocked peer is looked at again. */
-static uint64_t until_trickling_ms(const struct ft_session *s)
-{
-    uint32_t ticks = ft_wheel_now(&s->asker.worker->wheel) - s->stalled;
-    return s->is_blocked ? write_timeout_ms(s) - (uint64_t)ticks * FT_WHEEL_TICK_MS : UINT64_MAX;
-}
-
-void ft_session_timer(struct ft_wheel_timer *timer)
-{
-    struct ft_session *s =
-        (struct ft_session *)((char *)timer - offsetof(struct ft_session, timer));
-    uint64_t ping = ping_ms(s);
-    if (s->is_ending) {
-        s->ops->kill(s->conn);
-        return;
-    }
-    if (silence_ms(s) >= 2 * ping && is_dead(s)) {
-        ft_session_end(s, 4408, "no answer to pings");
-        return;
-    }
-    if (is_trickling(s)) {
-        ft_session_end(s, 4508, "slow consumer: hardly anything was taken (limits.write_timeout)");
-        return;
-    }
-    /* The answer to a PING comes a tick after it, or less. A tick early, therefore, or the timer would
-     * come twice for each PING. */
-    uint64_t silent = silence_ms(s), stall = until_trickling_ms(s);
-    bool is_silent = silent + FT_WHEEL_TICK_MS >= ping;
-    if (is_silent && !s->was_pinged) {
-        s->was_pinged = true;
-        ft_reply_ping(s);
-    }
-    uint64_t next = (is_silent ? 2 * ping : ping) - silent;
-    ft_wheel_set(&s->asker.worker->wheel, timer, next < stall ? next : stall);
-}
-
 /* ---- subscriptions ---- */
 
 struct ft_subscription *ft_session_find(struct ft_session *s, struct ft_slice filter)
@@ -454,8 +364,26 @@ struct ft_subscription *ft_session_find(struct ft_session *s, struct ft_slice fi
     return NULL;
 }
 
-void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
+/* Takes a subscription from both shares, or none. */
+static enum ft_err take_share(struct ft_session *s, struct ft_problem *problem)
 {
+    struct ft_quota_share *address = ft_asker_share(&s->asker, FT_QUOTA_ADDRESS);
+    enum ft_err err = ft_quota_take(address, FT_QUOTA_SUBSCRIPTIONS, 1, problem);
+    if (err != FT_OK)
+        return err;
+    err =
+        ft_quota_take(ft_asker_share(&s->asker, FT_QUOTA_USER), FT_QUOTA_SUBSCRIPTIONS, 1, problem);
+    if (err != FT_OK)
+        ft_quota_give(address, FT_QUOTA_SUBSCRIPTIONS, 1);
+    return err;
+}
+
+enum ft_err ft_session_subscribe(struct ft_session *s, struct ft_slice filter,
+                                 struct ft_problem *problem)
+{
+    enum ft_err err = take_share(s, problem);
+    if (err != FT_OK)
+        return err;
     struct ft_subscription *subscription = ft_alloc_zero(sizeof(*subscription));
     subscription->session = s;
     subscription->next = s->subscriptions;
@@ -468,6 +396,7 @@ void ft_session_subscribe(struct ft_session *s, struct ft_slice filter)
     ft_worker_add_sub(s->asker.worker, filter, &subscription->sub);
     subscription->from = subscription->had = s->asker.worker->cursor;
     ft_feed_uncount(s);
+    return FT_OK;
 }
 
 void ft_session_unsubscribe(struct ft_subscription *subscription)
@@ -478,6 +407,9 @@ void ft_session_unsubscribe(struct ft_subscription *subscription)
         subscription->next->link = subscription->link;
     s->subscription_count--;
     ft_uncount(s->asker.worker->metrics.subscriptions, 1);
+    for (int kind = 0; kind < FT_QUOTA_KINDS; kind++)
+        ft_quota_give(ft_asker_share(&s->asker, (enum ft_quota_kind)kind), FT_QUOTA_SUBSCRIPTIONS,
+                      1);
     ft_feed_uncount(s);
     ft_throttle_release(subscription->throttle);
     ft_worker_remove_sub(s->asker.worker, &subscription->sub);

@@ -57,6 +57,7 @@ struct ft_session {
     bool is_ending;         /* a close frame was queued; nothing else is taken in or sent */
     bool was_pinged;        /* and has not been heard since */
     bool is_too_slow;       /* for a topic whose policy is to disconnect then */
+    bool is_expired;        /* its token is; it has been told, and may send another */
     uint8_t bad_count;      /* bad envelopes so far */
     struct ft_asker asker;
 
@@ -65,7 +66,7 @@ struct ft_session {
     struct ft_session *next, **link;        /* among the worker's */
     struct ft_wheel_timer timer;
     uint8_t *partial; /* a message that is still coming in */
-    uint32_t partial_len, partial_cap;
+    uint32_t partial_len;
     uint32_t subscription_count;
     uint32_t heard;   /* tick at which the peer was last heard, as far as we were told */
     uint32_t stalled; /* tick since which the peer has to take something, while it is blocked */
@@ -86,6 +87,9 @@ struct ft_session_options {
     const struct ft_conn_ops *ops;
     void *conn;
     struct ft_identity *who; /* a reference, taken */
+    /* Shares of which the caller took one connection (or NULL); references, taken. The session gives
+     * the connections back when it is gone. */
+    struct ft_quota_share *address, *user;
 };
 
 /* Starts a session in zeroed memory and sends `welcome`; to an event stream, nothing. */
@@ -113,6 +117,9 @@ void ft_session_receive(struct ft_session *session, const struct ft_piece *piece
 
 /* Notes a sign of life that is not a message: a PONG. */
 void ft_session_heard(struct ft_session *session);
+
+/* Answers a PING. */
+void ft_session_pinged(struct ft_session *session, struct ft_slice payload);
 
 /* The peer broke the framing rules, or left without a close frame: the caller closes the connection,
  * this sends a close frame before, in case anybody listens. */
@@ -150,14 +157,25 @@ void ft_session_deliver(struct ft_session *session, struct ft_run *run,
 /* Queues one publication of `bytes`. */
 void ft_session_queue(struct ft_session *session, uint64_t offset, size_t bytes);
 
-/* Its timer fired: ask for a sign of life, give up, or kill. */
+/* session_timer.c: its timer fired: ask for a sign of life, give up, or kill. */
 void ft_session_timer(struct ft_wheel_timer *timer);
+
+/* Sets the timer for the first time. */
+void ft_session_watch(struct ft_session *session);
+
+/* Notes that the peer has stopped taking anything, and what it had taken before. */
+void ft_session_blocked(struct ft_session *session);
+
+/* Goes by a fresh identity of the same user; takes the reference. */
+void ft_session_renew(struct ft_session *session, struct ft_identity *who);
 
 /* Finds its subscription to exactly this filter, or returns NULL. */
 struct ft_subscription *ft_session_find(struct ft_session *session, struct ft_slice filter);
 
-/* Adds a subscription, the first of its list, to a filter that it has not yet; live from here on. */
-void ft_session_subscribe(struct ft_session *session, struct ft_slice filter);
+/* Adds a subscription, the first of its list, to a filter that it has not yet; live from here on.
+ * FT_ERR_TOO_MANY: its address or its user has too many. */
+FT_MUST_USE enum ft_err ft_session_subscribe(struct ft_session *session, struct ft_slice filter,
+                                             struct ft_problem *problem);
 
 /* Removes a subscription; or all. */
 void ft_session_unsubscribe(struct ft_subscription *subscription);

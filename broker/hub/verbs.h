@@ -18,6 +18,8 @@ enum ft_err ft_on_pub(struct ft_session *session, const struct ft_envelope *enve
                       struct ft_problem *problem);
 enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *envelope,
                           struct ft_problem *problem);
+enum ft_err ft_on_auth(struct ft_session *session, const struct ft_envelope *envelope,
+                       struct ft_problem *problem);
 enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *envelope,
                        struct ft_problem *problem);
 

@@ -118,15 +118,18 @@ static void worker_free(struct ft_worker *w)
 }
 
 struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journal *journal,
-                          uint32_t count, const struct ft_loop_ops *loop_ops, void *loops)
+                          uint32_t count, const struct ft_hub_ports *ports)
 {
     FT_ASSERT(count >= 1 && count <= FT_WORKERS_MAX);
     struct ft_hub *hub = ft_alloc_zero(sizeof(*hub));
     pthread_mutex_init(&hub->lock, NULL);
     ft_hub_configure(hub, options);
     hub->journal = journal;
-    hub->loop_ops = loop_ops;
-    hub->loops = loops;
+    hub->loop_ops = ports->loop_ops;
+    hub->loops = ports->loops;
+    hub->gate_ops = ports->gate_ops;
+    hub->gate = ports->gate;
+    hub->quotas = ports->quotas;
     hub->worker_count = count;
     for (uint32_t i = 0; i < count; i++)
         hub->workers[i] = worker_new(hub, i);

@@ -18,9 +18,11 @@
 #include "broker/core/policy.h"
 #include "broker/core/rewind.h"
 #include "broker/core/topic_trie.h"
+#include "broker/hub/gate.h"
 #include "broker/hub/metrics.h"
 #include "broker/hub/ports.h"
 #include "broker/hub/question.h"
+#include "broker/hub/quota.h"
 #include "broker/hub/session.h"
 #include "broker/hub/wheel.h"
 #include "protocol/writer.h"
@@ -56,6 +58,15 @@ struct ft_settings {
     uint32_t users; /* under hub->lock */
 };
 
+/* What the hub asks of its edges, and what is shared with them. All of it outlives the hub. */
+struct ft_hub_ports {
+    const struct ft_loop_ops *loop_ops;
+    void *loops;
+    const struct ft_gate_ops *gate_ops; /* NULL: nobody checks tokens, and `auth` is refused */
+    void *gate;
+    struct ft_quotas *quotas; /* NULL: there are no limits for an address or a user */
+};
+
 /* All workers of a node, and the journal between them. */
 struct ft_hub {
     _Atomic(struct ft_settings *) settings;
@@ -63,6 +74,9 @@ struct ft_hub {
     struct ft_journal *journal;
     const struct ft_loop_ops *loop_ops;
     void *loops;
+    const struct ft_gate_ops *gate_ops;
+    void *gate;
+    struct ft_quotas *quotas;
     struct ft_sys_stats *sys_stats;
     uint64_t started_ms; /* wall clock */
     uint64_t reported;   /* what bounds have cost so far, as last logged; worker 0's */
@@ -156,7 +170,7 @@ struct ft_worker {
 
 /* Makes a hub with `count` workers around a journal that outlives it. */
 struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journal *journal,
-                          uint32_t count, const struct ft_loop_ops *loop_ops, void *loops);
+                          uint32_t count, const struct ft_hub_ports *ports);
 
 /* Frees it; every session is gone already. */
 void ft_hub_free(struct ft_hub *hub);

@@ -78,7 +78,8 @@ static void on_established(struct ft_net *net, struct ft_ws_conn *conn, struct l
                         .frames = (enum ft_frames)protocol->id,
                         .ops = &conn_ops,
                         .conn = conn,
-                        .who = ft_identity_new(&(struct ft_identity_spec){.may_everything = true}),
+                        .who = ft_identity_new(
+                            &(struct ft_identity_spec){.may_everything = true, .is_admin = true}),
                     });
 }
 

@@ -111,7 +111,7 @@ static void setup_workers(uint32_t workers)
                                      .flush_bytes = 1024,
                                      .ping_s = PING_S,
                                      .policies = policies};
-    hub = ft_hub_new(&options, journal, workers, &loop_ops, NULL);
+    hub = ft_hub_new(&options, journal, workers, &(struct ft_hub_ports){.loop_ops = &loop_ops});
 }
 
 static void begin_turn(struct ft_worker *worker)

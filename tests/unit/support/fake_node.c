@@ -113,6 +113,7 @@ void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_option
                        const struct ft_hub_options *options, uint32_t workers)
 {
     *node = (struct ft_fake_node){.wall_ms = FT_FAKE_WALL_MS, .mono_ms = 1000};
+    node->quotas = ft_quotas_new(&(struct ft_quota_limits){0});
     struct ft_journal_options kept = *journal;
     kept.stream = FT_FAKE_STREAM;
     DEFAULT(kept.size_bytes, (size_t)1 << 20);
@@ -125,7 +126,14 @@ void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_option
     DEFAULT(hub.queue_bytes, 4096);
     DEFAULT(hub.flush_bytes, 1024);
     DEFAULT(hub.ping_s, 25);
-    node->hub = ft_hub_new(&hub, node->journal, workers, &loop_ops, node);
+    node->hub = ft_hub_new(&hub, node->journal, workers,
+                           &(struct ft_hub_ports){
+                               .loop_ops = &loop_ops,
+                               .loops = node,
+                               .gate_ops = &ft_fake_gate_ops,
+                               .gate = &node->gate,
+                               .quotas = node->quotas,
+                           });
 }
 
 void ft_fake_node_fini(struct ft_fake_node *node)
@@ -137,6 +145,7 @@ void ft_fake_node_fini(struct ft_fake_node *node)
     }
     ft_hub_free(node->hub);
     ft_journal_free(node->journal);
+    ft_quotas_free(node->quotas);
 }
 
 struct ft_worker *ft_fake_node_begin(struct ft_fake_node *node, uint32_t worker)
@@ -190,13 +199,16 @@ void ft_fake_client_open(struct ft_fake_node *node, struct ft_fake_client *clien
     DEFAULT(client->takes, FT_FAKE_ALL);
     ft_buffer_init(&client->sent, SENT_MAX);
     ft_fake_node_begin(node, worker);
-    DEFAULT(client->who, ft_identity_new(&(struct ft_identity_spec){.may_everything = true}));
+    DEFAULT(client->who,
+            ft_identity_new(&(struct ft_identity_spec){.may_everything = true, .is_admin = true}));
     ft_session_open(&client->session, node->hub->workers[worker],
                     &(struct ft_session_options){
                         .frames = frames,
                         .ops = &conn_ops,
                         .conn = client,
                         .who = client->who,
+                        .address = client->address,
+                        .user = client->user,
                     });
     (void)ft_fake_node_end(node, worker);
     ft_fake_client_forget(client);

@@ -12,6 +12,7 @@
 
 #include "broker/hub/worker.h"
 #include "protocol/buffer.h"
+#include "tests/unit/support/fake_gate.h"
 
 #define FT_FAKE_STREAM  "teststream"
 #define FT_FAKE_WALL_MS UINT64_C(1763700000000)
@@ -19,6 +20,8 @@
 struct ft_fake_node {
     struct ft_journal *journal;
     struct ft_hub *hub;
+    struct ft_fake_gate gate;
+    struct ft_quotas *quotas;  /* without limits, until a test configures them */
     uint64_t wall_ms, mono_ms; /* of the next turn; a worker keeps those of its turn */
     uint32_t wakes, hurry_ms;
 };
@@ -27,6 +30,8 @@ struct ft_fake_client {
     struct ft_session session;
     struct ft_fake_node *node;
     struct ft_identity *who; /* taken as it opens; NULL: one that may do everything */
+    struct ft_quota_share *address,
+        *user; /* the same; NULL: none. One connection of each was taken */
     struct ft_buffer
         sent; /* payloads, a line each; "close CODE", "ping"; of an event stream all bytes */
     /* Where it is set, frames go there and not into `sent`. */
@@ -59,7 +64,7 @@ void ft_fake_node_settle(struct ft_fake_node *node);
 void ft_fake_node_pass(struct ft_fake_node *node, uint64_t ms);
 
 /* Opens a connection in a turn of its own, and forgets the `welcome`. `client` is zero, but for
- * `on_frame` and `who`. */
+ * `on_frame`, `who` and shares. */
 void ft_fake_client_open(struct ft_fake_node *node, struct ft_fake_client *client, uint32_t worker,
                          enum ft_frames frames);
 
