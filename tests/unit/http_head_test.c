@@ -19,7 +19,7 @@
 static int read_exact(struct ft_slice bytes, struct ft_http_head *head, struct ft_problem *problem)
 {
     struct ft_slice exact = ft_input_exact(bytes);
-    *problem = (struct ft_problem){FT_OK, ""};
+    *problem = (struct ft_problem){.text = ""};
     int got = ft_http_head_read(exact, head, problem);
     cr_assert_eq(ft_http_head_read(exact, head, NULL), got);
     bool is_refused = got != FT_HTTP_HEAD_READ && got != FT_HTTP_HEAD_MORE;

@@ -26,7 +26,7 @@ static int read_exact(struct ft_slice bytes, struct ft_proxy_head *head, struct 
     struct ft_slice exact = ft_input_exact(bytes);
     const struct ft_proxy_head untouched = {.size = 4242};
     *head = untouched;
-    *problem = (struct ft_problem){FT_OK, ""};
+    *problem = (struct ft_problem){.text = ""};
     int got = ft_proxy_head_read(exact, head, problem);
     cr_assert_eq(got == 1, head->size != untouched.size);
     cr_assert_eq(got == -1, problem->text[0] != '\0');
