@@ -1,0 +1,31 @@
+/* The parameters of a request's query, decoded one after the other, and what their values mean. */
+#ifndef FT_HTTP_QUERY_H
+#define FT_HTTP_QUERY_H
+
+#include "protocol/error.h"
+#include "protocol/http_head.h"
+
+/* Where a walk stands; begin with ft_query_begin(). The decoded texts live as long as it does. */
+struct ft_query {
+    struct ft_slice rest_;
+    size_t used_;
+    uint8_t text_[FT_HTTP_HEAD_MAX];
+};
+
+void ft_query_begin(struct ft_query *query, const struct ft_http_head *head);
+
+/* Decodes the next parameter. Returns FT_ERR_NOT_FOUND after the last, FT_ERR_BAD_REQUEST with `problem` for
+ * one that cannot be decoded, or is not UTF-8. */
+enum ft_err ft_query_read(struct ft_query *query, struct ft_slice *name, struct ft_slice *value,
+                          struct ft_problem *problem);
+
+/* Reads a value of the parameter `name`, as a number of 0 … 2^53 - 1, or as 1, 0, true or false. */
+enum ft_err ft_query_uint(const char *name, struct ft_slice value, uint64_t *out,
+                          struct ft_problem *problem);
+enum ft_err ft_query_bool(const char *name, struct ft_slice value, bool *out,
+                          struct ft_problem *problem);
+
+/* Says that a parameter stands there twice, unless it does not. */
+enum ft_err ft_query_once(const char *name, bool is_there, struct ft_problem *problem);
+
+#endif
