@@ -183,6 +183,9 @@ void ft_list_show(const struct ft_option *option, const void *field, char *out, 
         used += (size_t)snprintf(out + used, size - used, "%s", i > 0 ? ", " : "");
         used += show_item(kind, list->items[i], out + used, size - used);
     }
+    /* Whoever reads a line cuts the blanks at its end off. */
+    if (used > 0 && out[used - 1] == ' ' && used + 1 < size)
+        snprintf(out + used, size - used, ",");
 }
 
 void ft_list_expects(const struct ft_option *option, char *out, size_t size)
