@@ -3,9 +3,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { STEP_BYTES = 16 * 1024 };
+
+const char *ft_auth_path_show(const char *path, char out[FT_AUTH_PATH_SHOWN_MAX])
+{
+    static const char ellipsis[] = "\xe2\x80\xa6";
+    size_t len = strlen(path), room = FT_AUTH_PATH_SHOWN_MAX - sizeof("\"\"");
+    const char *from = path;
+
+    if (len > room) {
+        from += len - room + strlen(ellipsis);
+        while (((unsigned char)*from & 0xc0) == 0x80) /* not in the middle of a character */
+            from++;
+    }
+    snprintf(out, FT_AUTH_PATH_SHOWN_MAX, "\"%s%s\"", from > path ? ellipsis : "", from);
+    return out;
+}
 
 enum ft_err ft_auth_file_read(const char *path, struct ft_buffer *bytes, struct ft_problem *problem)
 {

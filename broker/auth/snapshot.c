@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
+#include "broker/auth/file.h"
 #include "broker/base/alloc.h"
-#include "protocol/quote.h"
 #include "protocol/topic.h"
 
 static bool is_set(const char *text)
@@ -51,11 +51,11 @@ static enum ft_err read_key_files(struct ft_snapshot *made, struct ft_auth_texts
                                   struct ft_problem *problem)
 {
     struct ft_problem why;
-    char quoted[FT_QUOTE_MAX];
+    char shown[FT_AUTH_PATH_SHOWN_MAX];
     for (size_t i = 0; i < files.count; i++)
         if (ft_keys_read(&made->keys, files.items[i], &why) != FT_OK)
             return ft_problem_set(problem, FT_ERR_BAD_FIELD, "auth.keys: %s: %s",
-                                  ft_quote(ft_slice_str(files.items[i]), quoted), why.text);
+                                  ft_auth_path_show(files.items[i], shown), why.text);
     return FT_OK;
 }
 
@@ -63,11 +63,11 @@ static enum ft_err read_api_keys(struct ft_snapshot *made, const char *path,
                                  struct ft_problem *problem)
 {
     struct ft_problem why;
-    char quoted[FT_QUOTE_MAX];
+    char shown[FT_AUTH_PATH_SHOWN_MAX];
     if (!is_set(path) || ft_api_keys_read(path, &made->api_keys, &why) == FT_OK)
         return FT_OK;
     return ft_problem_set(problem, FT_ERR_BAD_FIELD, "auth.api_keys: %s: %s",
-                          ft_quote(ft_slice_str(path), quoted), why.text);
+                          ft_auth_path_show(path, shown), why.text);
 }
 
 /* ---- rules ---- */

@@ -5,9 +5,10 @@
  */
 #include "broker/auth/tls_files.h"
 
-#include "protocol/quote.h"
+#include "broker/auth/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -35,20 +36,20 @@ struct files {
 static enum ft_err refuse(const struct files *files, const char *option, const char *path,
                           const char *what)
 {
-    char quoted[FT_QUOTE_MAX];
+    char shown[FT_AUTH_PATH_SHOWN_MAX];
 
     return ft_problem_set(files->problem, FT_ERR_BAD_FIELD, "%s: %s %s", option,
-                          ft_quote(ft_slice_str(path), quoted), what);
+                          ft_auth_path_show(path, shown), what);
 }
 
 /* Adds to the one line of warnings. */
 static void warn(struct files *files, const char *option, const char *path, const char *what)
 {
     size_t used = strlen(files->warning);
-    char quoted[FT_QUOTE_MAX];
+    char shown[FT_AUTH_PATH_SHOWN_MAX];
 
     snprintf(files->warning + used, FT_TLS_WARNING_MAX - used, "%s%s: %s %s", used > 0 ? "; " : "",
-             option, ft_quote(ft_slice_str(path), quoted), what);
+             option, ft_auth_path_show(path, shown), what);
 }
 
 static enum ft_err open_file(const struct files *files, const char *option, const char *path,
@@ -56,7 +57,9 @@ static enum ft_err open_file(const struct files *files, const char *option, cons
 {
     char what[128];
     struct stat status;
-    FILE *file = fopen(path, "re");
+    /* A pipe that nobody writes to must not hold up the start. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 
     if (!file) {
         snprintf(what, sizeof(what), "cannot be opened: %s", strerror(errno));

@@ -1,6 +1,9 @@
 /* Certificates and keys as files: right ones, and each way in which an operator gets them wrong. */
 #include "broker/auth/tls_files.h"
 
+#include "broker/auth/file.h"
+#include "protocol/utf8.h"
+
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -207,4 +210,25 @@ Test(tls_files, what_works_but_not_for_everybody_is_warned_about)
     cr_assert(strstr(warning, "cert.pem\" is not valid yet"), "%s", warning);
     cr_assert(strstr(warning, "key.pem\" can be read by every user of this machine; tls.cert"),
               "%s", warning);
+}
+
+Test(tls_files, of_a_long_path_the_end_is_shown)
+{
+    char path[600] = "", shown[FT_AUTH_PATH_SHOWN_MAX];
+
+    for (int i = 0; i < 40; i++)
+        strcat(path, "/\xc3\xa9 directory");
+    strcat(path, "/key.pem");
+    ft_auth_path_show(path, shown);
+    cr_assert(strstr(shown, "directory/key.pem\""), "%s", shown);
+    cr_assert_eq(strncmp(shown, "\"\xe2\x80\xa6", 4), 0, "%s", shown);
+    cr_assert(ft_utf8_is_valid(ft_slice_str(shown)));
+    cr_assert_str_eq(ft_auth_path_show("/a", shown), "\"/a\"");
+    for (size_t len = 100; len < 160; len++) {
+        memset(path, 'p', len);
+        path[len] = 0;
+        cr_assert_lt(strlen(ft_auth_path_show(path, shown)), sizeof(shown));
+        cr_assert_eq(shown[strlen(shown) - 1], '"');
+        cr_assert_eq(strstr(shown, "\xe2\x80\xa6") == NULL, len <= FT_AUTH_PATH_SHOWN_MAX - 3);
+    }
 }
