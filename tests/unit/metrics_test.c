@@ -83,6 +83,38 @@ Test(metrics, values_of_labels_need_no_escape_and_are_not_repeated)
     }
 }
 
+/* Writes the reference's table: a row for each metric. */
+static const char *reference(char *table, size_t size)
+{
+    static const char *const types[] = {"counter", "gauge", "histogram"};
+    size_t n = 0;
+    for (uint32_t i = 0; i < ft_metric_count; i++) {
+        const struct ft_metric *metric = &ft_metric_table[i];
+        const char *const *keys = metric->labels->keys;
+        bool is_labelled = keys[0] && metric->type != FT_METRIC_HISTOGRAM;
+        n += (size_t)snprintf(table + n, size - n, "| `%s` | %s |%s%s%s%s | %s |\n", metric->name,
+                              types[metric->type], is_labelled ? " " : "",
+                              is_labelled ? keys[0] : "", keys[1] ? ", " : "",
+                              keys[1] ? keys[1] : "", metric->help);
+        cr_assert_lt(n, size);
+    }
+    return table;
+}
+
+Test(metrics, reference_lists_every_metric_in_this_order)
+{
+    static char page[32768], table[16384];
+    FILE *file = fopen("deploy/metrics.md", "r");
+    cr_assert(file, "deploy/metrics.md is missing");
+    page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+    fclose(file);
+    const char *rows = strstr(page, "| --- |");
+    cr_assert(rows);
+    rows = strchr(rows, '\n') + 1;
+    cr_assert_str_eq(rows, reference(table, sizeof(table)), "deploy/metrics.md should end with\n%s",
+                     table);
+}
+
 /* ---- counting ---- */
 
 static struct ft_metrics one, two;
