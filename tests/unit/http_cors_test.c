@@ -5,10 +5,12 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-static char *const listed[] = {"https://app.example", "http://dev.example:3000"};
+static char any[] = "*", app[] = "https://app.example", dev[] = "http://dev.example:3000";
+
+static char *const listed[] = {app, dev};
 static const struct ft_http_options options = {.origins = listed, .origin_count = 2};
 
-static char *const star[] = {"*", "https://app.example"};
+static char *const star[] = {any, app};
 static const struct ft_http_options open_options = {.origins = star, .origin_count = 2};
 
 static enum ft_cors judge(const char *host, const char *origin, bool is_tls)
