@@ -113,6 +113,14 @@ $(B)/unit/clients.a: $(filter-out %/main.o,$(call objects,$(CLIENT) $(COMMAND)))
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 
+# Races (MODE=tsan): tests/races/NAME_race.c, with what unit tests have, but without Criterion.
+RACES := $(patsubst tests/races/%.c,$(B)/races/%,$(wildcard tests/races/*_race.c))
+
+$(B)/races/%_race: $(O)/tests/races/%_race.o $(B)/unit/parts.a
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS_fantaild)
+
 # Fuzz targets (MODE=fuzz): tests/fuzz/fuzz_NAME.c, with everything that is pure.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -134,7 +142,7 @@ $(B)/bench/%: $(O)/tests/bench/%_bench.o $(B)/pure.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_protocol)
 
 # What the tests of this mode run; tests/run asks for it.
-programs: $(if $(filter fuzz,$(MODE)),$(FUZZERS),$(UNIT_TESTS))
+programs: $(if $(filter fuzz,$(MODE)),$(FUZZERS),$(if $(filter tsan,$(MODE)),$(RACES),$(UNIT_TESTS)))
 
 # What the targets below need from the system. Silent when it is there.
 .PHONY: set-up-build set-up-test set-up-bench

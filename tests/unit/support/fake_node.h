@@ -23,7 +23,8 @@ struct ft_fake_node {
     struct ft_fake_gate gate;
     struct ft_quotas *quotas;  /* without limits, until a test configures them */
     uint64_t wall_ms, mono_ms; /* of the next turn; a worker keeps those of its turn */
-    uint32_t wakes, hurry_ms;
+    _Atomic uint32_t wakes;    /* several threads may have turns, each of a worker of its own */
+    uint32_t hurry_ms;
 };
 
 struct ft_fake_client {
