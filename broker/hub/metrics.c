@@ -6,6 +6,7 @@
 #include "broker/hub/metrics.h"
 
 #include "broker/base/process.h"
+#include "broker/hub/quota.h"
 #include "broker/hub/worker.h"
 #include "protocol/number.h"
 
@@ -14,6 +15,14 @@
 _Static_assert(FT_SLOTS_WORKER == FT_WORKERS_MAX, "a slot for each worker");
 _Static_assert(FT_FRAMES_JSON == 0 && FT_FRAMES_MSGPACK == 1 && FT_FRAMES_EVENTS == 2,
                "the order of the labels");
+
+_Static_assert((int)FT_QUOTA_ADDRESS == (int)FT_BY_ADDRESS &&
+                   (int)FT_QUOTA_CONNECTIONS == (int)FT_LIMIT_CONNECTIONS &&
+                   (int)FT_QUOTA_SUBSCRIPTIONS == (int)FT_LIMIT_SUBSCRIPTIONS &&
+                   FT_QUOTA_HELD + (int)FT_QUOTA_CONNECTS == (int)FT_LIMIT_CONNECTS &&
+                   FT_QUOTA_HELD + (int)FT_QUOTA_PUBLISHES == (int)FT_LIMIT_PUBLISHES &&
+                   FT_QUOTA_HELD + (int)FT_QUOTA_REQUESTS == (int)FT_LIMIT_REQUESTS,
+               "what is held comes first, then rates");
 
 /* ---- the table ---- */
 
@@ -231,6 +240,21 @@ static void read_journal(struct ft_figures *figures, const struct ft_worker *w)
     figures->forgotten[FT_FORGOTTEN_KEY] = stats.keys_dropped;
 }
 
+static void read_quotas(struct ft_figures *figures, const struct ft_hub *hub)
+{
+    if (!hub->quotas)
+        return;
+    struct ft_quota_stats stats;
+    ft_quotas_stats(hub->quotas, &stats);
+    uint64_t *to = figures->limit_refusals;
+    for (int by = 0; by < FT_QUOTA_KINDS; by++) {
+        for (int i = 0; i < FT_QUOTA_HELD; i++)
+            *to++ = stats.held[by][i];
+        for (int i = 0; i < FT_QUOTA_RATES; i++)
+            *to++ = stats.rates[by][i];
+    }
+}
+
 static void read_process(struct ft_figures *figures, const struct ft_hub *hub, bool fast)
 {
     struct ft_process process;
@@ -255,6 +279,7 @@ void ft_figures_read(struct ft_figures *figures, struct ft_worker *w, bool fast)
     for (uint32_t i = 0; i < hub->worker_count; i++)
         figures->connections[0] += figures->worker_connections[i];
     read_journal(figures, w);
+    read_quotas(figures, hub);
     read_process(figures, hub, fast);
     figures->at_ms = w->now_ms;
     figures->measure_us = w->turn_us;

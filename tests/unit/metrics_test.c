@@ -1,6 +1,7 @@
 /* The table of metrics, counting, sums over workers, and figures as text and as a map. */
 #include "broker/base/process.h"
 #include "broker/hub/metrics.h"
+#include "broker/hub/quota.h"
 #include "tests/unit/support/fake_node.h"
 
 #include <criterion/criterion.h>
@@ -519,6 +520,29 @@ Test(metrics_node, figures_are_published_once_a_second_while_somebody_listens)
     published = ft_journal_head(node.journal);
     ft_fake_node_pass(&node, 3000);
     cr_assert_eq(ft_journal_head(node.journal), published);
+    ft_fake_node_fini(&node);
+}
+
+Test(metrics_node, what_a_limit_refuses_is_told_by_whose_and_which)
+{
+    node_begin();
+    struct ft_quota_limits limits = {0};
+    limits.held[FT_QUOTA_ADDRESS][FT_QUOTA_SUBSCRIPTIONS] = 1;
+    limits.rates[FT_QUOTA_USER][FT_QUOTA_PUBLISHES] = 1;
+    ft_quotas_configure(node.quotas, &limits);
+    struct ft_quota_share *address =
+        ft_quota_share(node.quotas, FT_QUOTA_ADDRESS, ft_slice_str("0123456789abcdef"));
+    struct ft_quota_share *user = ft_quota_share(node.quotas, FT_QUOTA_USER, ft_slice_str("alice"));
+    cr_assert_neq(ft_quota_take(address, FT_QUOTA_SUBSCRIPTIONS, 2, NULL), FT_OK);
+    cr_assert_eq(ft_quota_pass(user, FT_QUOTA_PUBLISHES, 1000000, NULL, NULL), FT_OK);
+    for (int i = 0; i < 3; i++)
+        cr_assert_neq(ft_quota_pass(user, FT_QUOTA_PUBLISHES, 1000000, NULL, NULL), FT_OK);
+    uint64_t expected[FT_SLOTS_LIMIT] = {0};
+    expected[FT_BY_ADDRESS * FT_LIMIT_COUNT + FT_LIMIT_SUBSCRIPTIONS] = 1;
+    expected[FT_BY_USER * FT_LIMIT_COUNT + FT_LIMIT_PUBLISHES] = 3;
+    cr_assert_arr_eq(read_figures()->limit_refusals, expected, sizeof(expected));
+    ft_quota_release(address);
+    ft_quota_release(user);
     ft_fake_node_fini(&node);
 }
 
