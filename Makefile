@@ -44,7 +44,7 @@ COMMAND := clients/cli clients/cli/bench
 LIBS_protocol := -lmsgpackc -ljansson -lm
 LIBS_auth := -lcjose -lcrypto -ljansson
 LIBS_fantaild := -lwebsockets -luv -linih $(LIBS_auth) $(LIBS_protocol)
-LIBS_fantail := -lwebsockets $(LIBS_protocol)
+LIBS_fantail := -lwebsockets -lcrypto $(LIBS_protocol)
 
 # V=1 shows the commands themselves.
 Q := $(if $(V),,@)

@@ -67,9 +67,10 @@ static void forget_connection(struct fantail *f)
 static bool is_final(const struct fantail *f, const struct ft_transport_end *end)
 {
     int status = end->http_status;
-    if (status == 401 || status == 403)
-        return true;
-    if (end->close_code == 4400 || end->close_code == 4401 || end->close_code == 4403)
+    /* The next token may be a better one; if the first was bad, somebody should look at it. */
+    if (status == 401 || end->close_code == 4401)
+        return !f->options.get_token || !f->was_open;
+    if (status == 403 || end->close_code == 4400 || end->close_code == 4403)
         return true;
     if (f->was_open)
         return false;
@@ -211,7 +212,7 @@ static void begin_attempt(struct fantail *f, uint64_t now_ms)
 {
     f->is_begun = true;
     f->deadline_ms = now_ms + WELCOME_MS;
-    ft_transport_connect(f->transport, f->options.token);
+    ft_transport_connect(f->transport, ft_client_token(f));
 }
 
 /* Does what is due. */
@@ -436,6 +437,7 @@ static enum ft_err make_transport(struct fantail *f)
     struct ft_transport_options options = {
         .encoding = f->encoding,
         .ca_file = f->options.ca_file,
+        .is_insecure = f->options.insecure,
         .message_bytes = f->options.message_bytes,
     };
     enum ft_err err = ft_url_read(f->options.url, &options.url, &f->problem);

@@ -75,6 +75,12 @@ void ft_client_welcomed(struct fantail *f);
 /* client.c: tells the application of an error that belongs to no request. */
 void ft_client_report(struct fantail *f, const struct fantail_result *result);
 
+/* token.c: the token to connect with, lent; NULL: none. */
+const char *ft_client_token(struct fantail *f);
+
+/* token.c: the broker says that the token has expired. True: a fresh one is on its way. */
+bool ft_client_renew(struct fantail *f);
+
 /* publish.c: frames what f->envelope holds, ahead of publications, and empties it. */
 void ft_client_send_control(struct fantail *f);
 

@@ -111,7 +111,13 @@ struct fantail_options {
     const char *url;   /* ws:// or wss://, default "ws://127.0.0.1:8080/ws"; without a path: /ws */
     bool msgpack;      /* speak MessagePack; default JSON */
     const char *token; /* sent as "Authorization: Bearer …"; default none */
+    /* Instead of `token`: asked for one before each attempt to connect, and when the broker says that
+     * the one in use has expired; the connection goes on with it then. Returns text that is lent until
+     * the next call, or NULL: there is none. With it, a client that was open once is not closed by
+     * a refused token: it tries again with the next one. `user` is that of the callbacks below. */
+    const char *(*get_token)(struct fantail *f, void *user);
     const char *ca_file; /* PEM file of the authorities to trust for wss://; default the system's */
+    bool insecure;       /* wss:// without looking at the certificate; for development only */
     bool fail_first;     /* become closed when the very first attempt fails; default: try again */
 
     void *user; /* given to the callbacks below */

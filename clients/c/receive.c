@@ -115,6 +115,8 @@ static void on_error(struct fantail *f, const struct ft_envelope *env)
     };
     if (env->id.kind == FT_ID_NONE)
         f->retry_ms = result.retry_ms; /* about the connection: keeps away so long, if it ends */
+    if (env->id.kind == FT_ID_NONE && result.code == 401 && ft_client_renew(f))
+        return;
     answer(f, env, &result);
 }
 

@@ -34,8 +34,8 @@ struct ft_transport {
     struct lws_protocols protocols[2];
     struct lws *wsi; /* the connection, from the first step on */
     struct ft_transport_end end;
-    struct ft_buffer whole;   /* a message that came in pieces */
-    char authorization[4200]; /* "Bearer " and a token */
+    struct ft_buffer whole;                         /* a message that came in pieces */
+    char authorization[8 + FT_TRANSPORT_TOKEN_MAX]; /* "Bearer " and a token */
     lws_sorted_usec_list_t timer;
     int wake_fd;
     int depth; /* inside how many of lws's callbacks for this connection we are */
@@ -84,15 +84,24 @@ static void ended(struct ft_transport *t)
     t->events.on_end(t->context, &end);
 }
 
+/* libwebsockets keeps the body, which says more, to itself. */
+static const char *status_text(int status)
+{
+    return status == 401   ? ": the token is missing, bad or expired"
+           : status == 429 ? ": too many connections"
+           : status == 503 ? ": it is full or stopping"
+                           : "";
+}
+
 static void on_error(struct ft_transport *t, struct lws *wsi, const void *text, size_t len)
 {
     t->end.http_status = (int)lws_http_client_http_response(wsi);
     if (t->end.http_status == 101 || t->end.http_status < 0)
         t->end.http_status = 0;
     if (t->end.http_status >= 300) {
-        char status[64];
-        snprintf(status, sizeof(status), "the broker answered with HTTP status %d",
-                 t->end.http_status);
+        char status[96];
+        snprintf(status, sizeof(status), "the broker answered with HTTP status %d%s",
+                 t->end.http_status, status_text(t->end.http_status));
         set_reason(t, status);
     } else if (text && len > 0 && t->options.url.is_tls && strstr(text, "SSL")) {
         set_reason(t, "TLS failed: the broker's certificate is not trusted, or it speaks no TLS");
@@ -286,6 +295,27 @@ void ft_transport_free(struct ft_transport *t)
     free(t);
 }
 
+/* Says what is wrong with a token, or NULL. A line break would begin another header. */
+static const char *check_token(const char *token)
+{
+    if (strlen(token) > FT_TRANSPORT_TOKEN_MAX)
+        return "the token is longer than the 8,192 bytes that a broker takes";
+    for (const char *c = token; *c; c++)
+        if (*c <= ' ' || *c >= 0x7F)
+            return "the token holds a space, a control character or what is not ASCII";
+    return NULL;
+}
+
+/* What libwebsockets is told about TLS. */
+static int tls_flags(const struct ft_transport_options *options)
+{
+    if (!options->url.is_tls)
+        return 0;
+    return options->is_insecure ? LCCSCF_USE_SSL | LCCSCF_ALLOW_SELFSIGNED | LCCSCF_ALLOW_INSECURE |
+                                      LCCSCF_ALLOW_EXPIRED | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK
+                                : LCCSCF_USE_SSL;
+}
+
 void ft_transport_connect(struct ft_transport *t, const char *token)
 {
     static const lws_retry_bo_t no_timers = {0};
@@ -295,6 +325,12 @@ void ft_transport_connect(struct ft_transport *t, const char *token)
     t->is_dropped = t->is_broken = false;
     last_line[0] = '\0';
     t->authorization[0] = '\0';
+    const char *wrong = token ? check_token(token) : NULL;
+    if (wrong) {
+        set_reason(t, wrong);
+        ended(t);
+        return;
+    }
     if (token && token[0] != '\0')
         snprintf(t->authorization, sizeof(t->authorization), "Bearer %s", token);
 
@@ -305,7 +341,7 @@ void ft_transport_connect(struct ft_transport *t, const char *token)
         .path = t->options.url.path,
         .host = t->options.url.host_port,
         .protocol = t->protocols[0].name,
-        .ssl_connection = t->options.url.is_tls ? LCCSCF_USE_SSL : 0,
+        .ssl_connection = tls_flags(&t->options),
         .alpn = "http/1.1", /* raw writes are HTTP/1's; lws would offer h2 too */
         .retry_and_idle_policy = &no_timers,
         .pwsi = &t->wsi,

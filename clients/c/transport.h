@@ -19,6 +19,9 @@ struct ft_transport;
 
 #define FT_END_REASON_MAX 200
 
+/* Longest token that a broker takes. */
+#define FT_TRANSPORT_TOKEN_MAX 8192
+
 /* How a connection ended, or why there was none. */
 struct ft_transport_end {
     bool was_open;
@@ -40,6 +43,7 @@ struct ft_transport_options {
     struct ft_url url;
     enum ft_encoding encoding;
     const char *ca_file;  /* NULL: the system's authorities. Lent as long as the transport lives */
+    bool is_insecure;     /* take any certificate */
     size_t message_bytes; /* largest message taken */
 };
 

@@ -4,9 +4,11 @@
  */
 #include "clients/cli/link.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocol/quote.h"
 
@@ -94,6 +96,23 @@ static void on_gap(struct fantail *f, const struct fantail_gap *gap, void *user)
     fputc('\n', stderr);
 }
 
+/* Reads the token of --token-file, without the white space around it. */
+static const char *read_token(struct fantail *f, void *user)
+{
+    (void)f;
+    struct ft_link *link = user;
+    FILE *file = fopen(link->token_file_, "re");
+    size_t n = file ? fread(link->token_, 1, sizeof(link->token_) - 1, file) : 0;
+    if (!file || ferror(file))
+        fprintf(stderr, "fantail: %s: %s\n", link->token_file_, strerror(errno));
+    if (file)
+        fclose(file);
+    while (n > 0 && strchr(" \t\r\n", link->token_[n - 1]))
+        n--;
+    link->token_[n] = '\0';
+    return link->token_ + strspn(link->token_, " \t\r\n");
+}
+
 static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
@@ -108,12 +127,15 @@ bool ft_link_open(struct ft_link *link, const struct ft_link_options *options, v
     *link = (struct ft_link){
         .owner = owner,
         .url_ = url && *url ? url : "ws://127.0.0.1:8080/ws",
+        .token_file_ = options->token_file,
     };
     struct fantail_options wanted = {
         .url = link->url_,
         .msgpack = options->msgpack,
         .token = options->token ? options->token : getenv("FANTAIL_TOKEN"),
+        .get_token = options->token_file ? read_token : NULL,
         .ca_file = options->ca_file,
+        .insecure = options->insecure,
         .fail_first = !options->retry,
         /* What is under way when a broker dies has an unknown end, so no more of it than keeps a
            distant broker busy: 8,192 in 50 ms are 160,000 a second. */

@@ -9,39 +9,56 @@
 #include "clients/cli/command.h"
 #include "clients/cli/flags.h"
 
+/* Longest token that a broker takes. */
+#define FT_LINK_TOKEN_MAX 8192
+
 struct ft_link_options {
     const char *url;
     const char *token;
+    const char *token_file;
     const char *ca_file;
+    bool insecure;
     bool msgpack;
     bool retry;
 };
 
 /* The rows of these options, for a table of flags. */
-#define FT_LINK_FLAGS(options)                                                      \
-    {'s',                                                                           \
-     "server",                                                                      \
-     "URL",                                                                         \
-     FT_FLAG_TEXT,                                                                  \
-     &(options)->url,                                                               \
-     "the broker; default $FANTAIL_URL, else ws://127.0.0.1:8080/ws"},              \
-        {'\0',           "msgpack",           NULL,                                 \
-         FT_FLAG_SWITCH, &(options)->msgpack, "speak MessagePack instead of JSON"}, \
-        {'\0',                                                                      \
-         "token",                                                                   \
-         "TOKEN",                                                                   \
-         FT_FLAG_TEXT,                                                              \
-         &(options)->token,                                                         \
-         "a JSON Web Token to connect with; default $FANTAIL_TOKEN"},               \
-        {'\0',                                                                      \
-         "ca",                                                                      \
-         "FILE",                                                                    \
-         FT_FLAG_TEXT,                                                              \
-         &(options)->ca_file,                                                       \
-         "PEM file of the authorities to trust for wss://"},                        \
-    {                                                                               \
-        '\0', "retry", NULL, FT_FLAG_SWITCH, &(options)->retry,                     \
-            "keep trying when the first connection fails"                           \
+#define FT_LINK_FLAGS(options)                                                       \
+    {'s',                                                                            \
+     "server",                                                                       \
+     "URL",                                                                          \
+     FT_FLAG_TEXT,                                                                   \
+     &(options)->url,                                                                \
+     "the broker; default $FANTAIL_URL, else ws://127.0.0.1:8080/ws"},               \
+        {'\0',           "msgpack",           NULL,                                  \
+         FT_FLAG_SWITCH, &(options)->msgpack, "speak MessagePack instead of JSON"},  \
+        {'\0',                                                                       \
+         "token",                                                                    \
+         "TOKEN",                                                                    \
+         FT_FLAG_TEXT,                                                               \
+         &(options)->token,                                                          \
+         "a JSON Web Token or an API key to connect with; default $FANTAIL_TOKEN"},  \
+        {'\0',                                                                       \
+         "token-file",                                                               \
+         "FILE",                                                                     \
+         FT_FLAG_TEXT,                                                               \
+         &(options)->token_file,                                                     \
+         "a file with the token, read again for each connection and at its expiry"}, \
+        {'\0',                                                                       \
+         "ca",                                                                       \
+         "FILE",                                                                     \
+         FT_FLAG_TEXT,                                                               \
+         &(options)->ca_file,                                                        \
+         "PEM file of the authorities to trust for wss://"},                         \
+        {'\0',                                                                       \
+         "insecure",                                                                 \
+         NULL,                                                                       \
+         FT_FLAG_SWITCH,                                                             \
+         &(options)->insecure,                                                       \
+         "wss:// without checking the certificate; for development only"},           \
+    {                                                                                \
+        '\0', "retry", NULL, FT_FLAG_SWITCH, &(options)->retry,                      \
+            "keep trying when the first connection fails"                            \
     }
 
 struct ft_link {
@@ -51,6 +68,8 @@ struct ft_link {
     bool was_open;
     enum ft_exit exit_code; /* FT_EXIT_OK until something ends the command */
     const char *url_;
+    const char *token_file_;            /* NULL: none */
+    char token_[FT_LINK_TOKEN_MAX + 2]; /* what it held when it was last read */
 };
 
 /*
