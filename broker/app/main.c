@@ -72,12 +72,18 @@ static struct ft_loops *open_loops(const struct ft_config *config, char *error)
         error);
 }
 
-static struct ft_hub *open_hub(struct ft_config *config, struct ft_journal *journal,
-                               struct ft_loops *loops)
+static struct ft_hub *open_hub(struct ft_config *config, const struct ft_access *access,
+                               struct ft_journal *journal, struct ft_loops *loops)
 {
     struct ft_hub_options options = ft_reload_hub_options(config);
     return ft_hub_new(&options, journal, (uint32_t)config->workers,
-                      &(struct ft_hub_ports){.loop_ops = ft_loops_ops(), .loops = loops});
+                      &(struct ft_hub_ports){
+                          .loop_ops = ft_loops_ops(),
+                          .loops = loops,
+                          .gate_ops = ft_auth_gate_ops(),
+                          .gate = access->auth,
+                          .quotas = access->quotas,
+                      });
 }
 
 /* Other software waits for these lines: their form is fixed. */
@@ -106,7 +112,7 @@ static void serve(const struct ft_cli *cli, struct ft_config *config, struct ft_
                   struct ft_loops *loops, const sigset_t *signals)
 {
     struct ft_journal *journal = open_journal(config);
-    struct ft_hub *hub = open_hub(config, journal, loops);
+    struct ft_hub *hub = open_hub(config, access, journal, loops);
     struct ft_reload reload = {
         .cli = cli, .config = config, .access = access, .hub = hub, .loops = loops};
     ft_loops_start(loops, hub);

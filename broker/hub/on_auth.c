@@ -18,16 +18,19 @@ static bool is_same_user(const struct ft_identity *a, const struct ft_identity *
 static enum ft_err check(struct ft_session *session, struct ft_slice token,
                          struct ft_identity **who, struct ft_problem *problem)
 {
-    const struct ft_worker *w = session->asker.worker;
+    struct ft_worker *w = session->asker.worker;
     const struct ft_hub *hub = w->hub;
     if (!hub->gate_ops)
         return ft_problem_set(problem, FT_ERR_CONFLICT, "this broker takes no tokens");
     struct ft_identity *fresh = NULL;
     enum ft_err err =
         hub->gate_ops->check(hub->gate, FT_TOKEN_ENVELOPE, token, w->now_ms, &fresh, problem);
-    if (err != FT_OK)
+    if (err != FT_OK) {
+        ft_count(&w->metrics.credentials_refused[FT_CREDENTIALS_INVALID], 1);
         return err;
+    }
     if (!is_same_user(session->asker.who, fresh)) {
+        ft_count(&w->metrics.credentials_refused[FT_CREDENTIALS_SUBJECT], 1);
         ft_identity_unref(fresh);
         return ft_problem_set(problem, FT_ERR_FORBIDDEN,
                               "the token is not for the user of this session");

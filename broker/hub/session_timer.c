@@ -132,6 +132,12 @@ void ft_session_watch(struct ft_session *s)
     ft_wheel_set(&s->asker.worker->wheel, &s->timer, expiry < ping ? expiry : ping);
 }
 
+static void end_expired(struct ft_session *s)
+{
+    ft_count(&s->asker.worker->metrics.credentials_refused[FT_CREDENTIALS_EXPIRED], 1);
+    ft_session_end(s, 4401, "the token has expired");
+}
+
 /* Asks a silent peer for a sign of life. Returns in how many milliseconds to look again. */
 static uint64_t ask(struct ft_session *s)
 {
@@ -162,7 +168,7 @@ void ft_session_timer(struct ft_wheel_timer *timer)
     else if (is_trickling(s))
         ft_session_end(s, 4508, "slow consumer: hardly anything was taken (limits.write_timeout)");
     else if (is_over(s))
-        ft_session_end(s, 4401, "the token has expired");
+        end_expired(s);
     else
         ft_wheel_set(&s->asker.worker->wheel, timer,
                      least(ask(s), least(until_trickling_ms(s), until_expiry_ms(s))));
