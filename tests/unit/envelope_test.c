@@ -447,3 +447,52 @@ Test(envelope, data_in_a_history_may_be_as_deep_as_anywhere)
     cr_assert_eq(env.messages.ptr[env.messages.len - 1], ']');
     cr_assert_eq(read_history(FT_DEPTH_MAX + 1, &env), FT_ERR_BAD_FIELD);
 }
+
+/* Reads everything; says "array", "empty", and "broken" where the syntax broke. */
+static const char *shape_of(enum ft_encoding encoding, struct ft_slice message)
+{
+    static char told[32];
+    static uint8_t scratch[256];
+    struct ft_reader reader;
+    struct ft_envelope env;
+    if (ft_reader_begin(&reader, encoding, message, scratch, NULL) != FT_OK)
+        return "none";
+    snprintf(told, sizeof(told), "%s%s", ft_reader_is_array(&reader) ? "array" : "one",
+             ft_reader_is_empty(&reader) ? " empty" : "");
+    enum ft_err err = FT_OK;
+    while (ft_reader_has_more(&reader))
+        err = ft_reader_next(&reader, &env, NULL);
+    if (ft_reader_is_broken(&reader)) {
+        cr_assert_eq(err, FT_ERR_BAD_ENVELOPE);
+        strcat(told, " broken");
+    }
+    return told;
+}
+
+Test(envelope, a_reader_says_what_a_message_is)
+{
+    static const struct {
+        const char *text, *shape;
+    } rows[] = {
+        {"{}", "one"},
+        {" {\"op\":1}", "one"},
+        {"{\"op\":\"x\",\"op\":\"y\"}", "one"},
+        {"{", "one broken"},
+        {"{} {}", "one broken"},
+        {"[]", "array empty"},
+        {" [ ] ", "array empty"},
+        {"[{}]", "array"},
+        {"[5,{\"ttl\":\"x\"}]", "array"},
+        {"[{},]", "array broken"},
+        {"[{}", "array broken"},
+        {"[{}] x", "array broken"},
+        {"5", "none"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_assert_str_eq(shape_of(FT_JSON, ft_slice_str(rows[i].text)), rows[i].shape, "%s",
+                         rows[i].text);
+    cr_assert_str_eq(shape_of(FT_MSGPACK, ft_slice_str("\x80")), "one");
+    cr_assert_str_eq(shape_of(FT_MSGPACK, ft_slice_str("\x90")), "array empty");
+    cr_assert_str_eq(shape_of(FT_MSGPACK, ft_slice_str("\x92\x80\x05")), "array");
+    cr_assert_str_eq(shape_of(FT_MSGPACK, ft_slice_str("\x92\x80\xc1")), "array broken");
+}
