@@ -54,16 +54,6 @@ enum ft_err ft_order_check(const struct ft_order *order, struct ft_problem *prob
 
 /* ---- carrying out ---- */
 
-static bool is_meant(const struct ft_order *order, const struct ft_session *session)
-{
-    if (session->is_ending)
-        return false;
-    if (order->session.ptr)
-        return ft_slice_equal(order->session, ft_slice(session->id, FT_SESSION_ID_LEN));
-    struct ft_slice user = ft_identity_user(session->asker.who);
-    return user.ptr && ft_slice_equal(order->user, user);
-}
-
 /* Tells a session which of its subscriptions are gone, because it goes on and would wait for them. */
 static void tell(struct ft_session *session, const struct ft_slice *ended, uint32_t count)
 {
@@ -104,20 +94,30 @@ static void disconnect(struct errand *errand, struct ft_session *session)
     errand->outcome.sessions++;
 }
 
+static void apply(struct errand *errand, struct ft_session *session)
+{
+    if (session->is_ending)
+        return;
+    if (errand->order.kind == FT_ORDER_DISCONNECT)
+        disconnect(errand, session);
+    else
+        unsubscribe(errand, session);
+}
+
 static void visit(struct ft_question *question, struct ft_worker *worker)
 {
     struct errand *errand = (struct errand *)question;
+    const struct ft_order *order = &errand->order;
+    struct ft_session *session;
     ft_worker_settle(worker); /* what was accepted before still comes */
-    for (struct ft_session *s = worker->sessions; s; s = s->next) {
-        if (!is_meant(&errand->order, s))
-            continue;
-        if (errand->order.kind == FT_ORDER_DISCONNECT)
-            disconnect(errand, s);
-        else
-            unsubscribe(errand, s);
-        if (errand->order.session.ptr)
-            return; /* there is no other one */
+    if (order->session.ptr) {
+        session = ft_roster_find(&worker->sessions, order->session);
+        if (session)
+            apply(errand, session);
+        return;
     }
+    for (uint32_t at = 0; (session = ft_roster_next_of(&worker->sessions, order->user, &at));)
+        apply(errand, session);
 }
 
 /* ---- asking ---- */

@@ -47,15 +47,10 @@ void ft_session_open(struct ft_session *s, struct ft_worker *worker,
     s->frames = (uint8_t)options->frames;
     s->ops = options->ops;
     s->conn = options->conn;
-    s->next = worker->sessions;
-    s->link = &worker->sessions;
-    if (s->next)
-        s->next->link = &s->next;
-    worker->sessions = s;
-    worker->session_count++;
     ft_count(&worker->metrics.sessions[s->frames], 1);
     ft_count(&worker->metrics.sessions_opened[s->frames], 1);
     ft_worker_new_session_id(worker, s->id);
+    ft_roster_add(&worker->sessions, s);
     s->heard = ft_wheel_now(&worker->wheel);
     ft_session_watch(s);
     if (s->frames != FT_FRAMES_EVENTS)
@@ -88,10 +83,7 @@ void ft_session_gone(struct ft_session *s)
     drop_partial(s);
     if (s->dirty_at)
         w->dirty[s->dirty_at - 1] = NULL;
-    *s->link = s->next;
-    if (s->next)
-        s->next->link = s->link;
-    w->session_count--;
+    ft_roster_remove(&w->sessions, s);
     ft_uncount(&w->metrics.sessions[s->frames], 1);
     for (int kind = 0; kind < FT_QUOTA_KINDS; kind++)
         ft_quota_give(ft_asker_share(&s->asker, (enum ft_quota_kind)kind), FT_QUOTA_CONNECTIONS, 1);

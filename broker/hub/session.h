@@ -63,14 +63,14 @@ struct ft_session {
 
     struct ft_subscription *subscriptions;
     struct ft_throttle *throttles, *chosen; /* the latter while a run is routed */
-    struct ft_session *next, **link;        /* among the worker's */
     struct ft_wheel_timer timer;
     uint8_t *partial; /* a message that is still coming in */
     uint32_t partial_len;
     uint32_t subscription_count;
-    uint32_t heard;   /* tick at which the peer was last heard, as far as we were told */
-    uint32_t stalled; /* tick since which the peer has to take something, while it is blocked */
-    uint64_t taken;   /* bytes that it had taken then */
+    uint32_t roster_at; /* its place among the worker's */
+    uint32_t heard;     /* tick at which the peer was last heard, as far as we were told */
+    uint32_t stalled;   /* tick since which the peer has to take something, while it is blocked */
+    uint64_t taken;     /* bytes that it had taken then */
     char id[FT_SESSION_ID_LEN];
 };
 

@@ -98,6 +98,7 @@ static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
 
 static void worker_free(struct ft_worker *w)
 {
+    ft_roster_fini(&w->sessions);
     ft_mailbox_fini(&w->mailbox);
     ft_outbox_pool_fini(&w->pool);
     ft_buffer_fini(&w->reply_buffer);
@@ -517,8 +518,8 @@ void ft_worker_tick(struct ft_worker *w)
 void ft_worker_end_all(struct ft_worker *w, uint16_t close_code, const char *reason)
 {
     ft_worker_settle(w); /* what was accepted is delivered before the close frames */
-    for (struct ft_session *s = w->sessions; s; s = s->next)
-        ft_session_end(s, close_code, reason);
+    for (uint32_t i = 0; i < w->sessions.count; i++)
+        ft_session_end(w->sessions.entries[i].session, close_code, reason);
 }
 
 void ft_worker_new_session_id(struct ft_worker *w, char id[FT_SESSION_ID_LEN])

@@ -22,6 +22,7 @@
 #include "broker/hub/metrics.h"
 #include "broker/hub/ports.h"
 #include "broker/hub/question.h"
+#include "broker/hub/roster.h"
 #include "broker/hub/quota.h"
 #include "broker/hub/session.h"
 #include "broker/hub/wheel.h"
@@ -120,8 +121,7 @@ struct ft_worker {
     uint64_t match_serial;
     struct ft_outbox_pool pool;
     struct ft_wheel wheel;
-    struct ft_session *sessions;
-    uint32_t session_count;
+    struct ft_roster sessions;
 
     struct ft_publication **batch; /* taken in, not numbered yet … */
     struct ft_pending *pending;    /* … and for whom, side by side */

@@ -98,7 +98,7 @@ static void check_stop(struct ft_net *net)
         begin_stop(net);
     if (!net->is_stopping)
         return;
-    if (net->worker->session_count == 0 || ft_clock_mono_ms() >= net->stop_at_ms)
+    if (net->worker->sessions.count == 0 || ft_clock_mono_ms() >= net->stop_at_ms)
         uv_stop(&net->loop);
 }
 

@@ -32,7 +32,7 @@ struct asker {
 
 static void visit(struct ft_question *question, struct ft_worker *worker)
 {
-    ((struct poll *)question)->sessions += worker->session_count;
+    ((struct poll *)question)->sessions += worker->sessions.count;
     atomic_fetch_add(&visited, 1);
 }
 

@@ -307,7 +307,7 @@ static void poll_visit(struct ft_question *question, struct ft_worker *worker)
 {
     struct poll *poll = (struct poll *)question;
     poll->order[poll->visits++] = worker->index;
-    poll->sessions += worker->session_count;
+    poll->sessions += worker->sessions.count;
 }
 
 static void poll_done(struct ft_question *question)

@@ -150,8 +150,8 @@ static void teardown(void)
 {
     for (uint32_t w = 0; w < hub->worker_count; w++) {
         begin_turn(hub->workers[w]);
-        while (hub->workers[w]->sessions)
-            ft_session_gone(hub->workers[w]->sessions);
+        while (hub->workers[w]->sessions.count > 0)
+            ft_session_gone(hub->workers[w]->sessions.entries[0].session);
         end_turn(hub->workers[w]);
     }
     ft_hub_free(hub);

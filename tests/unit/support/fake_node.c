@@ -139,9 +139,9 @@ void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_option
 void ft_fake_node_fini(struct ft_fake_node *node)
 {
     for (uint32_t i = 0; i < node->hub->worker_count; i++) {
-        struct ft_session *session;
-        while ((session = node->hub->workers[i]->sessions))
-            ft_fake_client_close(session->conn);
+        const struct ft_roster *sessions = &node->hub->workers[i]->sessions;
+        while (sessions->count > 0)
+            ft_fake_client_close(sessions->entries[0].session->conn);
     }
     ft_hub_free(node->hub);
     ft_journal_free(node->journal);
