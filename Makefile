@@ -42,7 +42,7 @@ CLIENT := clients/c
 COMMAND := clients/cli clients/cli/bench
 
 LIBS_protocol := -lmsgpackc -ljansson -lm
-LIBS_auth := -lcjose -lcrypto -ljansson
+LIBS_auth := -lcjose -lssl -lcrypto -ljansson
 LIBS_fantaild := -lwebsockets -luv -linih $(LIBS_auth) $(LIBS_protocol)
 LIBS_fantail := -lwebsockets -lcrypto $(LIBS_protocol)
 

@@ -8,7 +8,7 @@
 #include "broker/app/reload.h"
 #include "broker/base/log.h"
 #include "broker/core/journal.h"
-#include "broker/http/routes.h"
+#include "broker/http/service.h"
 #include "broker/hub/worker.h"
 #include "broker/net/loops.h"
 
@@ -19,6 +19,9 @@
 #include <unistd.h>
 
 extern char **environ;
+
+/* Addresses of one kind: the bound of their rows in options.def. */
+#define LISTENS_MAX 16
 
 static void fill_random(void *bytes, size_t n)
 {
@@ -56,18 +59,42 @@ static struct ft_journal *open_journal(const struct ft_config *config)
     });
 }
 
-static struct ft_loops *open_loops(const struct ft_config *config, char *error)
+/* All listeners, in the order in which they are announced. */
+struct listens {
+    struct ft_listen items[4 * LISTENS_MAX];
+    size_t count;
+};
+
+static void add_listens(struct listens *listens, const struct ft_strings *addresses, bool is_tls,
+                        bool is_proxied)
 {
+    for (size_t i = 0; i < addresses->count; i++)
+        listens->items[listens->count++] = (struct ft_listen){
+            .address = addresses->items[i],
+            .is_tls = is_tls,
+            .is_proxied = is_proxied,
+        };
+}
+
+static struct ft_loops *open_loops(const struct ft_config *config, struct listens *listens,
+                                   char *error)
+{
+    listens->count = 0;
+    add_listens(listens, &config->listen, false, false);
+    add_listens(listens, &config->tls_listen, true, false);
+    add_listens(listens, &config->http_proxy_listen, false, true);
+    add_listens(listens, &config->tls_proxy_listen, true, true);
+    bool has_tls = config->tls_listen.count + config->tls_proxy_listen.count > 0;
     return ft_loops_new(
         &(struct ft_loops_options){
-            .listen = config->listen.items,
-            .listen_count = config->listen.count,
+            .listen = listens->items,
+            .listen_count = listens->count,
             .workers = (uint32_t)config->workers,
-            .ws_path = config->http_path,
-            .header_timeout_s = (uint32_t)config->http_header_timeout_s,
             .shutdown_ms = (uint32_t)config->shutdown_timeout_ms,
             .connections = config->limits_connections,
-            .http = ft_http_routes(),
+            .tls_cert = has_tls ? config->tls_cert : NULL,
+            .tls_key = has_tls ? config->tls_key : NULL,
+            .http = ft_http_service(),
         },
         error);
 }
@@ -87,12 +114,15 @@ static struct ft_hub *open_hub(struct ft_config *config, const struct ft_access 
 }
 
 /* Other software waits for these lines: their form is fixed. */
-static void announce(const struct ft_config *config, const struct ft_loops *loops)
+static void announce(const struct ft_config *config, const struct listens *listens,
+                     const struct ft_loops *loops)
 {
     const char *address;
-    for (size_t i = 0; (address = ft_loops_address(loops, i)); i++)
-        printf("fantaild %s ready at http://%s/ (ws://%s%s)\n", FT_VERSION, address, address,
-               config->http_path);
+    for (size_t i = 0; (address = ft_loops_address(loops, i)); i++) {
+        const char *s = listens->items[i].is_tls ? "s" : "";
+        printf("fantaild %s ready at http%s://%s/ (ws%s://%s%s)%s\n", FT_VERSION, s, address, s,
+               address, config->http_path, listens->items[i].is_proxied ? " behind PROXY" : "");
+    }
     fflush(stdout);
     ft_access_log(config);
     ft_log(FT_LOG_INFO, "ready", "version=%s node=%s workers=%u", FT_VERSION, config->node,
@@ -109,14 +139,14 @@ static int wait_for_signal(const sigset_t *signals)
 }
 
 static void serve(const struct ft_cli *cli, struct ft_config *config, struct ft_access *access,
-                  struct ft_loops *loops, const sigset_t *signals)
+                  const struct listens *listens, struct ft_loops *loops, const sigset_t *signals)
 {
     struct ft_journal *journal = open_journal(config);
     struct ft_hub *hub = open_hub(config, access, journal, loops);
     struct ft_reload reload = {
         .cli = cli, .config = config, .access = access, .hub = hub, .loops = loops};
     ft_loops_start(loops, hub);
-    announce(config, loops);
+    announce(config, listens, loops);
 
     int number;
     while ((number = wait_for_signal(signals)) == SIGHUP)
@@ -146,9 +176,10 @@ static int run(const struct ft_cli *cli, struct ft_config *config, const sigset_
         fprintf(stderr, "fantaild: %s\n", wrong.text);
         return EXIT_FAILURE;
     }
-    struct ft_loops *loops = open_loops(config, error);
+    struct listens listens;
+    struct ft_loops *loops = open_loops(config, &listens, error);
     if (loops) {
-        serve(cli, config, &access, loops, signals);
+        serve(cli, config, &access, &listens, loops, signals);
         ft_loops_free(loops);
     } else {
         fprintf(stderr, "fantaild: %s\n", error);

@@ -1,72 +1,52 @@
 /*
- * The table of HTTP routes, and the answers to what is not in it. Reads and writes no socket: a
- * request comes in as slices, a response leaves as a buffer. The worker's thread.
+ * The table of routes: finds the one of a path, says what it is. Whether a request may come as far as its
+ * route is decided in accept.c. The worker's thread.
  */
 #include "broker/http/routes.h"
 
-#include "protocol/quote.h"
+#include "broker/http/answers.h"
+#include "broker/http/route_table.h"
 
-#include <stdio.h>
-
-typedef void (*route_fn)(struct ft_worker *worker, const struct ft_http_request *request,
-                         struct ft_http_response *response);
-
-struct route {
-    const char *path;
-    const char *allow; /* methods, as in the Allow header; HEAD is GET without its body */
-    route_fn answer;
+static const struct ft_route_row rows[FT_ROUTE_COUNT] = {
+#define FT_ROUTE(id, path, method, access, answer) \
+    [FT_ROUTE_##id] = {path, FT_METHOD_##method, FT_ACCESS_##access, answer},
+#include "broker/http/routes.def"
+#undef FT_ROUTE
+    [FT_ROUTE_WEBSOCKET] = {"", FT_METHOD_GET, FT_ACCESS_ANYBODY, NULL},
+    [FT_ROUTE_NONE] = {"", FT_METHOD_GET, FT_ACCESS_OPEN, NULL},
 };
 
-/* GET /healthz: the process lives and this worker's loop turns. */
-static void answer_health(struct ft_worker *worker, const struct ft_http_request *request,
-                          struct ft_http_response *response)
+const struct ft_route_row *ft_route_row(enum ft_route route)
 {
-    (void)worker, (void)request;
-    response->status = 200;
-    response->content_type = "application/json";
-    ft_buffer_add_str(&response->body, "{\"status\":\"ok\"}\n");
+    return &rows[route];
 }
 
-static const struct route routes[] = {
-    {"/healthz", "GET, HEAD", answer_health},
-};
-
-/* Says whether `method` is one of the names in `allow`. */
-static bool is_allowed(const char *allow, struct ft_slice method)
+static bool is_at(const char *name, struct ft_slice path)
 {
-    for (const char *name = allow; *name;) {
-        size_t len = strcspn(name, ",");
-        if (method.len == len && memcmp(name, method.ptr, len) == 0)
-            return true;
-        name += len;
-        name += strspn(name, ", ");
+    size_t len = strlen(name);
+    bool is_below = name[len - 1] == '/' && path.len > len;
+    return (is_below || path.len == len) && memcmp(path.ptr, name, len) == 0;
+}
+
+enum ft_route ft_route_find(struct ft_slice path, const char *ws_path)
+{
+    if (ft_slice_equal(path, ft_slice_str(ws_path)))
+        return FT_ROUTE_WEBSOCKET;
+    for (int i = 0; i < FT_ROUTE_COUNT; i++) {
+        if (rows[i].answer && is_at(rows[i].path, path))
+            return (enum ft_route)i;
     }
-    return false;
+    return FT_ROUTE_NONE;
 }
 
-static void handle(struct ft_worker *worker, const struct ft_http_request *request,
-                   struct ft_http_response *response)
+const char *ft_route_methods(enum ft_route route)
 {
-    char quoted[FT_QUOTE_MAX], text[FT_QUOTE_MAX + 64];
-    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-        if (!ft_slice_equal(request->path, ft_slice_str(routes[i].path)))
-            continue;
-        if (is_allowed(routes[i].allow, request->method)) {
-            routes[i].answer(worker, request, response);
-            return;
-        }
-        snprintf(text, sizeof(text), "method %s is not for this path, but %s",
-                 ft_quote(request->method, quoted), routes[i].allow);
-        ft_http_refuse(response, 405, text);
-        response->allow = routes[i].allow;
-        return;
-    }
-    snprintf(text, sizeof(text), "there is nothing at %s", ft_quote(request->path, quoted));
-    ft_http_refuse(response, 404, text);
+    if (route == FT_ROUTE_WEBSOCKET)
+        return "GET, OPTIONS";
+    return rows[route].method == FT_METHOD_GET ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
 }
 
-const struct ft_http_service *ft_http_routes(void)
+void ft_http_route(struct ft_exchange *exchange, const struct ft_http_request *request)
 {
-    static const struct ft_http_service service = {.handle = handle};
-    return &service;
+    rows[exchange->route].answer(exchange, request);
 }

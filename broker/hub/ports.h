@@ -1,24 +1,29 @@
 /*
  * How the hub reaches its edges, and they each other: small tables of functions that net/ and http/
- * fill in and broker/app/ ties together. The hub includes none of them.
+ * fill in and broker/app/ ties together. The hub includes none of them. (The port to auth/ is gate.h.)
  */
 #ifndef FT_HUB_PORTS_H
 #define FT_HUB_PORTS_H
 
 #include "protocol/buffer.h"
+#include "protocol/encoding.h"
 #include "protocol/error.h"
+#include "protocol/proxy_head.h"
 #include "protocol/slice.h"
 
 enum ft_write_result {
     FT_WRITE_DONE,    /* all of it went to the system */
-    FT_WRITE_BLOCKED, /* all of it was taken, but wait for ft_session_writable() before the next */
-    FT_WRITE_DEAD     /* the connection is gone; ft_session_gone() follows */
+    FT_WRITE_BLOCKED, /* all of it was taken, but wait for `writable` before the next */
+    FT_WRITE_DEAD     /* the connection is gone; `gone` follows */
 };
 
-/* What a session asks of its connection. Never blocks, never calls back into the session. */
+struct ft_identity;
+struct ft_quota_share;
+
+/* What a session, or an HTTP connection, asks of the socket below it. Never blocks, never calls back. */
 struct ft_conn_ops {
-    /* Sends whole frames as they are. The bytes are lent for the call only. */
-    enum ft_write_result (*write)(void *conn, struct ft_slice frames);
+    /* Sends bytes as they are. They are lent for the call only. */
+    enum ft_write_result (*write)(void *conn, struct ft_slice bytes);
 
     /* Stops (or starts again) to read what the peer sends. Repeating it is allowed. */
     void (*pause)(void *conn, bool paused);
@@ -31,10 +36,10 @@ struct ft_conn_ops {
     uint64_t (*taken_bytes)(void *conn);
 
     /* Ends the connection after what was written; what the peer still sends is thrown away. `gone`
-     * follows, not from within. Repeating it is allowed. */
+     * follows, not from within. */
     void (*finish)(void *conn);
 
-    /* Ends the connection now, without another word; ft_session_gone() follows, not from within. */
+    /* Ends the connection now, without another word; `gone` follows, not from within. */
     void (*kill)(void *conn);
 };
 
@@ -47,32 +52,53 @@ struct ft_loop_ops {
     void (*hurry)(void *loops, uint32_t index, uint32_t ms);
 };
 
-/* One HTTP request, as far as a route needs it. Slices die with the call. */
-struct ft_http_request {
-    struct ft_slice method; /* "GET" */
-    struct ft_slice path;   /* decoded, without the query */
+/* Who is at the other end of a connection. */
+struct ft_peer {
+    struct ft_ip ip; /* by the PROXY protocol, where the listener speaks it */
+    bool is_tls;
+    bool is_local;      /* from loopback to loopback, and by no PROXY header */
+    bool is_over_limit; /* of limits.connections: it is there to be told so */
 };
 
-/* What goes back. `status` 0 means that nothing was decided yet. */
-struct ft_http_response {
-    int status;
-    const char *content_type; /* static */
-    const char *allow;        /* static; the Allow header's value, or NULL */
-    struct ft_buffer body;
+/* A connection becomes a WebSocket. */
+struct ft_upgrade {
+    enum ft_encoding encoding;
+    struct ft_identity *who;               /* a reference, taken */
+    struct ft_quota_share *address, *user; /* references, taken, each with one connection counted */
+    struct ft_slice rest; /* bytes that came behind the request: its first frames */
+};
+
+/* What net/ offers to an HTTP connection beyond ft_conn_ops. */
+struct ft_http_transport {
+    const struct ft_conn_ops *ops;
+    void *conn;
+    struct ft_peer peer;
+
+    /* Makes the connection a WebSocket; the response, 101, was written. The HTTP connection is freed by the
+     * service itself, right after. */
+    void (*upgrade)(void *conn, const struct ft_upgrade *upgrade);
 };
 
 struct ft_worker;
+struct ft_http_conn;
 
-/* Who answers plain HTTP. Called on the worker's thread. */
+/* Who speaks HTTP: broker/http/. Called on the worker's thread. */
 struct ft_http_service {
-    void (*handle)(struct ft_worker *worker, const struct ft_http_request *request,
-                   struct ft_http_response *response);
-};
+    struct ft_http_conn *(*open)(void *service, struct ft_worker *worker,
+                                 const struct ft_http_transport *transport);
 
-/*
- * Makes `response` a refusal: the status and {"error":{"code":…,"message":…}} (SPEC.md section 2).
- * Both HTTP routes and refused upgrades answer so.
- */
-void ft_http_refuse(struct ft_http_response *response, int status, const char *message);
+    /* Bytes have come. Returns false when the connection is not HTTP any more: it was upgraded, and the
+     * struct is freed. */
+    bool (*receive)(struct ft_http_conn *http, struct ft_slice bytes);
+
+    /* The socket takes bytes again. */
+    void (*writable)(struct ft_http_conn *http);
+
+    /* The connection is closed; frees the struct. */
+    void (*gone)(struct ft_http_conn *http);
+
+    /* The broker stops: no request more; what is under way is answered, event streams end. */
+    void (*end)(struct ft_http_conn *http);
+};
 
 #endif

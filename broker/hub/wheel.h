@@ -48,6 +48,12 @@ static inline uint32_t ft_wheel_left(const struct ft_wheel *wheel,
     return timer->due_ - wheel->now_;
 }
 
+/* A timer that says what is to be done, for what is not a session: of worker->alarms. */
+struct ft_alarm {
+    struct ft_wheel_timer timer; /* the first field */
+    void (*fire)(struct ft_alarm *alarm);
+};
+
 void ft_wheel_cancel(struct ft_wheel_timer *timer);
 
 /*

@@ -509,6 +509,11 @@ void ft_worker_tick(struct ft_worker *w)
     struct ft_wheel_timer *timer;
     while ((timer = ft_wheel_next_due(&w->wheel)))
         ft_session_timer(timer);
+    ft_wheel_tick(&w->alarms);
+    while ((timer = ft_wheel_next_due(&w->alarms))) {
+        struct ft_alarm *alarm = (struct ft_alarm *)timer;
+        alarm->fire(alarm);
+    }
     if (ft_wheel_now(&w->wheel) % TICKS_PER_S == 0)
         ft_sys_stats_tick(w);
     if (w->index == 0)
@@ -517,6 +522,7 @@ void ft_worker_tick(struct ft_worker *w)
 
 void ft_worker_end_all(struct ft_worker *w, uint16_t close_code, const char *reason)
 {
+    w->is_ending = true;
     ft_worker_settle(w); /* what was accepted is delivered before the close frames */
     for (uint32_t i = 0; i < w->sessions.count; i++)
         ft_session_end(w->sessions.entries[i].session, close_code, reason);

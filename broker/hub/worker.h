@@ -121,11 +121,13 @@ struct ft_worker {
     uint64_t match_serial;
     struct ft_outbox_pool pool;
     struct ft_wheel wheel;
+    struct ft_wheel alarms; /* of struct ft_alarm, with the same ticks */
     struct ft_roster sessions;
 
     struct ft_publication **batch; /* taken in, not numbered yet … */
     struct ft_pending *pending;    /* … and for whom, side by side */
     uint32_t batch_len, batch_cap;
+    bool is_ending;    /* nobody new is taken in */
     bool is_stalled;   /* the journal refused the batch; who publishes is paused */
     bool has_appended; /* since the others were woken */
 

@@ -33,10 +33,21 @@ static void refuse_blindly(int fd)
     close(fd);
 }
 
-static void admit(struct ft_net *net, int fd)
+/* Reads who is connected into 16 bytes. */
+static struct ft_ip ip_of(const struct sockaddr_storage *address)
+{
+    struct ft_ip ip = {{[10] = 0xff, [11] = 0xff}};
+    if (address->ss_family == AF_INET6)
+        memcpy(ip.bytes, &((const struct sockaddr_in6 *)address)->sin6_addr, 16);
+    else
+        memcpy(ip.bytes + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
+    return ip;
+}
+
+static void admit(struct ft_accepter *accepter, int fd, const struct sockaddr_storage *address)
 {
     static const int on = 1;
-    struct ft_loops *loops = net->loops;
+    struct ft_loops *loops = accepter->net->loops;
     uint32_t now = atomic_fetch_add(&loops->connections, 1) + 1;
     uint32_t most = atomic_load(&loops->connections_max);
     if (now > most + loops->refusals_max) {
@@ -45,15 +56,15 @@ static void admit(struct ft_net *net, int fd)
         return;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    struct ft_arrival *arrival = ft_arrival_new(net, fd, now > most);
-    lws_adopt_desc_t adopt = {
-        .vh = net->vhost,
-        .fd.sockfd = fd,
-        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
-        .opaque = arrival,
-    };
-    /* Where it fails it closes the socket, and the WSI_DESTROY that counts down comes as usual. */
-    (void)lws_adopt_descriptor_vhost_via_info(&adopt);
+    struct ft_conn *conn = ft_conn_new(accepter->net, fd);
+    conn->is_tls = accepter->listen->is_tls;
+    conn->is_over_limit = now > most;
+    conn->ip = ip_of(address);
+    conn->is_local = ft_ip_is_loopback(&conn->ip); /* and so it came to loopback */
+    if (accepter->listen->is_proxied)
+        ft_proxied_wait(conn);
+    else
+        ft_conn_adopt(conn);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -64,9 +75,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         return;
     ft_net_enter(accepter->net);
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(accepter->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage address;
+        socklen_t len = sizeof(address);
+        int fd =
+            accept4(accepter->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            admit(accepter->net, fd);
+            admit(accepter, fd, &address);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -88,6 +102,7 @@ void ft_accept_start(struct ft_net *net)
         struct ft_accepter *accepter = &net->accepters[i];
         accepter->net = net;
         accepter->fd = net->loops->listeners[net->index * count + i].fd;
+        accepter->listen = &net->loops->options.listen[i];
         uv_poll_init(&net->loop, &accepter->poll, accepter->fd);
         accepter->poll.data = accepter;
         uv_poll_start(&accepter->poll, UV_READABLE, on_readable);

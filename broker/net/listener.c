@@ -120,7 +120,7 @@ static bool settle_port(union address *address, socklen_t len)
 
 static bool open_listeners(struct ft_loops *loops, size_t i, char error[FT_LOOPS_ERROR_MAX])
 {
-    const char *text = loops->options.listen[i];
+    const char *text = loops->options.listen[i].address;
     union address address;
     socklen_t len = parse_address(text, &address);
     if (len == 0) {

@@ -14,47 +14,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Requests whose headers are being read at a time; each takes FT_HEADER_BYTES and some. */
-#define HEADERS_MAX 1024
-/* Longest request line and headers together. */
-#define HEADER_BYTES 8192
-/* The largest single send; what it does not take is copied by libwebsockets. Must not change while a
- * TLS write is retried, so it is a constant. */
-#define TX_BYTES (1024 * 1024)
-
 /* Steps of libwebsockets' destruction (it takes three), and turns of the loop after each: one to close
  * handles, one for what their callbacks close in turn. */
 #define DESTROY_STEPS_MAX 4
 #define DESTROY_TURNS     3
 
-/* The first is the default for everything that is not a WebSocket; its name cannot be offered,
- * because a token holds no space. The second is what clients get who offer nothing. */
-static const struct lws_protocols protocols[] = {
-    {.name = "not offered", .callback = ft_http_callback, .tx_packet_size = TX_BYTES},
-    {.name = FT_SUBPROTOCOL_JSON,
-     .callback = ft_ws_callback,
-     .per_session_data_size = sizeof(struct ft_ws_conn),
-     .rx_buffer_size = FT_RX_BYTES,
-     .id = FT_JSON,
-     .tx_packet_size = TX_BYTES},
-    {.name = FT_SUBPROTOCOL_MSGPACK,
-     .callback = ft_ws_callback,
-     .per_session_data_size = sizeof(struct ft_ws_conn),
-     .rx_buffer_size = FT_RX_BYTES,
-     .id = FT_MSGPACK,
-     .tx_packet_size = TX_BYTES},
-    {0},
-};
+/* How long libwebsockets lets a TLS handshake take; http.header_timeout ends it before. */
+#define HANDSHAKE_S 600
 
-/* `ws-protocols` options: which one is the default. */
-static const struct lws_protocol_vhost_options default_option = {
-    .name = "default",
-    .value = "1",
-};
-static const struct lws_protocol_vhost_options vhost_options = {
-    .options = &default_option,
-    .name = FT_SUBPROTOCOL_JSON,
-    .value = "",
+static const struct lws_protocols protocols[] = {
+    {.name = "fantail", .callback = ft_conn_callback},
+    {0},
 };
 
 void ft_net_enter(struct ft_net *net)
@@ -102,10 +72,27 @@ static void check_stop(struct ft_net *net)
         uv_stop(&net->loop);
 }
 
+/* Uses the certificate that was put there, if it is a new one; the files were tried before. */
+static void take_certificate(struct ft_net *net)
+{
+    char error[FT_LOOPS_ERROR_MAX];
+    struct ft_loops *loops = net->loops;
+    uint32_t loads = atomic_load(&loops->tls_loads);
+    if (!net->tls || net->tls_loads == loads)
+        return;
+    net->tls_loads = loads;
+    pthread_mutex_lock(&loops->tls_lock);
+    bool ok = ft_tls_load(net->tls_context, loops->tls_cert, loops->tls_key, error);
+    pthread_mutex_unlock(&loops->tls_lock);
+    if (!ok)
+        ft_log(FT_LOG_ERROR, "tls_reload_failed", "worker=%u cause=\"%s\"", net->index, error);
+}
+
 static void on_wake(uv_async_t *wake)
 {
     struct ft_net *net = wake->data;
     ft_net_enter(net);
+    take_certificate(net);
     check_stop(net);
 }
 
@@ -114,7 +101,8 @@ static void on_tick(uv_timer_t *timer)
     struct ft_net *net = timer->data;
     ft_net_enter(net);
     ft_worker_tick(net->worker);
-    ft_arrivals_tick(net);
+    ft_conns_tick(net);
+    take_certificate(net);
     ft_accept_retry(net);
     check_stop(net);
 }
@@ -133,11 +121,11 @@ static void on_lws_log(int level, const char *line)
     ft_log(FT_LOG_DEBUG, "libwebsockets", "text=%s", ft_log_value(line, value, sizeof(value)));
 }
 
-static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index)
+static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index,
+                     char error[FT_LOOPS_ERROR_MAX])
 {
     net->loops = loops;
     net->index = index;
-    ft_buffer_init(&net->out, (size_t)2 * 1024 * 1024);
     if (uv_loop_init(&net->loop) != 0)
         return false;
     uv_async_init(&net->loop, &net->wake, on_wake);
@@ -153,22 +141,30 @@ static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index)
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
-        .pvo = &vhost_options,
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .foreign_loops = foreign,
         .user = net,
         .retry_and_idle_policy = &no_pings,
-        .max_http_header_data = HEADER_BYTES,
-        .max_http_header_pool = HEADERS_MAX,
         .pt_serv_buf_size = FT_RX_BYTES + LWS_PRE,
-        .alpn = "http/1.1", /* raw writes are wrong on HTTP/2 */
-        .vhost_name = "fantail",
+        .timeout_secs = HANDSHAKE_S,
+        .vhost_name = "plain",
         .pcontext = &net->context,
     };
-    net->context = lws_create_context(&info);
-    if (net->context)
-        net->vhost = lws_create_vhost(net->context, &info);
-    return net->vhost != NULL;
+    if (loops->options.tls_cert)
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    if (!(net->context = lws_create_context(&info)))
+        return false;
+    net->plain = lws_create_vhost(net->context, &info);
+    if (!net->plain || !loops->options.tls_cert)
+        return net->plain != NULL;
+    info.vhost_name = "tls";
+    info.options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+    info.alpn = "http/1.1";
+    net->tls = lws_create_vhost(net->context, &info);
+    if (!net->tls || !net->tls_context)
+        return false;
+    ft_tls_prepare(net->tls_context);
+    return ft_tls_load(net->tls_context, loops->tls_cert, loops->tls_key, error);
 }
 
 /*
@@ -178,6 +174,7 @@ static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index)
  */
 static void net_fini(struct ft_net *net)
 {
+    ft_proxied_stop(net);
     for (int step = 0; step < DESTROY_STEPS_MAX && net->context; step++) {
         lws_context_destroy(net->context);
         for (int turn = 0; turn < DESTROY_TURNS; turn++)
@@ -192,7 +189,6 @@ static void net_fini(struct ft_net *net)
         uv_run(&net->loop, UV_RUN_NOWAIT);
     uv_loop_close(&net->loop);
     free(net->accepters);
-    ft_buffer_fini(&net->out);
 }
 
 static void *run(void *arg)
@@ -214,6 +210,12 @@ struct ft_loops *ft_loops_new(const struct ft_loops_options *options,
 {
     struct ft_loops *loops = ft_alloc_zero(sizeof(*loops));
     loops->options = *options;
+    *error = '\0';
+    pthread_mutex_init(&loops->tls_lock, NULL);
+    if (options->tls_cert) {
+        loops->tls_cert = ft_strdup(options->tls_cert);
+        loops->tls_key = ft_strdup(options->tls_key);
+    }
     atomic_init(&loops->shutdown_ms, options->shutdown_ms);
     loops->nets = ft_alloc_zero(options->workers * sizeof(*loops->nets));
     bool ok = ft_limits_settle(loops, error) && ft_listeners_open(loops, error);
@@ -223,8 +225,8 @@ struct ft_loops *ft_loops_new(const struct ft_loops_options *options,
         ft_lws_memory_install();
     }
     for (uint32_t i = 0; ok && i < options->workers; i++) {
-        ok = net_init(&loops->nets[i], loops, i);
-        if (!ok)
+        ok = net_init(&loops->nets[i], loops, i, error);
+        if (!ok && !*error)
             snprintf(error, FT_LOOPS_ERROR_MAX,
                      "cannot start worker %u: libwebsockets has no libuv loop "
                      "(is libwebsockets-evlib-uv installed?)",
@@ -232,9 +234,7 @@ struct ft_loops *ft_loops_new(const struct ft_loops_options *options,
     }
     if (ok)
         return loops;
-    ft_listeners_close(loops);
-    free(loops->nets);
-    free(loops);
+    ft_loops_free(loops);
     return NULL;
 }
 
@@ -298,6 +298,28 @@ void ft_loops_free(struct ft_loops *loops)
     if (!loops)
         return;
     ft_listeners_close(loops);
+    pthread_mutex_destroy(&loops->tls_lock);
+    free(loops->tls_cert);
+    free(loops->tls_key);
     free(loops->nets);
     free(loops);
+}
+
+bool ft_loops_reload_tls(struct ft_loops *loops, const char *cert, const char *key,
+                         char error[FT_LOOPS_ERROR_MAX])
+{
+    if (!loops->nets[0].tls)
+        return true; /* nobody listens for it */
+    if (!ft_tls_try(cert, key, error))
+        return false;
+    pthread_mutex_lock(&loops->tls_lock);
+    free(loops->tls_cert);
+    free(loops->tls_key);
+    loops->tls_cert = ft_strdup(cert);
+    loops->tls_key = ft_strdup(key);
+    pthread_mutex_unlock(&loops->tls_lock);
+    atomic_fetch_add(&loops->tls_loads, 1);
+    for (uint32_t i = 0; i < loops->options.workers; i++)
+        uv_async_send(&loops->nets[i].wake);
+    return true;
 }

@@ -10,14 +10,20 @@
 
 struct ft_loops;
 
+/* An address to listen on, and what is spoken there. */
+struct ft_listen {
+    const char *address; /* "ADDR:PORT" or "[IPv6]:PORT", valid (broker/app/option.c) */
+    bool is_tls;
+    bool is_proxied; /* connections begin with a header of the PROXY protocol, version 2 */
+};
+
 struct ft_loops_options {
-    char *const *listen; /* "ADDR:PORT" or "[IPv6]:PORT", valid (broker/app/option.c) */
+    const struct ft_listen *listen; /* outlives the loops */
     size_t listen_count;
     uint32_t workers;
-    const char *ws_path;
-    uint32_t header_timeout_s; /* for a request to be complete */
-    uint32_t shutdown_ms;      /* for clients to answer their close frame */
-    uint64_t connections;      /* 0: what the limit on open files allows */
+    uint32_t shutdown_ms;           /* for clients to answer their close frame */
+    uint64_t connections;           /* 0: what the limit on open files allows */
+    const char *tls_cert, *tls_key; /* PEM files; where any listener speaks TLS */
     const struct ft_http_service *http;
 };
 
@@ -47,6 +53,14 @@ const char *ft_loops_address(const struct ft_loops *loops, size_t i);
  * of connections stays.
  */
 bool ft_loops_configure(struct ft_loops *loops, uint64_t connections, uint32_t shutdown_ms);
+
+/*
+ * Has new connections use these PEM files, from the workers' next turns on; those that are there keep what
+ * they have. Returns false with a line in `error`, and changes nothing, when they cannot be used. Main
+ * thread.
+ */
+bool ft_loops_reload_tls(struct ft_loops *loops, const char *cert, const char *key,
+                         char error[FT_LOOPS_ERROR_MAX]);
 
 /* Closes the listeners and every connection, with close code 1001, within shutdown_ms, and
  * waits for the threads to end. */

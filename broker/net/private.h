@@ -6,6 +6,7 @@
 #define FT_NET_PRIVATE_H
 
 #include "broker/net/loops.h"
+#include "protocol/ws_reader.h"
 
 #include <libwebsockets.h>
 #include <pthread.h>
@@ -14,18 +15,8 @@
 
 /* Bytes that one recv() takes, and so the most of a burst that is handled, and sent on, in one turn:
  * fan-out of bursts of 32 KB cost 0.16 CPU s per million deliveries with 64 KiB and 0.33 with 16 KiB.
- * Memory per connection does not grow with it, see lws_memory.c. */
+ * One buffer for all connections of a worker. */
 #define FT_RX_BYTES 65536
-
-/*
- * A connection that is not a WebSocket (yet): it has a time for its request, and may be there only to
- * be refused. libwebsockets carries it as the wsi's opaque data, NULL once it is upgraded.
- */
-struct ft_arrival {
-    struct ft_wheel_timer timer;
-    int fd;
-    bool is_over_limit; /* of limits.connections: anything but an upgrade is answered */
-};
 
 struct ft_listener {
     int fd;
@@ -36,7 +27,8 @@ struct ft_accepter {
     uv_poll_t poll;
     struct ft_net *net;
     int fd;
-    bool is_paused; /* until the next tick, after running out of descriptors */
+    const struct ft_listen *listen; /* what it speaks */
+    bool is_paused;                 /* until the next tick, after running out of descriptors */
 };
 
 /* One worker's loop. */
@@ -52,13 +44,16 @@ struct ft_net {
     uv_timer_t tick;
     uv_timer_t quick; /* runs while the worker asks for more turns */
     struct lws_context *context;
-    struct lws_vhost *vhost;
+    struct lws_vhost *plain, *tls; /* the latter NULL where no listener speaks TLS */
+    void *tls_context;             /* OpenSSL's, of `tls` */
     struct ft_accepter *accepters; /* one for each listener */
-    struct ft_wheel arrivals;      /* timers of struct ft_arrival */
+    struct ft_wheel deadlines;     /* timers of connections: see struct ft_conn */
+    struct ft_conn *adopting;      /* by libwebsockets, right now */
+    struct ft_proxied *proxied;    /* wait for a PROXY header */
     bool in_turn;
     bool is_stopping;
-    uint64_t stop_at_ms;  /* monotonic */
-    struct ft_buffer out; /* for HTTP responses */
+    uint64_t stop_at_ms; /* monotonic */
+    uint32_t tls_loads;  /* of the certificate, as in struct ft_loops */
 };
 
 struct ft_loops {
@@ -70,14 +65,39 @@ struct ft_loops {
     _Atomic uint32_t connections_max;
     _Atomic uint32_t shutdown_ms;
     _Atomic uint32_t connections;
+    pthread_mutex_t tls_lock;   /* for these two */
+    char *tls_cert, *tls_key;   /* NULL: no listener speaks TLS */
+    _Atomic uint32_t tls_loads; /* how often the certificate was to be read */
     _Atomic bool stop;
 };
 
-/* A WebSocket connection: libwebsockets' user data of one, zeroed by it. */
-struct ft_ws_conn {
-    struct lws *wsi;
+/* Bytes that wait: unsent ones, or received ones that nobody may read yet. */
+struct ft_rest {
+    uint8_t *bytes; /* NULL: none */
+    uint32_t at, len;
+};
+
+/*
+ * A connection, from accept to close. First it speaks HTTP; one that is upgraded goes on as a WebSocket
+ * session.
+ */
+struct ft_conn {
+    struct ft_net *net;
+    struct lws *wsi; /* NULL: libwebsockets does not have it (any more) */
     int fd;
-    bool is_open;
+    bool is_tls, is_local;
+    bool is_over_limit; /* of limits.connections: it is there only to be refused */
+    bool is_paused;     /* nothing is read from it */
+    bool is_finishing;  /* it ends as soon as everything is sent; what it sends is thrown away */
+    bool is_half_closed;
+    bool is_websocket;
+    bool has_spoken; /* over TLS */
+    struct ft_ip ip;
+    struct ft_rest unsent, unread;
+    struct ft_proxied *proxied; /* while it waits for its PROXY header */
+    struct ft_http_conn *http;  /* NULL once it is a WebSocket */
+    struct ft_ws_reader reader;
+    struct ft_wheel_timer timer; /* of net->deadlines; kills it */
     struct ft_session session;
 };
 
@@ -99,25 +119,37 @@ void ft_accept_start(struct ft_net *net);
 void ft_accept_retry(struct ft_net *net); /* every tick */
 void ft_accept_stop(struct ft_net *net);
 
-/* arrival.c: the time that connections have for their requests. */
-struct ft_arrival *ft_arrival_new(struct ft_net *net, int fd, bool is_over_limit);
-void ft_arrival_answered(struct lws *wsi); /* a request was: the next one may take its time */
-void ft_arrival_upgraded(struct lws *wsi);
-void ft_arrival_free(struct ft_arrival *arrival);
-void ft_arrivals_tick(struct ft_net *net);
+/* proxied.c: waits for the PROXY header of a connection that was accepted, and has ft_conn_adopt() do the
+ * rest; or closes it. */
+void ft_proxied_wait(struct ft_conn *conn);
+void ft_proxied_forget(struct ft_conn *conn); /* stops to wait, where it does */
+void ft_proxied_stop(struct ft_net *net);     /* closes all that wait */
 
-/* ws.c, http.c: libwebsockets' callbacks. */
-int ft_ws_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
-                   size_t len);
-int ft_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+/* conn.c */
+struct ft_conn *ft_conn_new(struct ft_net *net, int fd);
+void ft_conn_free(
+    struct ft_conn *conn); /* one that libwebsockets does not have; closes the socket */
+void ft_conn_adopt(struct ft_conn *conn); /* hands it to libwebsockets */
+int ft_conn_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                      size_t len);
+void ft_conns_tick(struct ft_net *net); /* every tick: deadlines */
+extern const struct ft_conn_ops ft_conn_ops;
 
-/* upgrade.c: checks a request to upgrade. Returns true when it may go on; otherwise `response` says
- * why not and `headers` holds further header lines. */
-bool ft_upgrade_check(struct lws *wsi, struct ft_http_response *response, const char **headers);
+/* ws.c: the connection is a WebSocket from here on; and what it sends. Returns how many of the bytes are
+ * not read: an incomplete frame, or all that is left when the session is paused. */
+void ft_ws_open(struct ft_conn *conn, const struct ft_upgrade *upgrade);
+size_t ft_ws_receive(struct ft_conn *conn, uint8_t *bytes, size_t len);
 
-/* Copies a request header; "" when it is absent, NULL when it does not fit or came twice. */
-const char *ft_header(struct lws *wsi, enum lws_token_indexes token, char *out, int size);
+/* rest.c */
+void ft_rest_add(struct ft_rest *rest, struct ft_slice bytes);
+void ft_rest_clear(struct ft_rest *rest);
+
+/* tls.c: the only file of net/ that knows OpenSSL, through the handles that libwebsockets gives out. */
+bool ft_tls_load(void *context, const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX]);
+bool ft_tls_try(const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX]);
+void ft_tls_prepare(void *context);
+ssize_t ft_tls_write(void *ssl, const void *bytes, size_t len); /* as send(): -1 and EAGAIN */
+void ft_tls_goodbye(void *ssl);
 
 /* lws_memory.c: makes libwebsockets use our allocator. Once, before the first context. */
 void ft_lws_memory_install(void);

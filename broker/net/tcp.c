@@ -21,6 +21,14 @@ uint64_t ft_tcp_silence_ms(int fd)
     return get_info(fd, &info) ? info.tcpi_last_data_recv : 0;
 }
 
+uint64_t ft_tcp_deaf_ms(int fd)
+{
+    struct tcp_info info;
+    if (!get_info(fd, &info) || info.tcpi_unacked == 0)
+        return 0; /* everything was heard */
+    return info.tcpi_last_ack_recv;
+}
+
 uint64_t ft_tcp_taken_bytes(int fd)
 {
     struct tcp_info info;

@@ -1,0 +1,44 @@
+/* One HTTP/1.1 connection: what its files share. Everybody else knows struct ft_http_service (hub/ports.h)
+ * and exchange.h. */
+#ifndef FT_HTTP_CONN_H
+#define FT_HTTP_CONN_H
+
+#include "broker/http/exchange.h"
+#include "broker/http/options.h"
+#include "broker/hub/quota.h"
+#include "broker/hub/worker.h"
+
+struct ft_http_conn {
+    struct ft_worker *worker;
+    struct ft_http_transport transport;
+    struct ft_flush flush;
+    struct ft_alarm alarm; /* a request or a reader is too slow */
+    struct ft_buffer in;   /* the beginning of a request, and what waits for its turn behind it */
+    struct ft_buffer out;  /* responses */
+    struct ft_exchange *first, **end; /* in the order of the requests */
+    struct ft_exchange *reading;      /* its body is being read; the last one */
+    uint64_t needed;                  /* bytes of `in` until that is complete */
+    uint64_t to_skip;                 /* of the body of a request that was refused */
+    uint32_t waiting;                 /* exchanges */
+    uint32_t held; /* of them, because the journal is full: no request is read then */
+    bool is_last;  /* no request more is read */
+    bool is_paused, is_blocked;
+    bool is_upgraded;
+    struct ft_quota_share
+        *address;              /* with a place among its connections; NULL: a proxy's, or none */
+    struct ft_problem refusal; /* why every request is refused; FT_OK: they are not */
+    struct ft_session *stream; /* it is a stream of events */
+};
+
+/* conn.c: moves the responses that are done to `out`, in order, as far as the first that is not. Returns false
+ * after the last one of the connection. */
+bool ft_http_conn_collect(struct ft_http_conn *http);
+
+/* stream.c */
+void ft_http_stream_gone(struct ft_http_conn *http);
+
+/* exchange.c: moves a response behind those that wait to be sent, and frees the exchange. */
+void ft_exchange_send(struct ft_exchange *exchange, struct ft_buffer *out);
+void ft_exchange_free(struct ft_exchange *exchange);
+
+#endif
