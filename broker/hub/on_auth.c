@@ -1,6 +1,6 @@
 /*
  * `auth`: a fresh token for a session that goes on. It has to be the same user's; what it does not
- * permit any more ends, and the `ok` names it. On an error the session stays what it was.
+ * permit any more ends, and the answer names it. On an error the session stays what it was.
  */
 #include "broker/hub/reply.h"
 #include "broker/hub/throttle.h"
@@ -59,8 +59,12 @@ static uint32_t count_lost(const struct ft_session *session)
 }
 
 /* Ends the subscriptions that are not permitted any more, and writes their names. */
-static void end_lost(struct ft_session *session, struct ft_writer *w)
+static void end_lost(struct ft_session *session, uint32_t lost, struct ft_writer *w)
 {
+    if (lost == 0)
+        return;
+    ft_write_key(w, "unsubscribed");
+    ft_write_array(w, lost);
     char filter[FT_TOPIC_BYTES_MAX];
     struct ft_slice text;
     struct ft_subscription *next;
@@ -71,6 +75,34 @@ static void end_lost(struct ft_session *session, struct ft_writer *w)
         ft_write_str(w, text);
         ft_session_unsubscribe(sub);
     }
+}
+
+static void reply(struct ft_session *session, struct ft_id id)
+{
+    uint64_t expires_ms = ft_identity_expires_ms(session->asker.who);
+    uint32_t lost = count_lost(session);
+    struct ft_writer *w = ft_reply_begin(session, "ok", id, (expires_ms > 0) + (lost > 0));
+    if (expires_ms > 0) {
+        ft_write_key(w, "expires");
+        ft_write_uint(w, expires_ms);
+    }
+    end_lost(session, lost, w);
+    ft_reply_end(session);
+}
+
+/* Nobody asked to be told how it went; but that subscriptions end, a client has to know. */
+static void tell_lost(struct ft_session *session, struct ft_id no_id)
+{
+    uint32_t lost = count_lost(session);
+    if (lost == 0)
+        return;
+    struct ft_writer *w = ft_reply_begin(session, "error", no_id, 3);
+    ft_write_key(w, "code");
+    ft_write_uint(w, (uint64_t)ft_err_wire(FT_ERR_FORBIDDEN));
+    ft_write_key(w, "message");
+    ft_write_str(w, ft_slice_str("the fresh token does not permit these subscriptions"));
+    end_lost(session, lost, w);
+    ft_reply_end(session);
 }
 
 enum ft_err ft_on_auth(struct ft_session *session, const struct ft_envelope *envelope,
@@ -88,20 +120,9 @@ enum ft_err ft_on_auth(struct ft_session *session, const struct ft_envelope *env
     ft_worker_settle(session->asker.worker); /* what was accepted before still comes … */
     ft_throttles_flush(session);             /* … also what was held back */
     ft_session_renew(session, who);
-    uint64_t expires_ms = ft_identity_expires_ms(who);
-    uint32_t lost = count_lost(session);
-    struct ft_writer *w =
-        ft_reply_begin(session, "ok", envelope->id, (uint32_t)(expires_ms > 0) + (lost > 0));
-    if (expires_ms > 0) {
-        ft_write_key(w, "expires");
-        ft_write_uint(w, expires_ms);
-    }
-    if (lost > 0) {
-        ft_write_key(w, "unsubscribed");
-        ft_write_array(w, lost);
-        end_lost(session, w);
-    }
     if (envelope->id.kind != FT_ID_NONE)
-        ft_reply_end(session);
+        reply(session, envelope->id);
+    else
+        tell_lost(session, envelope->id);
     return FT_OK;
 }

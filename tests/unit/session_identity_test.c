@@ -237,6 +237,19 @@ Test(session_identity, what_the_fresh_token_does_not_permit_ends_and_is_named)
     cr_assert_eq(client.session.subscription_count, 2);
 }
 
+Test(session_identity, without_an_id_only_what_ends_is_told)
+{
+    struct ft_fake_token broad = {.user = "ann", .sub = "#"};
+    open_as(&broad, FT_FRAMES_JSON);
+    node.gate.tokens[0] = (struct ft_fake_token){.text = "t", .user = "ann", .sub = "news/#"};
+    assert_told("{\"op\":\"sub\",\"id\":1,\"topics\":[\"news/a\",\"olds\"]}", "ok@0");
+    ft_fake_client_say(&client, "{\"op\":\"auth\",\"token\":\"t\"}");
+    assert_sent("{\"op\":\"error\",\"code\":403,\"message\":\"");
+    assert_sent("\",\"unsubscribed\":[\"olds\"]}\n");
+    ft_fake_client_forget(&client);
+    assert_told("{\"op\":\"auth\",\"token\":\"t\"}", "");
+}
+
 Test(session_identity, a_fresh_token_that_permits_more_opens_more)
 {
     open_as(&ann, FT_FRAMES_JSON);
