@@ -59,7 +59,8 @@ enum ft_err ft_asker_pass(struct ft_asker *asker, enum ft_quota_rate what,
 {
     uint64_t now_us = asker->worker->mono_ms * 1000;
     uint32_t retry_ms = 0;
-    for (int kind = 0; kind < FT_QUOTA_KINDS; kind++) {
+    /* The user first: what one is refused must not count for all who share the address. */
+    for (int kind = FT_QUOTA_KINDS - 1; kind >= 0; kind--) {
         struct ft_quota_share *share = ft_asker_share(asker, (enum ft_quota_kind)kind);
         enum ft_err err = ft_quota_pass(share, what, now_us, &retry_ms, problem);
         if (err == FT_OK)

@@ -4,18 +4,19 @@
 #include <criterion/criterion.h>
 
 static const struct ft_fake_token ann = {.user = "ann", .sub = "#", .pub = "#"};
+static const struct ft_fake_token bob = {.user = "bob", .sub = "#", .pub = "#"};
 static const uint8_t address[16] = {
     [10] = 0xff, [11] = 0xff, [12] = 192, [13] = 0, [14] = 2, [15] = 7};
 
 static struct ft_fake_node node;
-static struct ft_fake_client first, second;
+static struct ft_fake_client first, second, neighbour;
 
-/* Opens a session of ann's, from the one address. */
-static void open_held(struct ft_fake_client *client)
+/* Opens a session from the one address. */
+static void open_held(struct ft_fake_client *client, const struct ft_fake_token *token)
 {
     struct ft_problem problem;
     struct ft_worker *worker = ft_fake_node_begin(&node, 0);
-    client->who = ft_fake_identity(&ann);
+    client->who = ft_fake_identity(token);
     client->address =
         ft_quota_share(node.quotas, FT_QUOTA_ADDRESS, ft_slice(address, sizeof(address)));
     cr_assert_eq(ft_quota_take(client->address, FT_QUOTA_CONNECTIONS, 1, &problem), FT_OK);
@@ -38,8 +39,8 @@ static void setup(void)
 {
     ft_fake_node_init(&node, &(struct ft_journal_options){0}, &(struct ft_hub_options){0}, 1);
     limit(&loose);
-    open_held(&first);
-    open_held(&second);
+    open_held(&first, &ann);
+    open_held(&second, &ann);
 }
 
 static void teardown(void)
@@ -84,6 +85,17 @@ Test(session_quota, sessions_of_one_address_share_a_rate)
     limits.rates[FT_QUOTA_ADDRESS][FT_QUOTA_PUBLISHES] = 2;
     limit(&limits);
     assert_rate_is_felt();
+}
+
+Test(session_quota, what_one_user_is_refused_does_not_count_for_the_others_of_an_address)
+{
+    struct ft_quota_limits limits = loose;
+    limits.rates[FT_QUOTA_USER][FT_QUOTA_PUBLISHES] = 1;
+    limits.rates[FT_QUOTA_ADDRESS][FT_QUOTA_PUBLISHES] = 2;
+    limit(&limits);
+    open_held(&neighbour, &bob);
+    assert_told(&first, "[" PUB "," PUB "," PUB "]", "ok@1 error(429) error(429)");
+    assert_told(&neighbour, PUB, "ok@2");
 }
 
 static void publish_refused(struct ft_fake_client *client, int times)
@@ -163,7 +175,7 @@ Test(session_quota, a_session_that_goes_gives_back_what_it_held)
     ft_identity_unref(who);
     ft_fake_client_close(&first);
     first = (struct ft_fake_client){0};
-    open_held(&first);
+    open_held(&first, &ann);
     assert_told(&first, "{\"op\":\"sub\",\"id\":1,\"topics\":[\"a\"]}", "ok@0");
 }
 
