@@ -1,6 +1,7 @@
 /*
  * Sets of four places each; a new token goes where the oldest of its set was. One lock, held for some
- * comparisons: under 100 ns, against at least 10 µs of a verification. Any thread.
+ * comparisons. A check costs 0.7 to 0.9 µs of CPU with it, identity included; without it HS256 3.4, RS256
+ * 21, PS256 24, ES256 69, EdDSA 100 µs (tokens of 220 to 519 bytes). Any thread.
  */
 #include "broker/auth/token_cache.h"
 
