@@ -121,12 +121,15 @@ $(B)/races/%_race: $(O)/tests/races/%_race.o $(B)/unit/parts.a
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS_fantaild)
 
-# Fuzz targets (MODE=fuzz): tests/fuzz/fuzz_NAME.c, with everything that is pure.
+# Fuzz targets (MODE=fuzz): tests/fuzz/fuzz_NAME.c, with everything that is pure; fuzz_token with auth/.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 $(B)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(B)/pure.a
 	$(call say,LINK)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_protocol)
+	$(Q)$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS_fuzz) $(LIBS_protocol)
+
+$(B)/fuzz_token: $(call objects,broker/auth)
+$(B)/fuzz_token: LIBS_fuzz := $(LIBS_auth)
 
 $(B)/pure.a: $(call objects,$(PROTOCOL) $(BASE) $(CORE))
 	@mkdir -p $(@D)
