@@ -36,25 +36,10 @@ static struct ft_slice cut_at(struct ft_slice *rest, char separator)
     return cut(rest, mark ? (size_t)(mark - rest->ptr) : rest->len);
 }
 
-/* Finds the comma that ends an element. A quote that is never closed hides the rest. */
-static size_t element_len(struct ft_slice list)
-{
-    bool is_quoted = false;
-    for (size_t i = 0; i < list.len; i++) {
-        if (list.ptr[i] == '"')
-            is_quoted = !is_quoted;
-        else if (list.ptr[i] == '\\' && is_quoted)
-            i++;
-        else if (list.ptr[i] == ',' && !is_quoted)
-            return i;
-    }
-    return list.len;
-}
-
 bool ft_http_list_next(struct ft_slice *rest, struct ft_slice *element)
 {
     while (rest->len > 0) {
-        struct ft_slice found = ft_http_trim(cut(rest, element_len(*rest)));
+        struct ft_slice found = ft_http_trim(cut_at(rest, ','));
         if (found.len > 0) {
             *element = found;
             return true;

@@ -10,8 +10,11 @@
 /* Returns the text without the spaces and tabs around it. */
 struct ft_slice ft_http_trim(struct ft_slice text);
 
-/* Walks a comma-separated list (RFC 9110 section 5.6.1): cuts the next element that is not empty off
- * `*rest`. A comma in a quoted string does not separate. False: there is none. */
+/*
+ * Walks a comma-separated list (RFC 9110 section 5.6.1): cuts the next element that is not empty off
+ * `*rest`. A comma separates in quotes too: the lists that matter are of tokens, and a quote that is
+ * never closed must not hide what other parsers see. False: there is none.
+ */
 bool ft_http_list_next(struct ft_slice *rest, struct ft_slice *element);
 
 /* Compares without regard to case (ASCII). */

@@ -139,6 +139,7 @@ static const struct {
     {HEAD(GET_HOST "Content-Length: 9223372036854775807\r\n\r\n"), INT64_MAX, true, false, false},
     {HEAD(GET_HOST "Connection: Upgrade, ,CLOSE\r\n\r\n"), 0, false, true, false},
     {HEAD(GET_HOST "Connection: a\r\nConnection: close\r\n\r\n"), 0, false, true, false},
+    {HEAD(GET_HOST "Connection: \"a, close\r\n\r\n"), 0, false, true, false},
     {HEAD(GET_HOST "Connection: closed\r\n\r\n"), 0, false, false, false},
     {HEAD(GET_HOST "Expect: 100-Continue\r\n\r\n"), 0, false, false, true},
     {HEAD(GET_HOST "Content-Lengths: x\r\nTransfer-Encodin: x\r\n\r\n"), 0, false, false, false},

@@ -59,17 +59,14 @@ static void assert_walk(bool (*next)(struct ft_slice *, struct ft_slice *, struc
     ft_buffer_fini(&out);
 }
 
-Test(http_value, a_list_has_commas_outside_quotes_and_no_empty_elements)
+Test(http_value, a_list_has_commas_and_no_empty_elements)
 {
     assert_walk(next_element, "", "");
     assert_walk(next_element, " , ,\t,", "");
     assert_walk(next_element, "a", "[a]");
     assert_walk(next_element, "a,b , c d\t,", "[a][b][c d]");
-    assert_walk(next_element, "a;b=\"c,d\",e", "[a;b=\"c,d\"][e]");
-    assert_walk(next_element, "\"a\\\",b\",c", "[\"a\\\",b\"][c]");
-    assert_walk(next_element, "a\\,b", "[a\\][b]");
-    assert_walk(next_element, "a,\"b,c", "[a][\"b,c]");
-    assert_walk(next_element, "\"\\", "[\"\\]");
+    assert_walk(next_element, "a;b=\"c,d\",e", "[a;b=\"c][d\"][e]");
+    assert_walk(next_element, "\"a, close", "[\"a][close]");
 }
 
 Test(http_value, a_query_has_pairs_that_are_still_encoded)

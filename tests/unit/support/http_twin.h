@@ -102,20 +102,7 @@ static inline bool ft_twin_request_(struct ft_twin_line_ *line, struct ft_http_h
     return strcmp(target.text, "*") == 0 && ft_slice_equal(head->method, ft_slice_str("OPTIONS"));
 }
 
-/* Makes letters of what is in quotes, where a comma does not separate. */
-static inline void ft_twin_blank_quoted_(char *text)
-{
-    for (bool is_quoted = false; *text; text++) {
-        if (*text == '"')
-            is_quoted = !is_quoted;
-        else if (is_quoted && *text == '\\' && text[1])
-            *text++ = 'q', *text = 'q';
-        else if (is_quoted)
-            *text = 'q';
-    }
-}
-
-static inline bool ft_twin_decides_(const char *name, char *value, struct ft_http_head *head,
+static inline bool ft_twin_decides_(const char *name, const char *value, struct ft_http_head *head,
                                     unsigned *hosts)
 {
     if (strcasecmp(name, "transfer-encoding") == 0)
@@ -130,7 +117,6 @@ static inline bool ft_twin_decides_(const char *name, char *value, struct ft_htt
         return is_first && *value && strspn(value, "0123456789") == strlen(value) && errno == 0 &&
                head->body_bytes <= INT64_MAX;
     }
-    ft_twin_blank_quoted_(value);
     if (strcasecmp(name, "connection") == 0 && ft_twin_match_(FT_TWIN_CLOSE_, value, NULL))
         head->is_last = true;
     if (strcasecmp(name, "expect") != 0 || head->minor == 0)
@@ -149,7 +135,7 @@ static inline bool ft_twin_field_(struct ft_twin_line_ *line, struct ft_http_hea
     field->name = ft_twin_group_(line, 1);
     field->value = ft_twin_group_(line, 2);
     line->text[line->groups[1].rm_eo] = '\0';
-    char *value = line->text + line->groups[1].rm_eo;
+    const char *value = line->text + line->groups[1].rm_eo;
     if (field->value.len > 0) {
         line->text[line->groups[2].rm_eo] = '\0';
         value = line->text + line->groups[2].rm_so;
