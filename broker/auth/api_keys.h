@@ -4,7 +4,7 @@
  *     NAME sha256:<64 hex digits> [admin] [pub=FILTER]… [sub=FILTER]…
  *
  * The name is what the key's user is; %u in a filter stands for it. A key with no filter may publish and
- * subscribe to everything that does not begin with '$'; with one filter or more it may do what they say.
+ * subscribe to everything but $sys, which is an admin's; with one filter or more it may do what they say.
  * A filter with white space cannot be written here. A name may have several lines, so that a key can be
  * replaced without a break.
  *
