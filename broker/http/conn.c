@@ -34,25 +34,41 @@
 /* For a peer to take what is sent. */
 #define WRITE_MS 60000
 
-static void watch(struct ft_http_conn *h, uint64_t ms)
-{
-    ft_wheel_set(&h->worker->alarms, &h->alarm.timer, ms);
-}
-
-/* Sets the time that the peer has for what it owes us now. */
-static void watch_for_request(struct ft_http_conn *h)
+/* Says what the peer owes us now, and how long it may take. */
+static enum ft_http_wait owed(const struct ft_http_conn *h, uint64_t *ms)
 {
     const struct ft_http_options *options = ft_http_options_of(h->worker);
-    if (h->stream)
-        ft_wheel_cancel(&h->alarm.timer); /* the session looks after itself */
-    else if (h->is_blocked)
-        watch(h, WRITE_MS);
-    else if (h->reading || h->to_skip > 0)
-        watch(h, (uint64_t)options->body_timeout_s * 1000);
-    else if (h->first)
-        ft_wheel_cancel(&h->alarm.timer); /* it is our turn */
-    else
-        watch(h, h->in.len > 0 ? (uint64_t)options->header_timeout_s * 1000 : KEEPALIVE_MS);
+    *ms = 0;
+    if (h->stream) /* its session looks after itself */
+        return FT_HTTP_WAIT_NONE;
+    if (h->is_blocked) {
+        *ms = WRITE_MS;
+        return FT_HTTP_WAIT_WRITE;
+    }
+    if (h->reading || h->to_skip > 0) {
+        *ms = (uint64_t)options->body_timeout_s * 1000;
+        return FT_HTTP_WAIT_BODY;
+    }
+    if (h->first) /* it is our turn */
+        return FT_HTTP_WAIT_NONE;
+    if (h->in.len > 0 || !h->has_asked) {
+        *ms = (uint64_t)options->header_timeout_s * 1000;
+        return FT_HTTP_WAIT_HEAD;
+    }
+    *ms = KEEPALIVE_MS;
+    return FT_HTTP_WAIT_REQUEST;
+}
+
+/* Sets the timer for it; who drips does not move it. */
+static void watch(struct ft_http_conn *h)
+{
+    uint64_t ms;
+    enum ft_http_wait wait = owed(h, &ms);
+    if (wait == FT_HTTP_WAIT_NONE)
+        ft_wheel_cancel(&h->alarm.timer);
+    else if (wait != h->wait || !ft_wheel_is_set(&h->alarm.timer))
+        ft_wheel_set(&h->worker->alarms, &h->alarm.timer, ms);
+    h->wait = wait;
 }
 
 /* ---- requests ---- */
@@ -75,7 +91,7 @@ static struct ft_exchange *begin_exchange(struct ft_http_conn *h, bool is_head)
 static void refuse_head(struct ft_http_conn *h, int status, const char *message)
 {
     struct ft_exchange *x = begin_exchange(h, false);
-    x->is_last = h->is_last = true;
+    x->is_last = h->is_last = h->is_cut_short = true;
     ft_exchange_refuse(x, NULL, status, message);
 }
 
@@ -147,6 +163,7 @@ static void begin_request(struct ft_http_conn *h, const struct ft_http_head *hea
                           struct ft_slice rest)
 {
     struct ft_exchange *x = begin_exchange(h, ft_slice_equal(head->method, ft_slice_str("HEAD")));
+    h->has_asked = true;
     x->is_last = head->is_last || h->worker->is_ending;
     h->is_last = x->is_last;
     struct ft_http_request request = {.head = head};
@@ -167,7 +184,7 @@ static void begin_request(struct ft_http_conn *h, const struct ft_http_head *hea
         if (head->body_bytes <= SKIP_MAX && !head->expects_continue)
             h->to_skip = head->body_bytes;
         else
-            x->is_last = h->is_last = true;
+            x->is_last = h->is_last = h->is_cut_short = true;
         return;
     case FT_HTTP_UPGRADE:
         (void)ft_http_conn_collect(h);
@@ -259,7 +276,7 @@ static void settle(struct ft_http_conn *h)
         h->is_paused = !wants_more;
         h->transport.ops->pause(h->transport.conn, h->is_paused);
     }
-    watch_for_request(h);
+    watch(h);
 }
 
 static void http_free(struct ft_http_conn *h)
@@ -323,7 +340,7 @@ static void flush(struct ft_flush *flush)
     if (!goes_on) {
         h->is_last = true;
         ft_wheel_cancel(&h->alarm.timer);
-        h->transport.ops->finish(h->transport.conn);
+        h->transport.ops->finish(h->transport.conn, h->is_cut_short);
         return;
     }
     size_t taken = h->in.len > 0 ? take_all(h, ft_buffer_slice(&h->in)) : 0;
@@ -371,12 +388,12 @@ static void give_up(struct ft_alarm *alarm)
     } else if (h->reading) {
         struct ft_exchange *x = h->reading;
         h->reading = NULL;
-        x->is_last = h->is_last = true;
+        x->is_last = h->is_last = h->is_cut_short = true;
         ft_exchange_refuse(x, NULL, 408, "the body did not come in time (http.body_timeout)");
     } else if (h->in.len > 0) {
         refuse_head(h, 408, "the request did not come in time (http.header_timeout)");
     } else {
-        h->transport.ops->finish(h->transport.conn);
+        h->transport.ops->finish(h->transport.conn, h->is_cut_short);
     }
 }
 
@@ -417,7 +434,7 @@ static struct ft_http_conn *open(void *service, struct ft_worker *worker,
     ft_buffer_init(&h->out, OUT_MAX);
     h->refusal.err = FT_OK;
     count_in(h);
-    watch(h, (uint64_t)ft_http_options_of(worker)->header_timeout_s * 1000);
+    watch(h);
     return h;
 }
 

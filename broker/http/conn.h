@@ -8,6 +8,15 @@
 #include "broker/hub/quota.h"
 #include "broker/hub/worker.h"
 
+/* What the peer owes us; each has its time. */
+enum ft_http_wait {
+    FT_HTTP_WAIT_NONE,
+    FT_HTTP_WAIT_HEAD,
+    FT_HTTP_WAIT_BODY,
+    FT_HTTP_WAIT_WRITE,  /* to take what is sent */
+    FT_HTTP_WAIT_REQUEST /* another one, if it likes */
+};
+
 struct ft_http_conn {
     struct ft_worker *worker;
     struct ft_http_transport transport;
@@ -20,8 +29,11 @@ struct ft_http_conn {
     uint64_t needed;                  /* bytes of `in` until that is complete */
     uint64_t to_skip;                 /* of the body of a request that was refused */
     uint32_t waiting;                 /* exchanges */
-    uint32_t held; /* of them, because the journal is full: no request is read then */
-    bool is_last;  /* no request more is read */
+    uint32_t held;     /* of them, because the journal is full: no request is read then */
+    bool is_last;      /* no request more is read */
+    bool is_cut_short; /* what the peer still sends is not read */
+    bool has_asked;    /* a request was read */
+    enum ft_http_wait wait;
     bool is_paused, is_blocked;
     bool is_upgraded;
     struct ft_quota_share

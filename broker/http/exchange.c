@@ -94,8 +94,12 @@ void ft_exchange_send(struct ft_exchange *x, struct ft_buffer *out)
         add_length(out, response->body.len);
     ft_buffer_add_str(out, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     ft_buffer_add(out, response->headers.ptr, response->headers.len);
-    if (x->is_last)
-        ft_buffer_add_str(out, "Connection: close\r\n");
+    bool is_upgrade =
+        response->status == 426; /* which wants the same field: RFC 9110 section 7.8 */
+    if (x->is_last || is_upgrade)
+        ft_buffer_add_str(out, !is_upgrade  ? "Connection: close\r\n"
+                               : x->is_last ? "Connection: upgrade, close\r\n"
+                                            : "Connection: upgrade\r\n");
     ft_buffer_add_str(out, "\r\n");
     if (!x->is_head)
         ft_buffer_add(out, response->body.ptr, response->body.len);

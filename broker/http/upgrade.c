@@ -7,7 +7,7 @@
 #include "broker/http/credentials.h"
 #include "protocol/base64.h"
 
-#define FIELD_UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+#define FIELD_UPGRADE "Upgrade: websocket\r\n"
 #define FIELD_VERSION "Sec-WebSocket-Version: 13\r\n"
 
 bool ft_upgrade_is_asked(const struct ft_http_head *head)

@@ -35,9 +35,10 @@ struct ft_conn_ops {
     /* Returns how many bytes the peer has taken since the connection began. It only grows. */
     uint64_t (*taken_bytes)(void *conn);
 
-    /* Ends the connection after what was written; what the peer still sends is thrown away. `gone`
-     * follows, not from within. */
-    void (*finish)(void *conn);
+    /* Ends the connection after what was written. With `lingers` the peer may be sending still: that is
+     * thrown away for a while, or the system would take back what the peer has not read. `gone` follows,
+     * not from within. Repeating it is allowed. */
+    void (*finish)(void *conn, bool lingers);
 
     /* Ends the connection now, without another word; `gone` follows, not from within. */
     void (*kill)(void *conn);

@@ -290,7 +290,7 @@ void ft_session_flush(struct ft_session *s)
     }
     count_waiting(s);
     if (s->is_ending && !s->is_blocked && s->frames == FT_FRAMES_EVENTS)
-        s->ops->finish(s->conn); /* nothing more comes, and nobody answers a `bye` */
+        s->ops->finish(s->conn, false); /* nothing more comes, and nobody answers a `bye` */
     if (s->is_blocked || s->paused)
         check_bounds(s);
 }

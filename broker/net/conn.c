@@ -111,16 +111,17 @@ static void half_close(struct ft_conn *conn)
     conn->is_half_closed = true;
     if (conn->is_tls)
         ft_tls_goodbye(lws_get_ssl(conn->wsi));
-    shutdown(conn->fd, SHUT_WR);
+    shutdown(conn->fd, conn->is_lingering ? SHUT_WR : SHUT_RDWR);
 }
 
-static void conn_finish(void *context)
+static void conn_finish(void *context, bool lingers)
 {
     struct ft_conn *conn = context;
     if (!conn->wsi || conn->is_finishing)
         return;
     conn->is_finishing = true;
-    conn_pause(conn, false); /* the peer's end of the stream is waited for */
+    conn->is_lingering = lingers;
+    conn_pause(conn, false); /* the end of the stream is waited for, ours or the peer's */
     ft_wheel_set(&conn->net->deadlines, &conn->timer, FINISH_MS);
     if (!conn->unsent.bytes)
         half_close(conn);

@@ -89,6 +89,7 @@ struct ft_conn {
     bool is_over_limit; /* of limits.connections: it is there only to be refused */
     bool is_paused;     /* nothing is read from it */
     bool is_finishing;  /* it ends as soon as everything is sent; what it sends is thrown away */
+    bool is_lingering;  /* until the peer has ended, too */
     bool is_half_closed;
     bool is_websocket;
     bool has_spoken; /* over TLS */

@@ -59,7 +59,7 @@ size_t ft_ws_receive(struct ft_conn *conn, uint8_t *bytes, size_t len)
         if (got == FT_WS_GOT_NOTHING)
             return len;
         if (!take(conn, got, &item)) {
-            ft_conn_ops.finish(conn);
+            ft_conn_ops.finish(conn, got == FT_WS_GOT_ERROR);
             return 0;
         }
     }

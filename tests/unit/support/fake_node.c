@@ -80,8 +80,9 @@ static uint64_t fake_taken_bytes(void *conn)
     return ((struct ft_fake_client *)conn)->taken_bytes;
 }
 
-static void fake_finish(void *conn)
+static void fake_finish(void *conn, bool lingers)
 {
+    (void)lingers;
     ((struct ft_fake_client *)conn)->is_finished = true;
 }
 
