@@ -183,6 +183,8 @@ enum ft_err ft_http_admit(struct ft_exchange *x, const struct ft_http_request *r
             w->is_ending ? "this node is shutting down"
                          : "this node has as many connections as limits.connections allows");
         problem->retry_ms = FULL_RETRY_MS;
+        if (!w->is_ending)
+            ft_count(&w->metrics.connections_refused[FT_REFUSAL_FULL], 1);
         return err;
     }
     if (ft_http_is_trusted(ft_exchange_options(x), &ft_exchange_peer(x)->ip)) {

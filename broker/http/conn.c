@@ -79,6 +79,7 @@ static struct ft_exchange *begin_exchange(struct ft_http_conn *h, bool is_head)
     x->asker.worker = h->worker;
     x->conn = h;
     x->is_head = is_head;
+    x->begun_us = h->worker->turn_us;
     ft_buffer_init(&x->response.headers, FT_HTTP_HEAD_MAX);
     ft_buffer_init(&x->response.body, OUT_MAX);
     *h->end = x;
@@ -137,6 +138,7 @@ static void upgrade(struct ft_http_conn *h, struct ft_exchange *x,
     ft_buffer_add(out, x->response.headers.ptr, x->response.headers.len);
     ft_buffer_add_str(out, "\r\n");
     (void)h->transport.ops->write(h->transport.conn, ft_buffer_slice(out));
+    ft_count_http(&h->worker->metrics, FT_ROUTE_WEBSOCKET, 101, UINT64_MAX);
 
     struct ft_upgrade to = {
         .encoding = how->encoding,
@@ -229,6 +231,7 @@ static size_t take(struct ft_http_conn *h, struct ft_slice bytes)
     struct ft_exchange *x = h->reading;
     h->reading = NULL;
     x->wants_continue = false;
+    x->begun_us = h->worker->turn_us;
     ft_http_route(x, &(struct ft_http_request){
                          .head = &head,
                          .body = ft_slice(rest.ptr, (size_t)head.body_bytes),
@@ -417,6 +420,7 @@ static void count_in(struct ft_http_conn *h)
         h->address = share;
     } else {
         ft_quota_release(share);
+        ft_count(&h->worker->metrics.connections_refused[FT_REFUSAL_ADDRESS], 1);
     }
 }
 

@@ -1,5 +1,6 @@
 /* Exchanges: what routes do with them, and how a response is laid out. The worker's thread. */
 #include "broker/base/alloc.h"
+#include "broker/base/clock.h"
 #include "broker/http/conn.h"
 #include "broker/http/negotiate.h"
 #include "protocol/writer.h"
@@ -83,6 +84,8 @@ static void add_length(struct ft_buffer *out, size_t len)
 void ft_exchange_send(struct ft_exchange *x, struct ft_buffer *out)
 {
     struct ft_http_response *response = &x->response;
+    ft_count_http(&x->asker.worker->metrics, (enum ft_route)x->route, response->status,
+                  ft_clock_mono_us() - x->begun_us);
     ft_buffer_add_str(out, status_line(response->status));
     add_date(out, x->asker.worker->now_ms);
     if (response->content_type) {

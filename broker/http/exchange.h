@@ -31,9 +31,10 @@ struct ft_exchange {
     struct ft_http_conn *conn;
     struct ft_http_response response;
     struct ft_exchange *next;
-    uint16_t route; /* its place in the table, for the metrics */
-    bool is_head;   /* the body is measured, not sent */
-    bool is_last;   /* the connection ends after it */
+    uint64_t begun_us; /* monotonic: the turn in which it was complete */
+    uint16_t route;    /* enum ft_route, for the metrics */
+    bool is_head;      /* the body is measured, not sent */
+    bool is_last;      /* the connection ends after it */
     bool is_done;
     bool is_held;        /* its publishes wait for the journal */
     bool wants_continue; /* the client waits for 100 before it sends the body */

@@ -63,6 +63,7 @@ void ft_exchange_stream(struct ft_exchange *x, const struct ft_http_request *req
     ft_buffer_add_str(&h->out, "\r\n");
     (void)h->transport.ops->write(h->transport.conn, ft_buffer_slice(&h->out));
     ft_buffer_fini(&h->out);
+    ft_count_http(&h->worker->metrics, FT_ROUTE_EVENTS, 200, UINT64_MAX);
     h->is_last = true;
     h->first = NULL;
     h->end = &h->first;

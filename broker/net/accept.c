@@ -48,13 +48,17 @@ static void admit(struct ft_accepter *accepter, int fd, const struct sockaddr_st
 {
     static const int on = 1;
     struct ft_loops *loops = accepter->net->loops;
+    struct ft_metrics *metrics = &accepter->net->worker->metrics;
     uint32_t now = atomic_fetch_add(&loops->connections, 1) + 1;
     uint32_t most = atomic_load(&loops->connections_max);
     if (now > most + loops->refusals_max) {
         atomic_fetch_sub(&loops->connections, 1);
         refuse_blindly(fd);
+        ft_count(&metrics->connections_refused[FT_REFUSAL_FULL], 1);
         return;
     }
+    ft_count(metrics->connections_accepted, 1);
+    ft_count(metrics->worker_connections, 1);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     struct ft_conn *conn = ft_conn_new(accepter->net, fd);
     conn->is_tls = accepter->listen->is_tls;

@@ -169,7 +169,7 @@ void ft_conns_tick(struct ft_net *net)
         if (conn->wsi)
             conn_kill(conn);
         else
-            ft_conn_free(conn); /* it never said who it is: proxied.c */
+            ft_proxied_refuse(conn); /* it never said who it is */
     }
 }
 
@@ -183,6 +183,13 @@ struct ft_conn *ft_conn_new(struct ft_net *net, int fd)
     return conn;
 }
 
+/* A connection is closed: its place is free. */
+static void leave(struct ft_net *net)
+{
+    atomic_fetch_sub(&net->loops->connections, 1);
+    ft_uncount(net->worker->metrics.worker_connections, 1);
+}
+
 static void forget(struct ft_conn *conn)
 {
     ft_wheel_cancel(&conn->timer);
@@ -194,7 +201,7 @@ static void forget(struct ft_conn *conn)
 void ft_conn_free(struct ft_conn *conn)
 {
     ft_proxied_forget(conn);
-    atomic_fetch_sub(&conn->net->loops->connections, 1);
+    leave(conn->net);
     close(conn->fd);
     forget(conn);
 }
@@ -212,7 +219,7 @@ void ft_conn_adopt(struct ft_conn *conn)
     /* Where it fails it closes the socket, mostly after it has called back as for any other that closes. */
     (void)lws_adopt_descriptor_vhost_via_info(&adopt);
     if (net->adopting && !conn->wsi) {
-        atomic_fetch_sub(&net->loops->connections, 1);
+        leave(net);
         forget(conn);
     }
     net->adopting = NULL;
@@ -272,6 +279,8 @@ static void on_writable(struct ft_conn *conn)
 
 static void on_closed(struct ft_conn *conn)
 {
+    if (conn->is_tls && !conn->has_spoken && !ft_tls_is_agreed(lws_get_ssl(conn->wsi)))
+        ft_count(&conn->net->worker->metrics.connections_refused[FT_REFUSAL_TLS], 1);
     conn->wsi = NULL;
     if (conn->net->adopting == conn)
         conn->net->adopting = NULL;
@@ -312,7 +321,7 @@ int ft_conn_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
             on_closed(conn);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY: /* the socket is closed, a turn later: now its place is free */
-        atomic_fetch_sub(&ft_net_of(wsi)->loops->connections, 1);
+        leave(ft_net_of(wsi));
         return 0;
     default:
         return 0;

@@ -124,6 +124,7 @@ void ft_accept_stop(struct ft_net *net);
  * rest; or closes it. */
 void ft_proxied_wait(struct ft_conn *conn);
 void ft_proxied_forget(struct ft_conn *conn); /* stops to wait, where it does */
+void ft_proxied_refuse(struct ft_conn *conn); /* closes one that waits in vain */
 void ft_proxied_stop(struct ft_net *net);     /* closes all that wait */
 
 /* conn.c */
@@ -151,6 +152,7 @@ bool ft_tls_try(const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX
 void ft_tls_prepare(void *context);
 ssize_t ft_tls_write(void *ssl, const void *bytes, size_t len); /* as send(): -1 and EAGAIN */
 void ft_tls_goodbye(void *ssl);
+bool ft_tls_is_agreed(void *ssl); /* the handshake has come to its end */
 
 /* lws_memory.c: makes libwebsockets use our allocator. Once, before the first context. */
 void ft_lws_memory_install(void);

@@ -78,6 +78,12 @@ static int read_header(struct ft_proxied *wait, struct ft_proxy_head *head,
     return -1;
 }
 
+void ft_proxied_refuse(struct ft_conn *conn)
+{
+    ft_count(&conn->net->worker->metrics.connections_refused[FT_REFUSAL_PROXY], 1);
+    ft_conn_free(conn);
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     (void)events;
@@ -94,7 +100,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         char value[FT_PROBLEM_TEXT_MAX + 8];
         ft_log(FT_LOG_DEBUG, "proxy_header_refused", "cause=%s",
                ft_log_value(problem.text, value, sizeof(value)));
-        ft_conn_free(conn);
+        ft_proxied_refuse(conn);
         return;
     }
     ft_wheel_cancel(&conn->timer);

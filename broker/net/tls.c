@@ -79,6 +79,11 @@ ssize_t ft_tls_write(void *ssl, const void *bytes, size_t len)
     return -1;
 }
 
+bool ft_tls_is_agreed(void *ssl)
+{
+    return ssl && SSL_is_init_finished(ssl);
+}
+
 void ft_tls_goodbye(void *ssl)
 {
     if (SSL_is_init_finished(ssl))
