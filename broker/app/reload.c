@@ -82,6 +82,34 @@ static void adopt(const struct ft_reload *reload, struct ft_config *next,
     ft_log_set_level(config->log_level);
 }
 
+/* Has the loops take the files of TLS up again. Returns 0; or -1 and `error`. */
+static int reload_tls(const struct ft_reload *reload, const struct ft_config *next,
+                      struct ft_config_error *error)
+{
+    char why[FT_LOOPS_ERROR_MAX];
+
+    if (next->tls_listen.count + next->tls_proxy_listen.count == 0 ||
+        ft_loops_reload_tls(reload->loops, next->tls_cert, next->tls_key, why))
+        return 0;
+    return ft_config_fail(error, "%s", why);
+}
+
+/* Goes over to the files that `next` names, all of them or none. */
+static int take_files(const struct ft_reload *reload, const struct ft_config *next,
+                      struct ft_config_error *error)
+{
+    struct ft_config_error ignored;
+
+    if (ft_access_configure(reload->access, next, error) != 0)
+        return -1;
+    if (reload_tls(reload, next, error) == 0)
+        return 0;
+    /* Back: these could be read before. If they cannot now, the new ones are as good as any. */
+    if (ft_access_configure(reload->access, reload->config, &ignored) != 0)
+        ft_log(FT_LOG_WARN, "keys_changed", "note=\"the old ones cannot be read any more\"");
+    return -1;
+}
+
 void ft_reload(const struct ft_reload *reload)
 {
     struct ft_config next;
@@ -93,7 +121,7 @@ void ft_reload(const struct ft_reload *reload)
     if (status == 0) {
         status = ft_config_keep(reload->config, &next, is_kept, &error);
         if (status == 0)
-            status = ft_access_configure(reload->access, &next, &error);
+            status = take_files(reload, &next, &error);
         if (status == 0)
             adopt(reload, &next, is_kept);
         ft_config_fini(&next);
