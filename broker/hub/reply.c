@@ -31,8 +31,8 @@ struct ft_writer *ft_reply_begin(struct ft_session *s, const char *op, struct ft
     struct ft_worker *w = s->asker.worker;
     struct ft_writer *writer = &w->reply_writer;
     ft_buffer_clear(&w->reply_buffer);
-    ft_buffer_clear(&w->reply_head);
     if (is_events(s)) {
+        ft_buffer_clear(&w->reply_head);
         ft_buffer_add_str(&w->reply_head, "event: ");
         ft_buffer_add_str(&w->reply_head, op);
         ft_buffer_add_str(&w->reply_head, "\n");
@@ -66,33 +66,35 @@ void ft_reply_write_pos(struct ft_session *s, uint64_t offset)
         add_event_id(&w->reply_head, ft_slice(pos, (size_t)n));
 }
 
-/* Completes what goes before the reply. Returns how long the whole frame is. */
+/* Completes what goes before an event. Returns how long the whole frame is. */
 static size_t finish(struct ft_session *s)
 {
     struct ft_worker *w = s->asker.worker;
     struct ft_buffer *head = &w->reply_head;
     size_t len = w->reply_buffer.len;
-    if (is_events(s)) {
-        if (head->ptr[head->len - 1] != '\n')
-            ft_buffer_add_str(head, "\n");
-        ft_buffer_add_str(head, "data: ");
-        return head->len + len + sizeof(event_end) - 1;
-    }
-    uint8_t header[FT_WS_SERVER_HEADER_MAX];
-    enum ft_ws_opcode opcode = ft_ws_opcode_of((enum ft_encoding)s->frames);
-    ft_buffer_add(head, header, ft_ws_server_header(opcode, len, header));
-    return head->len + len;
+    if (!is_events(s))
+        return ft_ws_server_header_size(len) + len;
+    if (head->ptr[head->len - 1] != '\n')
+        ft_buffer_add_str(head, "\n");
+    ft_buffer_add_str(head, "data: ");
+    return head->len + len + sizeof(event_end) - 1;
 }
 
 /* Writes the frame to where the outbox has room for it. */
 static void put(struct ft_session *s, uint8_t *frame)
 {
     struct ft_worker *w = s->asker.worker;
-    memcpy(frame, w->reply_head.ptr, w->reply_head.len);
-    frame += w->reply_head.len;
-    memcpy(frame, w->reply_buffer.ptr, w->reply_buffer.len);
-    if (is_events(s))
-        memcpy(frame + w->reply_buffer.len, event_end, sizeof(event_end) - 1);
+    struct ft_slice reply = ft_buffer_slice(&w->reply_buffer),
+                    head = ft_buffer_slice(&w->reply_head);
+    if (is_events(s)) {
+        memcpy(frame, head.ptr, head.len);
+        memcpy(frame + head.len, reply.ptr, reply.len);
+        memcpy(frame + head.len + reply.len, event_end, sizeof(event_end) - 1);
+    } else {
+        frame +=
+            ft_ws_server_header(ft_ws_opcode_of((enum ft_encoding)s->frames), reply.len, frame);
+        memcpy(frame, reply.ptr, reply.len);
+    }
     ft_worker_mark_dirty(w, s);
 }
 

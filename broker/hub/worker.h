@@ -159,8 +159,9 @@ struct ft_worker {
     bool has_routed;        /* it has routed something */
     _Atomic bool is_asleep; /* and has subscribers: wants to be woken by a publication */
 
-    uint8_t *scratch;                          /* for the reader: limits.message bytes */
-    struct ft_buffer reply_buffer, reply_head; /* the reply in the making; what goes before it */
+    uint8_t *scratch;              /* for the reader: limits.message bytes */
+    struct ft_buffer reply_buffer; /* the reply in the making; on an event stream … */
+    struct ft_buffer reply_head;   /* … the lines before it */
     struct ft_writer reply_writer;
     uint8_t random[40]; /* for session ids */
     uint32_t random_left;
