@@ -142,7 +142,7 @@ static bool pass_rate(struct visit *v, enum ft_quota_kind kind)
     struct ft_problem problem;
     uint32_t retry_ms = 0;
     if (ft_quota_pass(ft_asker_share(&v->exchange->asker, kind), FT_QUOTA_REQUESTS,
-                      v->worker->turn_us, &retry_ms, &problem) == FT_OK)
+                      v->worker->mono_ms * 1000, &retry_ms, &problem) == FT_OK)
         return true;
     problem.retry_ms = retry_ms;
     return refuse_problem(v, &problem);
@@ -192,7 +192,8 @@ enum ft_err ft_http_admit(struct ft_exchange *x, const struct ft_http_request *r
         share =
             ft_quota_share(w->hub->quotas, FT_QUOTA_ADDRESS, ft_slice(ip.bytes, sizeof(ip.bytes)));
         uint32_t retry_ms = 0;
-        enum ft_err err = ft_quota_pass(share, FT_QUOTA_CONNECTS, w->turn_us, &retry_ms, problem);
+        enum ft_err err =
+            ft_quota_pass(share, FT_QUOTA_CONNECTS, w->mono_ms * 1000, &retry_ms, problem);
         if (err != FT_OK)
             problem->retry_ms = retry_ms;
         else

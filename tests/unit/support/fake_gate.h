@@ -18,7 +18,12 @@ struct ft_fake_token {
 
 struct ft_fake_gate {
     struct ft_fake_token tokens[FT_FAKE_TOKENS];
-    uint32_t grace_ms;
+    enum {
+        FT_FAKE_SHUT,
+        FT_FAKE_TOKEN,
+        FT_FAKE_OPEN
+    } door;            /* TOKEN: tokens count in requests too … */
+    uint32_t grace_ms; /* … OPEN: who has none may everything, and is an admin where it is local */
     uint32_t checks;
 };
 
