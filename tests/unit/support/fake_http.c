@@ -29,8 +29,9 @@ static uint64_t nothing(void *conn)
     return 0;
 }
 
-static void http_finish(void *conn)
+static void http_finish(void *conn, bool lingers)
 {
+    (void)lingers;
     ((struct ft_fake_http *)conn)->is_finished = true;
 }
 
@@ -39,8 +40,14 @@ static void http_kill(void *conn)
     ((struct ft_fake_http *)conn)->is_killed = true;
 }
 
-static const struct ft_conn_ops ops = {http_write, http_pause,  nothing,
-                                       nothing,    http_finish, http_kill};
+static const struct ft_conn_ops ops = {
+    .write = http_write,
+    .pause = http_pause,
+    .silence_ms = nothing,
+    .taken_bytes = nothing,
+    .finish = http_finish,
+    .kill = http_kill,
+};
 
 static void http_upgrade(void *conn, const struct ft_upgrade *upgrade)
 {
