@@ -277,9 +277,10 @@ static void on_writable(struct ft_conn *conn)
         receive(conn, NULL, 0);
 }
 
-static void on_closed(struct ft_conn *conn)
+/* `wsi` is given even where the handshake failed before it was ever conn->wsi. */
+static void on_closed(struct ft_conn *conn, struct lws *wsi)
 {
-    if (conn->is_tls && !conn->has_spoken && !ft_tls_is_agreed(lws_get_ssl(conn->wsi)))
+    if (conn->is_tls && !conn->has_spoken && !ft_tls_is_agreed(lws_get_ssl(wsi)))
         ft_count(&conn->net->worker->metrics.connections_refused[FT_REFUSAL_TLS], 1);
     conn->wsi = NULL;
     if (conn->net->adopting == conn)
@@ -318,7 +319,7 @@ int ft_conn_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
         conn = lws_get_opaque_user_data(wsi);
         lws_set_opaque_user_data(wsi, NULL);
         if (conn)
-            on_closed(conn);
+            on_closed(conn, wsi);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY: /* the socket is closed, a turn later: now its place is free */
         leave(ft_net_of(wsi));
