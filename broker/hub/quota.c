@@ -332,6 +332,17 @@ static void count(_Atomic uint64_t *refused)
     atomic_fetch_add_explicit(refused, 1, memory_order_relaxed);
 }
 
+static enum ft_err refuse_held(enum ft_quota_kind kind, enum ft_quota_held what, uint32_t limit,
+                               struct ft_problem *problem)
+{
+    enum ft_err err =
+        ft_problem_set(problem, FT_ERR_TOO_MANY, "%s may have %u %s at most (%s)", kind_names[kind],
+                       limit, held_names[what], held_options[kind][what]);
+    if (problem && what == FT_QUOTA_CONNECTIONS)
+        problem->retry_ms = FT_QUOTA_RETRY_MS;
+    return err;
+}
+
 enum ft_err ft_quota_take(struct ft_quota_share *share, enum ft_quota_held what, uint32_t n,
                           struct ft_problem *problem)
 {
@@ -344,9 +355,7 @@ enum ft_err ft_quota_take(struct ft_quota_share *share, enum ft_quota_held what,
     do {
         if (limit > 0 && (uint64_t)have + n > limit) {
             count(&quotas->held_refused[kind][what]);
-            return ft_problem_set(problem, FT_ERR_TOO_MANY, "%s may have %u %s at most (%s)",
-                                  kind_names[kind], limit, held_names[what],
-                                  held_options[kind][what]);
+            return refuse_held(kind, what, limit, problem);
         }
     } while (!atomic_compare_exchange_weak(&share->held[what], &have, have + n));
     return FT_OK;

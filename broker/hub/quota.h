@@ -70,6 +70,9 @@ void ft_quota_release(struct ft_quota_share *share);
  * too many. Given back with ft_quota_give(). NULL shares have no limits. */
 FT_MUST_USE enum ft_err ft_quota_take(struct ft_quota_share *share, enum ft_quota_held what,
                                       uint32_t n, struct ft_problem *problem);
+/* When to come again for a connection: nobody knows when another one ends, but they do. */
+#define FT_QUOTA_RETRY_MS 5000
+
 void ft_quota_give(struct ft_quota_share *share, enum ft_quota_held what, uint32_t n);
 
 /* Counts one, at `now_us` (monotonic), or refuses; `*retry_ms` (may be NULL) is set to when one would

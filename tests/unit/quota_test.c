@@ -90,6 +90,9 @@ Test(quota, a_refusal_names_the_limit_and_is_counted)
     cr_assert_eq(ft_quota_take(there, FT_QUOTA_CONNECTIONS, 2, &problem), FT_ERR_TOO_MANY);
     cr_assert_str_eq(problem.text,
                      "an address may have 1 connections at most (limits.address_connections)");
+    cr_assert_eq(problem.retry_ms, FT_QUOTA_RETRY_MS);
+    cr_assert_eq(ft_quota_take(there, FT_QUOTA_SUBSCRIPTIONS, 2, &problem), FT_ERR_TOO_MANY);
+    cr_assert_eq(problem.retry_ms, 0, "what a client has itself does not become less by waiting");
     cr_assert(pass(alice, NOW_US));
     cr_assert_eq(ft_quota_pass(alice, FT_QUOTA_PUBLISHES, NOW_US, NULL, &problem), FT_ERR_TOO_MANY);
     cr_assert_eq(problem.err, FT_ERR_TOO_MANY);
