@@ -1,6 +1,10 @@
 """What the broker tells of itself: /metrics by an independent parser, /v1/stats, $sys/<node>/stats."""
 
 import json
+import re
+import socket
+import ssl
+import subprocess
 import time
 
 import msgpack
@@ -8,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.broker import run
-from support.raw import CLOSE, TEXT, assert_refused, close_code, frame, request
+from support.raw import CLOSE, TEXT, RawClient, assert_refused, close_code, frame, request
 from support.wait import until
 
 
@@ -44,6 +48,17 @@ class Scrape:
 def scrape(raw, broker):
     """Reads /metrics of the file's broker."""
     return lambda: Scrape(raw, broker)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Paths of a certificate for localhost and of its key."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
+    return str(cert), str(key)
 
 
 @pytest.fixture
@@ -147,6 +162,36 @@ def test_a_key_that_was_used_is_counted_as_a_duplicate(connect, grown, topic):
         client.ok({"op": "pub", "topic": topic, "data": 1, "key": topic})
     grown(2, "fantail_publications_duplicate_total")
     grown(3, "fantail_publications_received_total", encoding="json")
+
+
+def test_a_stream_of_events_is_a_session_and_its_events_are_deliveries(connect, raw, broker, scrape,
+                                                                      grown, topic):
+    before = scrape()
+    stream = raw(broker)
+    stream.send(request(f"/v1/events?topic={topic}"))
+    until(lambda: scrape().get("fantail_sessions", encoding="events") == 1, "the session is there")
+    connect("json").pub(topic, "x")
+    while b"event: ok" not in stream.buffer or b'"data":"x"' not in stream.buffer:
+        stream.buffer += stream.socket.recv(4096)
+    grown(1, "fantail_deliveries_total", encoding="events")
+    begin = stream.buffer.index(b"id: ", stream.buffer.index(b"event: ok") + 40)
+    size = stream.buffer.index(b"\n\n", begin) + 2 - begin
+    grown(size, "fantail_deliveries_bytes_total", encoding="events")
+    grown(1, "fantail_http_requests_total", route="events", status="200")
+    stream.close()
+    until(lambda: scrape().get("fantail_sessions", encoding="events") == 0, "the session is gone")
+    opened = "fantail_sessions_opened_total"
+    assert scrape().get(opened, encoding="events") - before.get(opened, encoding="events") == 1
+
+
+def test_publications_over_http_count_as_any_other(raw, broker, grown, topic):
+    body = json.dumps({"topic": topic, "data": 12345}).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", len(body))]
+    response = raw(broker).ask(request("/v1/publish", "POST", headers, body))
+    assert response.status == 200
+    grown(1, "fantail_publications_received_total", encoding="json")
+    grown(5, "fantail_publications_received_bytes_total", encoding="json")
+    grown(1, "fantail_http_requests_total", route="publish", status="200")
 
 
 def test_sessions_and_subscriptions_come_and_go(connect, scrape, topic):
@@ -287,6 +332,39 @@ def test_connections_over_the_limit_of_an_address_are_counted(start, raw):
         assert after.get(refused, reason="address") - before.get(refused, reason="address") == 1
         assert after.get(limits, by="address", limit="connections") == 1
         assert after.sum(limits) == 1
+
+
+def test_handshakes_that_fail_and_missing_proxy_headers_are_counted(start, raw, certificate):
+    cert, key = certificate
+    broker = start({"tls.listen": "127.0.0.1:0", "http.proxy_listen": "127.0.0.1:0",
+                    "tls.cert": cert, "tls.key": key}, ready_lines=1)
+    tls, proxied = (int(re.search(r":(\d+)/ ", broker.next_line(10))[1]) for _ in range(2))
+    for port in (tls, proxied):
+        with RawClient((broker.host, port)) as client:
+            client.send(request("/healthz"))
+            client.wait_gone()
+    with socket.create_connection((broker.host, tls)) as plain:
+        context = ssl.create_default_context(cafile=cert)
+        with context.wrap_socket(plain, server_hostname="localhost") as client:
+            client.sendall(request("/healthz"))
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    metrics = Scrape(raw, broker)
+    for reason, count in (("tls", 1), ("proxy", 1), ("full", 0), ("address", 0)):
+        assert metrics.get("fantail_connections_refused_total", reason=reason) == count, reason
+    assert metrics.get("fantail_http_requests_total", route="healthz", status="200") == 1
+
+
+def test_refused_credentials_are_counted(start, raw):
+    broker = start({"auth.mode": "token", "auth.secret": "0123456789abcdef0123456789abcdef"})
+    path = "/v1/history?topic=a"
+    assert_refused(raw(broker).ask(request(path)), 401)
+    for token in ("x", "a.b.c"):
+        bearer = [("Authorization", f"Bearer {token}")]
+        assert_refused(raw(broker).ask(request(path, headers=bearer)), 401)
+    metrics = Scrape(raw, broker)
+    for reason, count in (("missing", 1), ("invalid", 2), ("expired", 0), ("subject", 0)):
+        assert metrics.get("fantail_credentials_refused_total", reason=reason) == count, reason
+    assert metrics.get("fantail_http_requests_total", route="history", status="401") == 3
 
 
 def test_metrics_are_for_admins_where_the_operator_wants_it(start, raw):
