@@ -369,15 +369,14 @@ int ft_http_head_read(struct ft_slice bytes, struct ft_http_head *head, struct f
     head->body_bytes = 0;
     head->has_body_length = head->is_last = head->expects_continue = false;
 
-    bool is_line_read = false;
+    head->target = (struct ft_slice){0};
     int got = read_request_line(&cursor);
     if (got == FT_HTTP_HEAD_READ) {
-        is_line_read = true;
         head->is_last = head->minor == 0;
         got = read_fields(&cursor);
     }
     if (got == FT_HTTP_HEAD_MORE && len == FT_HTTP_HEAD_MAX)
-        return is_line_read && head->target.len < FT_HTTP_HEAD_MAX / 2
+        return head->target.len < FT_HTTP_HEAD_MAX / 2
                    ? refuse(&cursor, 431, "the header fields are longer than is taken")
                    : refuse(&cursor, 414, "the target is longer than is taken");
     if (got != FT_HTTP_HEAD_READ)

@@ -145,6 +145,7 @@ static const struct {
     {HEAD(GET_HOST "Content-Lengths: x\r\nTransfer-Encodin: x\r\n\r\n"), 0, false, false, false},
     {HEAD(GET "Host:a\r\n\r\n"), 0, false, false, false},
     {HEAD(GET "hOST: [2001:db8::1]:80\r\n\r\n"), 0, false, false, false},
+    {HEAD(GET "Host: [::]\r\n\r\n"), 0, false, false, false},
     {HEAD(GET "Host: xn--a_b.%20~:\r\n\r\n"), 0, false, false, false},
 };
 

@@ -90,7 +90,8 @@ Test(http_value, cookies_have_semicolons_and_perhaps_quotes)
 
 Test(http_value, names_are_compared_like_strcasecmp)
 {
-    static const char *const words[] = {"", "a", "A", "ab", "aB", "AB", "abc", "@", "`", "[", "{"};
+    static const char *const words[] = {"",  "a", "A", "ab", "aB", "AB", "abc",
+                                        "@", "`", "[", "{",  "zZ", "Zz"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
             struct ft_slice exact = ft_input_exact(ft_slice_str(words[i]));
