@@ -386,7 +386,9 @@ static bool judge(struct visit *v, struct ft_http_upgrade *upgrade)
 {
     if (!check_origin(v) || !check_address(v))
         return false;
-    if (is_method(v, "OPTIONS"))
+    /* Whoever wants to upgrade gets a WebSocket or a refusal, whatever the method. */
+    bool is_upgrade = v->exchange->route == FT_ROUTE_WEBSOCKET && ft_upgrade_is_asked(v->head);
+    if (is_method(v, "OPTIONS") && !is_upgrade)
         return answer_options(v);
     if (v->exchange->route == FT_ROUTE_NONE)
         return refuse_path(v);
