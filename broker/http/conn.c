@@ -149,6 +149,8 @@ static void upgrade(struct ft_http_conn *h, struct ft_exchange *x,
     };
     h->address = NULL;
     h->is_upgraded = true;
+    if (h->is_paused) /* behind many requests */
+        h->transport.ops->pause(h->transport.conn, false);
     h->transport.upgrade(h->transport.conn, &to);
 }
 
@@ -347,6 +349,10 @@ static void flush(struct ft_flush *flush)
         return;
     }
     size_t taken = h->in.len > 0 ? take_all(h, ft_buffer_slice(&h->in)) : 0;
+    if (h->is_upgraded) {
+        http_free(h);
+        return;
+    }
     if (taken > 0)
         ft_worker_flush_later(h->worker, &h->flush);
     keep(h, ft_buffer_slice(&h->in), taken);

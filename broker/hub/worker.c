@@ -467,7 +467,9 @@ bool ft_worker_end_turn(struct ft_worker *w)
     w->pool.left_out = 0;
     ft_count(w->metrics.worker_busy, ft_clock_mono_us() - w->turn_us);
 
-    is_done = is_done && are_fed && !w->flushes;
+    /* A flush may have published: a session that began there has read its first messages. */
+    bool is_empty = w->batch_len == 0 || w->is_stalled;
+    is_done = is_done && are_fed && is_empty && !w->flushes;
     if (!is_done || ft_topic_trie_subs(w->trie) == 0)
         return is_done;
     /* Either the appender sees us asleep and wakes us, or we see its publication here. */

@@ -3,7 +3,7 @@
 import pytest
 
 from support.client import SUBPROTOCOL, decode
-from support.raw import BINARY, TEXT, Gone, assert_refused, frame, upgrade_request
+from support.raw import BINARY, TEXT, Gone, assert_refused, frame, request, upgrade_request
 
 JSON, MSGPACK = SUBPROTOCOL["json"], SUBPROTOCOL["msgpack"]
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # the sample of RFC 6455 section 1.3
@@ -208,6 +208,19 @@ def test_frames_may_follow_the_request_in_the_same_segment(broker, raw):
     connection.send(upgrade_request() + frame(TEXT, b'{"op":"ping","id":7}'))
     assert_welcomed(connection, connection.read_response(), None)
     assert decode("json", connection.read_message()[1]) == {"op": "ok", "id": 7}
+
+
+@pytest.mark.parametrize("before", [1, 63, 64, 65, 200])
+def test_requests_may_come_before_the_upgrade_in_the_same_segment(broker, raw, before):
+    connection = raw(broker)
+    connection.send(request() * before + upgrade_request()
+                    + frame(TEXT, b'{"op":"pub","id":7,"topic":"before/upgrade","data":1}'))
+    for _ in range(before):
+        assert connection.read_response().status == 200
+    assert_welcomed(connection, connection.read_response(), None)
+    assert decode("json", connection.read_message()[1])["op"] == "ok"
+    connection.send_frame(TEXT, b'{"op":"ping","id":8}')
+    assert decode("json", connection.read_message()[1]) == {"op": "ok", "id": 8}
 
 
 def test_a_refused_client_can_ask_again_on_a_new_connection(broker, raw):
