@@ -168,6 +168,7 @@ static void begin_request(struct ft_http_conn *h, const struct ft_http_head *hea
 {
     struct ft_exchange *x = begin_exchange(h, ft_slice_equal(head->method, ft_slice_str("HEAD")));
     h->has_asked = true;
+    h->wait = FT_HTTP_WAIT_NONE; /* its body has a time of its own */
     x->is_last = head->is_last || h->worker->is_ending;
     h->is_last = x->is_last;
     struct ft_http_request request = {.head = head};

@@ -191,3 +191,16 @@ def test_a_client_that_leaves_in_the_middle_of_a_request_harms_nobody(broker, ra
         connection.send(begin)
         connection.reset()
     assert raw(broker).ask(request("/healthz")).status == 200
+
+
+def test_who_sends_one_body_after_the_other_has_time_for_each(start, raw):
+    connection = raw(start(settings={"http.body_timeout": 1}))
+    body = b'{"topic":"a","data":1}'
+    sent = request("/v1/publish", "POST", [("Content-Type", "application/json"),
+                                           ("Content-Length", len(body))], body)
+    begin, end = sent[:-5], sent[-5:]
+    connection.send(begin)
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:  # there is always half a body on its way
+        connection.send(end + begin)
+        assert connection.read_response().status == 200
