@@ -13,6 +13,7 @@
 #include "clients/c/positions.h"
 #include "clients/c/subscriptions.h"
 #include "clients/c/transport.h"
+#include "protocol/envelope.h"
 
 /* What a broker takes before it has said anything else: its default. */
 #define FT_MESSAGE_LIMIT 65536
@@ -38,6 +39,8 @@ struct fantail {
     struct ft_buffer data;     /* of a publication, in its other encoding */
     struct ft_buffer decoded;  /* of a delivery: lent to handlers, which may publish */
     uint8_t *scratch;          /* the reader's */
+    size_t ended;              /* filters that the broker has ended, of one message */
+    struct ft_slice message;   /* the one that is being handled; lent */
     size_t scratch_room;
 
     /* this connection */
@@ -80,6 +83,9 @@ const char *ft_client_token(struct fantail *f);
 
 /* token.c: the broker says that the token has expired. True: a fresh one is on its way. */
 bool ft_client_renew(struct fantail *f);
+
+/* token.c: says whether this answers the request that renewed. */
+bool ft_client_is_renewal(const struct ft_envelope *env);
 
 /* publish.c: frames what f->envelope holds, ahead of publications, and empties it. */
 void ft_client_send_control(struct fantail *f);

@@ -131,7 +131,8 @@ struct fantail_options {
      * not where there was no subscription; what a subscription was refused is told by on_error. */
     void (*on_resume)(struct fantail *f, bool recovered, void *user);
     void (*on_gap)(struct fantail *f, const struct fantail_gap *gap, void *user);
-    /* What went wrong and belongs to no request of yours. */
+    /* What went wrong and belongs to no request of yours. With 403 the operator, or a fresh token that
+     * permits less, may have ended subscriptions to some filters: these are left out from then on. */
     void (*on_error)(struct fantail *f, int code, const char *message, void *user);
 
     uint32_t wait_min_ms; /* shortest pause before a reconnect, default 500 */

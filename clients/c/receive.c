@@ -10,6 +10,7 @@
 
 #include "broker/base/alloc.h"
 #include "broker/base/clock.h"
+#include "clients/c/ended.h"
 #include "clients/c/welcome.h"
 #include "protocol/base64.h"
 #include "protocol/envelope.h"
@@ -94,8 +95,39 @@ static void answer(struct fantail *f, const struct ft_envelope *env,
         ft_client_report(f, result);
 }
 
+static void end_filter(void *client, struct ft_slice filter)
+{
+    struct fantail *f = client;
+    ft_subscriptions_end(&f->subscriptions, filter);
+    f->ended++;
+}
+
+/* Leaves out what the broker has ended. Returns how many filters it named. */
+static size_t end_filters(struct fantail *f)
+{
+    f->ended = 0;
+    ft_ended_read(f->encoding, f->message, end_filter, f);
+    return f->ended;
+}
+
+/* The broker took the fresh token. */
+static void on_renewed(struct fantail *f)
+{
+    char text[TEXT_MAX];
+    size_t ended = end_filters(f);
+    if (ended == 0)
+        return;
+    snprintf(text, sizeof(text), "the fresh token does not permit %zu of the filters any more",
+             ended);
+    ft_client_report(f, &(struct fantail_result){.code = 403, .message = text});
+}
+
 static void on_ok(struct fantail *f, const struct ft_envelope *env)
 {
+    if (ft_client_is_renewal(env)) {
+        on_renewed(f);
+        return;
+    }
     struct fantail_result result = {
         .message = "",
         .pos = as_bytes(env->pos),
@@ -117,6 +149,8 @@ static void on_error(struct fantail *f, const struct ft_envelope *env)
         f->retry_ms = result.retry_ms; /* about the connection: keeps away so long, if it ends */
     if (env->id.kind == FT_ID_NONE && result.code == 401 && ft_client_renew(f))
         return;
+    if (env->id.kind == FT_ID_NONE && result.code == 403)
+        end_filters(f); /* by the operator */
     answer(f, env, &result);
 }
 
@@ -255,5 +289,6 @@ void ft_client_receive(void *client, struct ft_slice message, bool is_text)
         return;
     }
     grow_scratch(f, message.len);
+    f->message = message;
     read_envelopes(f, message);
 }

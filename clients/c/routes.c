@@ -138,6 +138,22 @@ void ft_routes_remove(struct ft_routes *routes, struct ft_route *route)
     route->filter_count = 0;
 }
 
+void ft_routes_drop(struct ft_routes *routes, struct ft_route *route, struct ft_slice text)
+{
+    struct ft_route_filter *filter = find(routes, text);
+    for (size_t i = 0; filter && i < route->filter_count; i++) {
+        if (route->filters_[i] != filter)
+            continue;
+        drop_route(filter, route);
+        memmove(&route->filters_[i], &route->filters_[i + 1],
+                (route->filter_count - i - 1) * sizeof(filter));
+        route->filter_count--;
+        if (filter->count == 0)
+            free_filter(routes, filter);
+        return;
+    }
+}
+
 static void collect(struct ft_routes *routes, const struct ft_route_filter *filter)
 {
     for (size_t i = 0; i < filter->count; i++) {

@@ -34,6 +34,9 @@ void ft_routes_add(struct ft_routes *routes, struct ft_route *route, const struc
 /* Removes a route, and the filters that no other route has. */
 void ft_routes_remove(struct ft_routes *routes, struct ft_route *route);
 
+/* Takes a filter off a route, if it is one of its own, and out of the table where no other has it. */
+void ft_routes_drop(struct ft_routes *routes, struct ft_route *route, struct ft_slice filter);
+
 /*
  * Sets `*found` to the routes that match the topic, oldest first, and returns their number. The list
  * is lent until the next call on `routes` that adds or matches.

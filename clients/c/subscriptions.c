@@ -251,6 +251,20 @@ void ft_subscriptions_break(struct ft_subscriptions *subs)
         merge(sub);
 }
 
+void ft_subscriptions_end(struct ft_subscriptions *subs, struct ft_slice filter)
+{
+    struct fantail_subscription *sub;
+    DL_FOREACH(subs->all_, sub)
+    {
+        /* What is asked for anew is behind this, and not meant. */
+        if (sub->step != FT_STEP_LIVE || sub->is_removed)
+            continue;
+        ft_routes_drop(subs->routes_, &sub->route, filter);
+        if (sub->route.filter_count == 0)
+            ft_subscription_step(subs, sub, FT_STEP_REFUSED);
+    }
+}
+
 /* Reads "s12". A peer chose it. */
 static bool read_id(struct ft_slice id, uint64_t *request)
 {

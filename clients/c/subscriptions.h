@@ -102,6 +102,10 @@ bool ft_subscriptions_answer(struct ft_subscriptions *subscriptions, struct ft_s
                              uint64_t now_ms,
                              void (*on_error)(struct fantail *f, const struct fantail_result *r));
 
+/* The broker has ended the subscription to a filter: those that are in force are not asked for again with
+ * it, or not at all where it was their last one. */
+void ft_subscriptions_end(struct ft_subscriptions *subscriptions, struct ft_slice filter);
+
 /* Gives a delivery to every handler that it is for and that has not had it; `unhandled` gets it once
  * for all subscriptions that have none. */
 void ft_subscriptions_deliver(struct ft_subscriptions *subscriptions,

@@ -32,3 +32,8 @@ bool ft_client_renew(struct fantail *f)
     ft_client_send_control(f);
     return true;
 }
+
+bool ft_client_is_renewal(const struct ft_envelope *env)
+{
+    return env->id.kind == FT_ID_STR && ft_slice_equal(env->id.str, ft_slice_str(renewal_id));
+}

@@ -146,6 +146,29 @@ def test_with_a_fixed_token_an_expiry_is_reported_and_the_close_is_final(serve, 
     assert not [each for each in server.envelopes if each["op"] == "auth"]
 
 
+@pytest.mark.parametrize("ended, left", [(["a"], ["b/#"]), (["b/#", "a"], None), ([], ["a", "b/#"])])
+def test_what_the_operator_ended_is_not_asked_for_again(serve, command, ended, left):
+    async def end(connection, number):
+        if number > 1:
+            return
+        sub = json.loads(await connection.recv())
+        await connection.send(json.dumps({"op": "ok", "id": sub["id"], "pos": ["s.1"]}))
+        await connection.send(json.dumps({"op": "error", "code": 403, "message": "ended by the operator",
+                                          "unsubscribed": ended}))
+        await connection.close(1012)
+
+    server = serve(end)
+    sub = command("-s", server.url(), "sub", "a", "b/#")
+    if left is None:
+        until(lambda: "connected to" in sub.errors, "it is back")
+    else:
+        until(lambda: server.envelopes, "it asks again")
+    assert sub.interrupt() == DONE
+    assert [each["topics"] for each in server.envelopes if each["op"] == "sub"] == (
+        [left] if left else [])
+    assert "403: ended by the operator" in sub.errors
+
+
 # -- TLS
 
 @pytest.fixture(scope="module")
