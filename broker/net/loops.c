@@ -83,6 +83,8 @@ static void take_certificate(struct ft_net *net)
     net->tls_loads = loads;
     pthread_mutex_lock(&loops->tls_lock);
     bool ok = ft_tls_load(net->tls_context, loops->tls_cert, loops->tls_key, error);
+    loops->tls_behind--;
+    pthread_cond_signal(&loops->tls_taken);
     pthread_mutex_unlock(&loops->tls_lock);
     if (!ok)
         ft_log(FT_LOG_ERROR, "tls_reload_failed", "worker=%u cause=\"%s\"", net->index, error);
@@ -150,8 +152,10 @@ static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index,
         .vhost_name = "plain",
         .pcontext = &net->context,
     };
-    if (loops->options.tls_cert)
+    if (loops->options.tls_cert) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.provided_client_ssl_ctx = net->tls_client = ft_tls_client();
+    }
     if (!(net->context = lws_create_context(&info)))
         return false;
     net->plain = lws_create_vhost(net->context, &info);
@@ -180,6 +184,7 @@ static void net_fini(struct ft_net *net)
         for (int turn = 0; turn < DESTROY_TURNS; turn++)
             uv_run(&net->loop, UV_RUN_NOWAIT);
     }
+    ft_tls_client_free(net->tls_client);
     uv_handle_t *own[] = {(uv_handle_t *)&net->wake, (uv_handle_t *)&net->before_sleep,
                           (uv_handle_t *)&net->again, (uv_handle_t *)&net->tick,
                           (uv_handle_t *)&net->quick};
@@ -212,6 +217,7 @@ struct ft_loops *ft_loops_new(const struct ft_loops_options *options,
     loops->options = *options;
     *error = '\0';
     pthread_mutex_init(&loops->tls_lock, NULL);
+    pthread_cond_init(&loops->tls_taken, NULL);
     if (options->tls_cert) {
         loops->tls_cert = ft_strdup(options->tls_cert);
         loops->tls_key = ft_strdup(options->tls_key);
@@ -299,6 +305,7 @@ void ft_loops_free(struct ft_loops *loops)
         return;
     ft_listeners_close(loops);
     pthread_mutex_destroy(&loops->tls_lock);
+    pthread_cond_destroy(&loops->tls_taken);
     free(loops->tls_cert);
     free(loops->tls_key);
     free(loops->nets);
@@ -317,9 +324,12 @@ bool ft_loops_reload_tls(struct ft_loops *loops, const char *cert, const char *k
     free(loops->tls_key);
     loops->tls_cert = ft_strdup(cert);
     loops->tls_key = ft_strdup(key);
-    pthread_mutex_unlock(&loops->tls_lock);
+    loops->tls_behind = loops->options.workers;
     atomic_fetch_add(&loops->tls_loads, 1);
     for (uint32_t i = 0; i < loops->options.workers; i++)
         uv_async_send(&loops->nets[i].wake);
+    while (loops->tls_behind > 0) /* so that what is logged next is true */
+        pthread_cond_wait(&loops->tls_taken, &loops->tls_lock);
+    pthread_mutex_unlock(&loops->tls_lock);
     return true;
 }

@@ -55,8 +55,8 @@ const char *ft_loops_address(const struct ft_loops *loops, size_t i);
 bool ft_loops_configure(struct ft_loops *loops, uint64_t connections, uint32_t shutdown_ms);
 
 /*
- * Has new connections use these PEM files, from the workers' next turns on; those that are there keep what
- * they have. Returns false with a line in `error`, and changes nothing, when they cannot be used. Main
+ * Has new connections use these PEM files, which every worker does when this returns; those that are there
+ * keep what they have. Returns false with a line in `error`, and changes nothing, when they cannot be used. Main
  * thread.
  */
 bool ft_loops_reload_tls(struct ft_loops *loops, const char *cert, const char *key,

@@ -46,6 +46,7 @@ struct ft_net {
     struct lws_context *context;
     struct lws_vhost *plain, *tls; /* the latter NULL where no listener speaks TLS */
     void *tls_context;             /* OpenSSL's, of `tls` */
+    void *tls_client;              /* of no use: see ft_tls_client() */
     struct ft_accepter *accepters; /* one for each listener */
     struct ft_wheel deadlines;     /* timers of connections: see struct ft_conn */
     struct ft_conn *adopting;      /* by libwebsockets, right now */
@@ -65,7 +66,9 @@ struct ft_loops {
     _Atomic uint32_t connections_max;
     _Atomic uint32_t shutdown_ms;
     _Atomic uint32_t connections;
-    pthread_mutex_t tls_lock;   /* for these two */
+    pthread_mutex_t tls_lock;   /* for these three … */
+    pthread_cond_t tls_taken;   /* … of which this says that it is less */
+    uint32_t tls_behind;        /* workers that have not read the certificate again yet */
     char *tls_cert, *tls_key;   /* NULL: no listener speaks TLS */
     _Atomic uint32_t tls_loads; /* how often the certificate was to be read */
     _Atomic bool stop;
@@ -150,6 +153,8 @@ void ft_rest_clear(struct ft_rest *rest);
 bool ft_tls_load(void *context, const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX]);
 bool ft_tls_try(const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX]);
 void ft_tls_prepare(void *context);
+void *ft_tls_client(void);
+void ft_tls_client_free(void *context);                         /* NULL is allowed */
 ssize_t ft_tls_write(void *ssl, const void *bytes, size_t len); /* as send(): -1 and EAGAIN */
 void ft_tls_goodbye(void *ssl);
 bool ft_tls_is_agreed(void *ssl); /* the handshake has come to its end */

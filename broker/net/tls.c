@@ -4,6 +4,7 @@
  * libwebsockets cannot send at once it keeps, and does not read from the connection until that is gone, so
  * that a reader who has fallen behind would not be heard any more.
  */
+#include "broker/base/alloc.h"
 #include "broker/net/private.h"
 
 #include <errno.h>
@@ -25,6 +26,23 @@ void ft_tls_prepare(void *context)
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
     /* libwebsockets would look for a virtual host by name, and find the one without TLS. */
     SSL_CTX_set_tlsext_servername_callback(ctx, NULL);
+}
+
+/*
+ * Makes a context for connections that we never make. Without it libwebsockets has one for each virtual
+ * host, with all certificates of the system in it (1.5 MB), and with several workers it does not find them
+ * again to free them: it keeps the place of a mark in them for the latest worker only.
+ */
+void *ft_tls_client(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    FT_ASSERT(ctx);
+    return ctx;
+}
+
+void ft_tls_client_free(void *context)
+{
+    SSL_CTX_free(context);
 }
 
 static bool fail(const char *path, char error[FT_LOOPS_ERROR_MAX])
