@@ -4,7 +4,6 @@
  */
 #include "broker/http/upgrade.h"
 
-#include "broker/http/credentials.h"
 #include "protocol/base64.h"
 
 #define FIELD_UPGRADE "Upgrade: websocket\r\n"
@@ -28,8 +27,8 @@ static bool is_key(struct ft_slice key)
     return ft_base64_decode(key, NULL, &len) && len == 16;
 }
 
-/* Selects the first subprotocol that we speak, in the client's order. False: only others are offered. One
- * that carries a token is not an offer. */
+/* Selects the first subprotocol that we speak, in the client's order. False: only others are offered, and
+ * one that carries a token is such a one: a browser would fail a connection that selects none of its offers. */
 static bool select_subprotocol(const struct ft_http_head *head, struct ft_http_upgrade *upgrade)
 {
     bool is_any = false;
@@ -47,7 +46,7 @@ static bool select_subprotocol(const struct ft_http_head *head, struct ft_http_u
                 upgrade->encoding = FT_MSGPACK;
                 return true;
             }
-            is_any = is_any || !ft_credentials_is_bearer(offered);
+            is_any = true;
         }
     }
     return !is_any;

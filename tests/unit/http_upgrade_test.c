@@ -95,6 +95,6 @@ Test(http_upgrade, a_token_among_the_subprotocols_is_no_offer)
     strcpy(at + 1500, ", fantail.v1.msgpack");
     cr_assert_str_eq(selected(offered), "fantail.v1.msgpack");
     at[1500] = '\0';
-    cr_assert_str_eq(selected(offered), "none");
+    cr_assert_str_eq(selected(offered), "refused");
     cr_assert_str_eq(selected("fantail.bearer.x, chat"), "refused");
 }
