@@ -151,11 +151,27 @@ void ft_feed_end(struct ft_session *s)
 
 /* ---- snapshots ---- */
 
-/* Queues one publication of a snapshot. */
+/* Cuts the id off an event. */
+static struct ft_slice without_id(struct ft_slice event)
+{
+    static const char id[] = "id: ";
+    const uint8_t *end = memchr(event.ptr, '\n', event.len);
+    if (event.len < sizeof(id) || memcmp(event.ptr, id, sizeof(id) - 1) != 0 || !end)
+        return event;
+    return ft_slice(end + 1, event.len - (size_t)(end + 1 - event.ptr));
+}
+
+/*
+ * Queues one publication of a snapshot. A browser resumes from the last id that it got, not from the
+ * greatest: so an event that is much older than the `ok`'s position goes without one, or the browser would come
+ * back with a position that is long gone, or asks for what it never wanted.
+ */
 static void push_pick(struct ft_session *s, const struct ft_pick *pick)
 {
     struct ft_slice frame =
         ft_rewind_frame(&s->asker.worker->rewind, pick, (enum ft_frames)s->frames);
+    if (s->frames == FT_FRAMES_EVENTS && (pick->is_retained || pick->is_copy))
+        frame = without_id(frame);
     if (pick->is_retained)
         ft_reply_retained(s, frame);
     else if (pick->is_copy)
