@@ -219,8 +219,8 @@ void ft_reply_ping(struct ft_session *s)
 {
     if (is_events(s))
         push(s, ft_slice_str(":\n\n"));
-    else /* A payload, because libwebsockets does not report a PONG without one. */
-        queue_control(s, FT_WS_PING, ft_slice_str("?"));
+    else
+        queue_control(s, FT_WS_PING, ft_slice_str(""));
 }
 
 void ft_reply_pong(struct ft_session *s, struct ft_slice payload)
