@@ -120,6 +120,23 @@ bool ft_http_conn_collect(struct ft_http_conn *h)
     return true;
 }
 
+static void give_back(struct ft_quota_share *share)
+{
+    ft_quota_give(share, FT_QUOTA_CONNECTIONS, 1);
+    ft_quota_release(share);
+}
+
+struct ft_quota_share *ft_http_conn_take_address(struct ft_http_conn *h,
+                                                 const struct ft_http_places *places)
+{
+    struct ft_quota_share *own = h->address;
+    h->address = NULL;
+    if (!places->address)
+        return own;
+    give_back(own); /* http.trusted_proxies has come to name the peer since it was accepted */
+    return places->address;
+}
+
 /* Answers 101 and hands the connection over, with who asks and what is counted for them. */
 static void upgrade(struct ft_http_conn *h, struct ft_exchange *x,
                     const struct ft_http_upgrade *how, struct ft_slice rest)
@@ -143,23 +160,14 @@ static void upgrade(struct ft_http_conn *h, struct ft_exchange *x,
     struct ft_upgrade to = {
         .encoding = how->encoding,
         .who = ft_identity_ref(x->asker.who),
-        .address = h->address ? h->address : how->places.address,
+        .address = ft_http_conn_take_address(h, &how->places),
         .user = how->places.user,
         .rest = rest,
     };
-    h->address = NULL;
     h->is_upgraded = true;
     if (h->is_paused) /* behind many requests */
         h->transport.ops->pause(h->transport.conn, false);
     h->transport.upgrade(h->transport.conn, &to);
-}
-
-static void give_back(const struct ft_http_places *places)
-{
-    ft_quota_give(places->address, FT_QUOTA_CONNECTIONS, 1);
-    ft_quota_release(places->address);
-    ft_quota_give(places->user, FT_QUOTA_CONNECTIONS, 1);
-    ft_quota_release(places->user);
 }
 
 /* Judges a head that was read; `rest` is what came behind it. */
@@ -196,7 +204,8 @@ static void begin_request(struct ft_http_conn *h, const struct ft_http_head *hea
         if (h->first == x) {
             upgrade(h, x, &how, rest);
         } else {
-            give_back(&how.places);
+            give_back(how.places.address);
+            give_back(how.places.user);
             x->is_last = h->is_last = true;
             ft_exchange_refuse(x, &request, 400,
                                "an upgrade has to wait for the answers to what was sent before");
@@ -296,10 +305,7 @@ static void http_free(struct ft_http_conn *h)
     ft_wheel_cancel(&h->alarm.timer);
     ft_buffer_fini(&h->in);
     ft_buffer_fini(&h->out);
-    if (h->address) {
-        ft_quota_give(h->address, FT_QUOTA_CONNECTIONS, 1);
-        ft_quota_release(h->address);
-    }
+    give_back(h->address);
     free(h);
 }
 

@@ -5,6 +5,7 @@
 
 #include "broker/http/exchange.h"
 #include "broker/http/options.h"
+#include "broker/http/routes.h"
 #include "broker/hub/quota.h"
 #include "broker/hub/worker.h"
 
@@ -45,6 +46,10 @@ struct ft_http_conn {
 /* conn.c: moves the responses that are done to `out`, in order, as far as the first that is not. Returns false
  * after the last one of the connection. */
 bool ft_http_conn_collect(struct ft_http_conn *http);
+
+/* Takes the place that the connection goes on with: the one that was taken for its client, else its own. */
+struct ft_quota_share *ft_http_conn_take_address(struct ft_http_conn *http,
+                                                 const struct ft_http_places *places);
 
 /* stream.c */
 void ft_http_stream_gone(struct ft_http_conn *http);

@@ -29,10 +29,9 @@ static enum ft_err open_session(struct ft_exchange *x, const struct ft_http_requ
         .ops = h->transport.ops,
         .conn = h->transport.conn,
         .who = ft_identity_ref(x->asker.who),
-        .address = h->address ? h->address : places.address,
+        .address = ft_http_conn_take_address(h, &places),
         .user = places.user,
     };
-    h->address = NULL;
     h->stream = ft_alloc_zero(sizeof(*h->stream));
     ft_session_open(h->stream, h->worker, &options);
     err = ft_session_carry_out(h->stream, sub, problem);
