@@ -151,27 +151,11 @@ void ft_feed_end(struct ft_session *s)
 
 /* ---- snapshots ---- */
 
-/* Cuts the id off an event. */
-static struct ft_slice without_id(struct ft_slice event)
-{
-    static const char id[] = "id: ";
-    const uint8_t *end = memchr(event.ptr, '\n', event.len);
-    if (event.len < sizeof(id) || memcmp(event.ptr, id, sizeof(id) - 1) != 0 || !end)
-        return event;
-    return ft_slice(end + 1, event.len - (size_t)(end + 1 - event.ptr));
-}
-
-/*
- * Queues one publication of a snapshot. A browser resumes from the last id that it got, not from the
- * greatest: so an event that is much older than the `ok`'s position goes without one, or the browser would come
- * back with a position that is long gone, or asks for what it never wanted.
- */
+/* Queues one publication of a snapshot. */
 static void push_pick(struct ft_session *s, const struct ft_pick *pick)
 {
     struct ft_slice frame =
         ft_rewind_frame(&s->asker.worker->rewind, pick, (enum ft_frames)s->frames);
-    if (s->frames == FT_FRAMES_EVENTS && (pick->is_retained || pick->is_copy))
-        frame = without_id(frame);
     if (pick->is_retained)
         ft_reply_retained(s, frame);
     else if (pick->is_copy)
@@ -204,11 +188,16 @@ static size_t step_snapshot(struct ft_feed *feed)
     }
     size_t before = s->outbox.bytes;
     struct ft_pick pick;
-    while (s->outbox.bytes < room && ft_rewind_next(&w->rewind, &pick))
+    while (s->outbox.bytes < room && ft_rewind_next(&w->rewind, &pick)) {
         push_pick(s, &pick);
+        snapshot->has_old = snapshot->has_old || pick.is_retained || pick.is_copy;
+    }
     snapshot->after = ft_rewind_end(&w->rewind);
-    if (snapshot->after == UINT64_MAX)
+    if (snapshot->after == UINT64_MAX) {
+        if (snapshot->has_old)
+            ft_reply_event_id(s, snapshot->upto);
         drop_snapshot(feed);
+    }
     return s->outbox.bytes - before + LOOK_BYTES;
 }
 

@@ -29,6 +29,7 @@ struct ft_snapshot {
     uint32_t number;
     uint32_t last;
     bool retained;
+    bool has_old; /* it had a last value, or what has left the journal: no places to go on from */
     uint64_t after, upto; /* how far it has come; where it ends */
 };
 

@@ -163,6 +163,16 @@ void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
     ft_reply_frame(s, ft_buffer_slice(marked));
 }
 
+void ft_reply_event_id(struct ft_session *s, uint64_t offset)
+{
+    char text[FT_POS_LEN_MAX + 16];
+    if (!is_events(s))
+        return;
+    int n = snprintf(text, sizeof(text), "id: %s.%llu\n\n",
+                     ft_journal_stream(s->asker.worker->hub->journal), (unsigned long long)offset);
+    push(s, ft_slice(text, (size_t)n));
+}
+
 static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     struct ft_metrics *metrics = &s->asker.worker->metrics;

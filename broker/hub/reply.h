@@ -33,6 +33,13 @@ void ft_reply_write_pos(struct ft_session *session, uint64_t offset);
 void ft_reply_retained(struct ft_session *session, struct ft_slice frame);
 void ft_reply_frame(struct ft_session *session, struct ft_slice frame);
 
+/*
+ * Says to an event stream, without an event, that it goes on after `offset` (nothing to any other session). A
+ * browser resumes from the last id that it got, not from the greatest, and behind a snapshot that may be one
+ * that is long gone, or that lies before much that it never asked for.
+ */
+void ft_reply_event_id(struct ft_session *session, uint64_t offset);
+
 /* Queues {"op":"gap","reason":"slow","lost":…,"pos":["…"]}: what follows begins after `offset`. `lost`
  * may be NULL: it is not known. The second one goes in front of all that waits. */
 void ft_reply_gap(struct ft_session *session, const uint64_t *lost, uint64_t offset);
