@@ -58,4 +58,7 @@ void ft_http_stream_gone(struct ft_http_conn *http);
 void ft_exchange_send(struct ft_exchange *exchange, struct ft_buffer *out);
 void ft_exchange_free(struct ft_exchange *exchange);
 
+/* Adds the Date line (RFC 9110 section 6.6.1), which is made once a second. */
+void ft_http_add_date(struct ft_buffer *out, uint64_t now_ms);
+
 #endif

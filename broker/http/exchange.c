@@ -52,8 +52,7 @@ static const char *status_line(int status)
     return "";
 }
 
-/* Adds the Date line (RFC 9110 section 6.6.1), which is made once a second. */
-static void add_date(struct ft_buffer *out, uint64_t now_ms)
+void ft_http_add_date(struct ft_buffer *out, uint64_t now_ms)
 {
     static _Thread_local struct {
         time_t second;
@@ -87,7 +86,7 @@ void ft_exchange_send(struct ft_exchange *x, struct ft_buffer *out)
     ft_count_http(&x->asker.worker->metrics, (enum ft_route)x->route, response->status,
                   ft_clock_mono_us() - x->begun_us);
     ft_buffer_add_str(out, status_line(response->status));
-    add_date(out, x->asker.worker->now_ms);
+    ft_http_add_date(out, x->asker.worker->now_ms);
     if (response->content_type) {
         ft_buffer_add_str(out, "Content-Type: ");
         ft_buffer_add_str(out, response->content_type);

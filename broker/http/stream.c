@@ -58,6 +58,7 @@ void ft_exchange_stream(struct ft_exchange *x, const struct ft_http_request *req
         return;
     }
     ft_buffer_add(&h->out, head, sizeof(head) - 1);
+    ft_http_add_date(&h->out, h->worker->now_ms);
     ft_buffer_add(&h->out, x->response.headers.ptr, x->response.headers.len);
     ft_buffer_add_str(&h->out, "\r\n");
     (void)h->transport.ops->write(h->transport.conn, ft_buffer_slice(&h->out));
