@@ -1,6 +1,7 @@
 """`fantail bench`: that its rows run, and that it believes no broker what it cannot count itself."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,33 @@ def test_a_resume_of_nothing_is_set_beside_a_plain_sub(speech):
     assert [figure["beside"] for figure in found] == ["plain sub", "plain sub"]
     for figure in found:
         assert figure["broker"] > 0 and figure["baseline"] > 0
+
+
+def test_event_streams_are_set_beside_websockets():
+    done = bench("--json", "events")
+    assert done.returncode == DONE, done.stderr
+    found = json.loads(done.stdout)
+    assert [figure["beside"] for figure in found] == ["WebSocket", "WebSocket"]
+    for figure in found:
+        assert figure["broker"] > 0 and figure["baseline"] > 0
+
+
+@pytest.mark.skipif(not (shutil.which("wrk") and shutil.which("nginx")),
+                    reason="wrk and nginx are installed by `make bench`")
+def test_publishing_over_http_is_set_beside_nginx():
+    done = bench("--json", "http-batch")
+    assert done.returncode == DONE, done.stderr
+    found = json.loads(done.stdout)
+    assert [figure["figure"] for figure in found] == ["publications/s", "CPU s/M publications"]
+    for figure in found:
+        assert figure["beside"] == "nginx 204"
+        assert figure["broker"] > 0 and figure["baseline"] > 0
+
+
+def test_without_wrk_and_nginx_their_rows_are_left_out(tmp_path):
+    done = bench("--json", "http-publish", "http-batch", env={"PATH": str(tmp_path)})
+    assert done.returncode == DONE, done.stderr
+    assert json.loads(done.stdout) == [] and done.stderr.count("there is no wrk") == 2
 
 
 @pytest.mark.parametrize("seconds", ["0.2", "1"])  # everything is kept; a part of it is

@@ -217,6 +217,21 @@ static void keep_rest(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_sl
     conn->carry_len_ = (uint32_t)rest.len;
 }
 
+/* Takes the whole events of a stream: publications, between empty lines. */
+static void take_events(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_slice bytes)
+{
+    const uint8_t *end;
+    while (bytes.len > 0 && gen->problem.err == FT_OK &&
+           (end = memmem(bytes.ptr, bytes.len, "\n\n", 2)) != NULL) {
+        struct ft_slice event = ft_slice(bytes.ptr, (size_t)(end - bytes.ptr) + 2);
+        if (event.ptr[0] != ':')
+            take_message(gen, conn, event, event);
+        bytes.ptr += event.len;
+        bytes.len -= event.len;
+    }
+    keep_rest(gen, conn, bytes);
+}
+
 static void take_bytes(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_slice bytes)
 {
     while (bytes.len > 0 && gen->problem.err == FT_OK) {
@@ -244,7 +259,11 @@ static void receive(struct ft_gen *gen, struct ft_gen_conn *conn)
         memcpy(gen->rx_, conn->carry_, carried);
     ssize_t n = recv(conn->fd, gen->rx_ + carried, RX_BYTES - carried, 0);
     if (n > 0) {
-        take_bytes(gen, conn, ft_slice(gen->rx_, carried + (size_t)n));
+        struct ft_slice bytes = ft_slice(gen->rx_, carried + (size_t)n);
+        if (conn->is_events)
+            take_events(gen, conn, bytes);
+        else
+            take_bytes(gen, conn, bytes);
         return;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))

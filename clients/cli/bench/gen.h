@@ -1,5 +1,5 @@
 /*
- * The load generator: many WebSocket connections to one server on one epoll. It finds publications by
+ * The load generator: many WebSocket connections, or event streams, to one server on one epoll. It finds publications by
  * the stamp that load.h puts into them, and checks every one of them: the right feed, and a sequence
  * that neither skips nor repeats. Nothing here is per row; a row (scenario_*.c) publishes, and waits
  * with ft_gen_await().
@@ -26,6 +26,7 @@ struct ft_gen_conn {
     uint32_t next_seq; /* a subscriber: the sequence that comes next */
     uint32_t sent;     /* for the row: publications so far */
     uint32_t in_flight; /* for the row */
+    bool is_events;     /* an event stream, no WebSocket */
     bool takes_any;     /* the next publication may be any later one: a gap was told */
     uint8_t gaps;       /* told so far */
     uint32_t carry_len_;
@@ -81,6 +82,7 @@ struct ft_gen_group {
      * a small SO_RCVBUF loopback's large segments do not fit the window: 8 KiB every 200 ms.) */
     bool is_parked;
     uint32_t first_seq; /* the sequence that a subscriber expects first */
+    bool is_events;     /* subscribers by GET /v1/events */
 };
 
 /* Room for a numbered topic of the bench. */

@@ -56,7 +56,11 @@ static enum ft_err ask_upgrade(struct ft_gen *gen, struct ft_gen_conn *conn,
 {
     char request[512];
     int len;
-    if (gen->server->is_floor)
+    if (group->is_events)
+        len = snprintf(request, sizeof(request),
+                       "GET /v1/events?topic=%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n",
+                       group->topic, ntohs(gen->server->address.sin_port));
+    else if (gen->server->is_floor)
         len = snprintf(request, sizeof(request), FT_FLOOR_HELLO,
                        group->role == FT_GEN_SUBSCRIBER ? 'S' : 'P', number);
     else
@@ -89,7 +93,8 @@ static void drop(struct answer *answer, size_t n)
     memmove(answer->bytes, answer->bytes + n, answer->len);
 }
 
-/* Reads up to the end of the HTTP answer, which has to be 101; of the floor, its one byte. */
+/* Reads up to the end of the HTTP answer, which has to be 101 (of a stream 200); of the floor, its one
+ * byte. */
 static enum ft_err read_upgrade(struct ft_gen *gen, struct ft_gen_conn *conn, struct answer *answer)
 {
     const char *end = gen->server->is_floor ? FT_FLOOR_READY : "\r\n\r\n";
@@ -99,10 +104,10 @@ static enum ft_err read_upgrade(struct ft_gen *gen, struct ft_gen_conn *conn, st
         if (err != FT_OK)
             return err;
     }
-    static const char expected[] = "HTTP/1.1 101 ";
+    const char *expected = conn->is_events ? "HTTP/1.1 200 " : "HTTP/1.1 101 ";
     if (!gen->server->is_floor && memcmp(answer->bytes, expected, strlen(expected)) != 0) {
         char quoted[FT_QUOTE_MAX];
-        return ft_gen_fail(gen, FT_ERR_UNAVAILABLE, "connection %td was not upgraded: %s",
+        return ft_gen_fail(gen, FT_ERR_UNAVAILABLE, "connection %td was refused: %s",
                            conn - gen->conns,
                            ft_quote(ft_slice(answer->bytes, answer->len), quoted));
     }
@@ -136,6 +141,19 @@ static enum ft_err read_reply(struct ft_gen *gen, struct ft_gen_conn *conn, stru
     return FT_OK;
 }
 
+/* Reads a stream's first event, which says that the subscription is in force. */
+static enum ft_err read_first_event(struct ft_gen *gen, struct ft_gen_conn *conn,
+                                    struct answer *answer)
+{
+    enum ft_err err = FT_OK;
+    while (err == FT_OK && memmem(answer->bytes, answer->len, "\n\n", 2) == NULL)
+        err = read_more(gen, conn, answer);
+    if (err == FT_OK && memmem(answer->bytes, answer->len, "event: ok\n", 10) == NULL)
+        err = ft_gen_fail(gen, FT_ERR_INTERNAL, "stream %td does not begin with an ok",
+                          conn - gen->conns);
+    return err;
+}
+
 /* Reads the 101 and the welcome behind it. */
 static enum ft_err read_welcome(struct ft_gen *gen, struct ft_gen_conn *conn)
 {
@@ -143,6 +161,8 @@ static enum ft_err read_welcome(struct ft_gen *gen, struct ft_gen_conn *conn)
     enum ft_err err = read_upgrade(gen, conn, &answer);
     if (err != FT_OK || gen->server->is_floor)
         return err;
+    if (conn->is_events)
+        return read_first_event(gen, conn, &answer);
     return read_reply(gen, conn, &answer, FT_OP_WELCOME);
 }
 
@@ -184,7 +204,8 @@ static enum ft_err connect_batch(struct ft_gen *gen, const struct ft_gen_group *
         struct ft_gen_conn *conn = &gen->conns[first + i];
         bool has_own_feed = group->role == FT_GEN_PUBLISHER || group->is_numbered;
         *conn = (struct ft_gen_conn){.feed = has_own_feed ? number + i : 0,
-                                     .next_seq = group->first_seq};
+                                     .next_seq = group->first_seq,
+                                     .is_events = group->is_events};
         err = open_socket(gen, conn);
         if (err == FT_OK)
             err = ask_upgrade(gen, conn, group, number + i);
@@ -192,7 +213,7 @@ static enum ft_err connect_batch(struct ft_gen *gen, const struct ft_gen_group *
     for (uint32_t i = 0; i < batch && err == FT_OK; i++)
         err = read_welcome(gen, &gen->conns[first + i]);
     bool subscribes = group->role == FT_GEN_SUBSCRIBER && group->topic != NULL;
-    if (err == FT_OK && subscribes && !gen->server->is_floor)
+    if (err == FT_OK && subscribes && !group->is_events && !gen->server->is_floor)
         err = subscribe(gen, group, first, batch, number);
     for (uint32_t i = 0; i < batch && err == FT_OK && !group->is_parked; i++)
         err = hand_over(gen, &gen->conns[first + i]);

@@ -1,7 +1,7 @@
 /*
  * Rows of one topic and many subscribers: a publisher writes a burst, and the next one only when all
- * subscribers have the whole burst. Beside the floor; and with a tenth of the subscribers parked beside
- * none. Runs on the bench's only thread.
+ * subscribers have the whole burst. Beside the floor; with a tenth of the subscribers parked beside
+ * none; and as event streams beside WebSockets. Runs on the bench's only thread.
  */
 #include "clients/cli/bench/bench.h"
 #include "clients/cli/bench/load.h"
@@ -124,6 +124,7 @@ struct audience {
     struct ft_gen gen;
     struct fanout fanout;
     uint32_t parked; /* of ALL; they are connected first, then the publisher, then the readers */
+    bool is_events;  /* they read event streams */
 };
 
 /* Publishes what nobody reads, until those who do not read are parked. */
@@ -139,17 +140,19 @@ static enum ft_err fill(struct audience *audience)
     return err != FT_OK ? err : ft_gen_await(gen, &gen->oks, oks + 1);
 }
 
-static enum ft_err open_audience(struct ft_bench *bench, struct audience *audience, uint32_t parked)
+static enum ft_err open_audience(struct ft_bench *bench, struct audience *audience)
 {
     /* They stay, however long the row takes. */
     static const char *const settings[] = {"limits.write_timeout=3600s", "limits.ping=3600s", NULL};
     struct ft_gen *gen = &audience->gen;
     enum ft_encoding encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON;
-    struct ft_gen_group group = {
-        .role = FT_GEN_SUBSCRIBER, .count = parked, .topic = TOPIC, .is_parked = true};
-    audience->parked = parked;
-    audience->fanout =
-        (struct fanout){.subscribers = ALL - parked, .burst = 32, .publisher = parked};
+    struct ft_gen_group group = {.role = FT_GEN_SUBSCRIBER,
+                                 .count = audience->parked,
+                                 .topic = TOPIC,
+                                 .is_parked = true,
+                                 .is_events = audience->is_events};
+    audience->fanout.subscribers = ALL - audience->parked;
+    audience->fanout.publisher = audience->parked;
     lay_out(&audience->fanout, encoding, 128);
     enum ft_err err = ft_bench_start_broker(bench, &audience->server, settings);
     if (err != FT_OK)
@@ -187,29 +190,68 @@ static enum ft_err run_audience(struct ft_bench *bench, const struct ft_duel *du
     return err;
 }
 
-enum ft_err ft_row_parked(struct ft_bench *bench)
+/* Opens both sides and lets them compete. */
+static enum ft_err run_audiences(struct ft_bench *bench, const struct ft_duel *duel,
+                                 const struct audience plans[FT_SIDES])
 {
-    struct audience audiences[FT_SIDES];
-    struct ft_duel duel = {
-        .row = "1 topic x 1,000, bursts of 32, 100 of them parked",
-        .encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON,
-        .beside_name = "all read",
-        .seconds = bench->seconds,
-        .ctx = audiences,
-        .run = run_audience,
-        .specs = {{"CPU s/M deliveries", FT_TARGET_RATIO_AT_MOST, 1.1}},
-        .spec_count = 1,
-    };
+    struct audience *audiences = duel->ctx;
     struct ft_round warm_up;
-    memset(audiences, 0, sizeof(audiences));
-    enum ft_err err = open_audience(bench, &audiences[FT_SIDE_BESIDE], 0);
-    if (err == FT_OK)
-        err = open_audience(bench, &audiences[FT_SIDE_BROKER], PARKED);
+    enum ft_err err = FT_OK;
+    memcpy(audiences, plans, FT_SIDES * sizeof(*audiences));
     for (enum ft_side side = FT_SIDES; side-- > 0 && err == FT_OK;)
-        err = run_audience(bench, &duel, side, &warm_up);
+        err = open_audience(bench, &audiences[side]);
+    for (enum ft_side side = FT_SIDES; side-- > 0 && err == FT_OK;)
+        err = run_audience(bench, duel, side, &warm_up);
     if (err == FT_OK)
-        err = ft_duel_run(bench, &duel);
+        err = ft_duel_run(bench, duel);
     for (enum ft_side side = 0; side < FT_SIDES; side++)
         close_audience(bench, &audiences[side]);
     return err;
+}
+
+enum ft_err ft_row_parked(struct ft_bench *bench)
+{
+    static const struct audience plans[FT_SIDES] = {
+        [FT_SIDE_BROKER] = {.parked = PARKED, .fanout.burst = 32},
+        [FT_SIDE_BESIDE] = {.fanout.burst = 32},
+    };
+    struct audience audiences[FT_SIDES];
+    return run_audiences(
+        bench,
+        &(struct ft_duel){.row = "1 topic x 1,000, bursts of 32, 100 of them parked",
+                          .encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON,
+                          .beside_name = "all read",
+                          .seconds = bench->seconds,
+                          .ctx = audiences,
+                          .run = run_audience,
+                          .specs = {{"CPU s/M deliveries", FT_TARGET_RATIO_AT_MOST, 1.1}},
+                          .spec_count = 1},
+        plans);
+}
+
+static enum ft_err run_events_row(struct ft_bench *bench, const char *row, uint32_t burst)
+{
+    const struct audience plans[FT_SIDES] = {
+        [FT_SIDE_BROKER] = {.is_events = true, .fanout.burst = burst},
+        [FT_SIDE_BESIDE] = {.fanout.burst = burst},
+    };
+    struct audience audiences[FT_SIDES];
+    return run_audiences(
+        bench,
+        &(struct ft_duel){.row = row,
+                          .encoding = FT_JSON,
+                          .beside_name = "WebSocket",
+                          .seconds = bench->seconds,
+                          .ctx = audiences,
+                          .run = run_audience,
+                          .specs = {{"CPU s/M deliveries", FT_TARGET_RATIO_AT_MOST, 1.3}},
+                          .spec_count = 1},
+        plans);
+}
+
+enum ft_err ft_row_events(struct ft_bench *bench)
+{
+    enum ft_err err = run_events_row(bench, "event streams, 1 topic x 1,000, one at a time", 1);
+    return err != FT_OK ? err
+                        : run_events_row(bench, "event streams, 1 topic x 1,000, bursts of 32", 32);
 }

@@ -5,18 +5,13 @@
  * Runs on the bench's only thread.
  */
 #include "clients/cli/bench/bench.h"
+#include "clients/cli/bench/child.h"
 
 #include "broker/base/alloc.h"
-#include "broker/base/clock.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PART_MS    90000 /* a million filters are built and matched in 3 s here */
@@ -86,52 +81,6 @@ static void take_line(struct ft_bench *bench, const struct part_figure *figures,
     }
 }
 
-/* Reads until the program closes its output, or the time is over. Returns the bytes, or -1. */
-static ssize_t read_output(int fd, char output[OUTPUT_MAX])
-{
-    size_t len = 0;
-    uint64_t deadline = ft_clock_mono_ms() + PART_MS;
-    while (len < OUTPUT_MAX - 1) {
-        uint64_t now = ft_clock_mono_ms();
-        struct pollfd readable = {.fd = fd, .events = POLLIN};
-        if (now >= deadline || poll(&readable, 1, (int)(deadline - now)) <= 0)
-            return -1;
-        ssize_t n = read(fd, output + len, OUTPUT_MAX - 1 - len);
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-    }
-    output[len] = '\0';
-    return (ssize_t)len;
-}
-
-static enum ft_err run_program(struct ft_bench *bench, const char *path, char output[OUTPUT_MAX])
-{
-    int out[2], status = 0;
-    if (pipe2(out, O_CLOEXEC) != 0)
-        return ft_problem_set(&bench->problem, FT_ERR_UNAVAILABLE, "cannot make a pipe: %s",
-                              strerror(errno));
-    pid_t pid = fork();
-    if (pid == 0) {
-        ft_server_become(bench->server_core);
-        dup2(out[1], STDOUT_FILENO);
-        execl(path, path, (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    ssize_t len = pid < 0 ? -1 : read_output(out[0], output);
-    close(out[0]);
-    if (pid > 0) {
-        if (len < 0)
-            kill(pid, SIGKILL);
-        waitpid(pid, &status, 0);
-    }
-    if (len < 0 || status != 0)
-        return ft_problem_set(&bench->problem, FT_ERR_INTERNAL,
-                              "%s failed, or took longer than %d s", path, PART_MS / 1000);
-    return FT_OK;
-}
-
 static enum ft_err run_part(struct ft_bench *bench, const char *name,
                             const struct part_figure *figures, size_t count)
 {
@@ -142,7 +91,11 @@ static enum ft_err run_part(struct ft_bench *bench, const char *name,
                 name, path);
         return FT_OK;
     }
-    enum ft_err err = run_program(bench, path, output);
+    enum ft_err err =
+        ft_child_run(&(struct ft_child_options){.arguments = (const char *const[]){path, NULL},
+                                                .core = bench->server_core,
+                                                .limit_ms = PART_MS},
+                     output, sizeof(output), &bench->problem);
     if (err != FT_OK)
         return err;
     char *rest = output;
