@@ -6,8 +6,10 @@ import signal
 
 import pytest
 
+from support.api import Api
 from support.broker import Broker
 from support.client import Client
+from support.events import Events
 from support.raw import RawClient
 
 TEST_S = 60  # far above the slowest test: what hangs should say where it hangs
@@ -105,6 +107,34 @@ def raw():
 
     def begin(broker, **kwargs):
         opened.append(RawClient(broker.address, **kwargs))
+        return opened[-1]
+
+    yield begin
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def api():
+    """Opens connections to the HTTP API and closes them afterwards: api(broker, token="…")."""
+    opened = []
+
+    def begin(broker, *args, **kwargs):
+        opened.append(Api(broker.address, *args, **kwargs))
+        return opened[-1]
+
+    yield begin
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def stream():
+    """Opens event streams and closes them afterwards: stream(broker, "a/#", last=1)."""
+    opened = []
+
+    def begin(broker, *args, **kwargs):
+        opened.append(Events(broker.address, *args, **kwargs))
         return opened[-1]
 
     yield begin

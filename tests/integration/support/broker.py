@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 READY = re.compile(
-    r"^fantaild (?P<version>\S+) ready at http://(?P<address>\S+):(?P<port>\d+)/"
-    r" \(ws://(?P=address):(?P=port)(?P<path>/\S*)\)$"
+    r"^fantaild (?P<version>\S+) ready at http(?P<secure>s?)://(?P<address>\S+):(?P<port>\d+)/"
+    r" \(ws(?P=secure)://(?P=address):(?P=port)(?P<path>/\S*)\)(?P<proxied> behind PROXY)?$"
 )
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
@@ -78,7 +78,7 @@ class Broker:
             reader.start()
         count = len(listen) if ready_lines is None else ready_lines
         self.ready = [self._read_ready() for _ in range(count)]
-        self.host, self.port = self.ready[0]["address"].strip("[]"), int(self.ready[0]["port"])
+        self.host, self.port = self.address_of(0)
 
     def _read_stdout(self):
         for line in self.process.stdout:
@@ -107,6 +107,11 @@ class Broker:
             return self._stdout.get(timeout=timeout)
         except queue.Empty:
             raise AssertionError(f"no line on stdout within {timeout} s:\n{self.stderr}") from None
+
+    def address_of(self, listener):
+        """Returns host and port of a listener: those of `listen`, of TLS, of PROXY, in this order."""
+        ready = self.ready[listener]
+        return ready["address"].strip("[]"), int(ready["port"])
 
     @property
     def address(self):

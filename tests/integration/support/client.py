@@ -61,8 +61,9 @@ class Client:
     """One connection. `encoding` None offers no subprotocol, which means JSON."""
 
     def __init__(self, address, encoding="json", path="/ws", subprotocols=None, welcome=True,
-                 max_size=2**24, receive_buffer=None):
+                 max_size=2**24, receive_buffer=None, token=None, headers=(), tls=None, source=None):
         self.encoding = encoding or "json"
+        self.headers = [*headers, *([("Authorization", f"Bearer {token}")] if token else [])]
         if subprotocols is None and encoding:
             subprotocols = [SUBPROTOCOL[encoding]]
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
@@ -73,8 +74,12 @@ class Client:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(DEADLINE_S)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.connect(tuple(address))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.inbox = deque()
         self.payloads = deque()
         self.pings = 0
@@ -94,7 +99,10 @@ class Client:
     # -- the wire
 
     def _handshake(self):
-        self.protocol.send_request(self.protocol.connect())
+        request = self.protocol.connect()
+        for name, value in self.headers:
+            request.headers[name] = value
+        self.protocol.send_request(request)
         self._flush()
         until = time.monotonic() + DEADLINE_S
         while self.protocol.state is State.CONNECTING and self.protocol.handshake_exc is None:

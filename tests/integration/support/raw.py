@@ -98,17 +98,24 @@ def assert_refused(response, *statuses):
 
 
 class RawClient:
-    """A TCP connection with a deadline on everything, and buffered reading."""
+    """A TCP connection with a deadline on everything, and buffered reading.
 
-    def __init__(self, address, receive_buffer=None, deadline=DEADLINE_S):
+    `tls`: a context of the ssl module. `source`: a loopback address to come from.
+    """
+
+    def __init__(self, address, receive_buffer=None, deadline=DEADLINE_S, tls=None, source=None):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.deadline = deadline
         self.socket.settimeout(deadline)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.connect(tuple(address))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.buffer = bytearray()
 
     def __enter__(self):
@@ -204,7 +211,7 @@ class RawClient:
             assert name.lower() not in headers, f"doubled header {name}"
             headers[name.lower()] = value.strip()
         status = int(status)
-        if head or status == 101:
+        if head or status in (100, 101, 204):
             body = b""
         elif "content-length" in headers:
             body = self.read(int(headers["content-length"]))
