@@ -93,7 +93,7 @@ deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fan
 # the clients, from an archive of those as well.
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 UNIT_PARTS := $(PROTOCOL) $(BASE) $(CORE) broker/hub broker/http broker/auth broker/app tests/unit/support
-CLIENT_TESTS := $(shell grep -ls '"clients/' tests/unit/*_test.c)
+CLIENT_TESTS := $(shell grep -ls -e '"clients/' -e subscription_case.h tests/unit/*_test.c)
 
 $(B)/unit/%_test: $(O)/tests/unit/%_test.o $(B)/unit/parts.a
 	@mkdir -p $(@D)
