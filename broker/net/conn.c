@@ -19,6 +19,8 @@
 
 /* How long a peer may take to close its side after we closed ours. */
 #define FINISH_MS 2000
+/* How long a peer may take for what it is sent last. */
+#define LAST_MS 60000
 
 /* ---- writing ---- */
 
@@ -109,6 +111,7 @@ static void receive(struct ft_conn *conn, uint8_t *bytes, size_t len)
 static void half_close(struct ft_conn *conn)
 {
     conn->is_half_closed = true;
+    ft_wheel_set(&conn->net->deadlines, &conn->timer, FINISH_MS);
     if (conn->is_tls)
         ft_tls_goodbye(lws_get_ssl(conn->wsi));
     shutdown(conn->fd, conn->is_lingering ? SHUT_WR : SHUT_RDWR);
@@ -122,8 +125,9 @@ static void conn_finish(void *context, bool lingers)
     conn->is_finishing = true;
     conn->is_lingering = lingers;
     conn_pause(conn, false); /* the end of the stream is waited for, ours or the peer's */
-    ft_wheel_set(&conn->net->deadlines, &conn->timer, FINISH_MS);
-    if (!conn->unsent.bytes)
+    if (conn->unsent.bytes)
+        ft_wheel_set(&conn->net->deadlines, &conn->timer, LAST_MS);
+    else
         half_close(conn);
 }
 

@@ -121,3 +121,20 @@ def test_sockets_without_a_word_are_no_burden(start):
     until(lambda: broker.descriptors() <= held, "they are let go", 8)
     for each in mute:
         each.close()
+
+
+def test_the_last_answer_is_for_slow_readers_too(start, api):
+    """A connection that ends is not cut off while its peer is still reading."""
+    broker = start(settings={"limits.queue": "32m", "limits.message": "1m"})
+    one = api(broker)
+    for n in range(10):
+        one.publish("large", f"{n}" * 900_000)
+    with RawClient(broker.address, receive_buffer=65536, deadline=60) as slow:
+        slow.send(message("/v1/history?topic=large&last=10", headers=[("Connection", "close")]))
+        got = bytearray()
+        while piece := slow.socket.recv(60_000):
+            got += piece
+            select.select([], [], [], 0.015)  # more than two seconds for all of it
+    head, _, body = bytes(got).partition(b"\r\n\r\n")
+    assert b"Content-Length: %d\r\n" % len(body) in head
+    assert len(body) > 9_000_000
