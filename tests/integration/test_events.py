@@ -212,14 +212,14 @@ def test_a_stream_without_news_is_kept_alive_and_stays(start, stream, clients):
 
 def test_slow_readers_are_parked_and_get_everything(start, stream, clients, workers):
     broker = start(settings=SLOW, workers=workers)
-    slow, *mute = [stream(broker, "t/#", receive_buffer=SMALL) for _ in range(20)]
+    slow, *mute = [stream(broker, "t/#", receive_buffer=SMALL) for _ in range(60)]
     quick, publisher = clients(broker, "msgpack"), clients(broker)
     quick.sub("t/#")
     before = broker.rss_bytes()
     count = flood(publisher, "t/a", 8)
     assert [quick.next_msg()["data"][0] for _ in range(count)] == list(range(count))
     # What is published is there in each form that somebody reads, and not once more for each.
-    assert broker.rss_bytes() - before < 70 << 20
+    assert broker.rss_bytes() - before < 150 << 20
     publisher.pub("t/b", ["live again", ""])
     assert [n for n, _ in slow.take(count + 1)] == [*range(count), "live again"]
     for each in mute:
