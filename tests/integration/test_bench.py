@@ -1,6 +1,7 @@
 """`fantail bench`: that its rows run, and that it believes no broker what it cannot count itself."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -74,14 +75,49 @@ def test_event_streams_are_set_beside_websockets():
 
 @pytest.mark.skipif(not (shutil.which("wrk") and shutil.which("nginx")),
                     reason="wrk and nginx are installed by `make bench`")
-def test_publishing_over_http_is_set_beside_nginx():
-    done = bench("--json", "http-batch")
+@pytest.mark.parametrize("row, what", [
+    ("http-publish", ["requests/s", "CPU s/M publications"] * 2),
+    ("http-batch", ["publications/s", "CPU s/M publications"]),
+])
+def test_publishing_over_http_is_set_beside_nginx(row, what, tmp_path):
+    done = bench("--json", row, env={"TMPDIR": str(tmp_path)})
     assert done.returncode == DONE, done.stderr
     found = json.loads(done.stdout)
-    assert [figure["figure"] for figure in found] == ["publications/s", "CPU s/M publications"]
+    assert [figure["figure"] for figure in found] == what
     for figure in found:
         assert figure["beside"] == "nginx 204"
         assert figure["broker"] > 0 and figure["baseline"] > 0
+    assert not any(tmp_path.iterdir())  # where nginx and wrk had their files
+
+
+NGINX = """#!/usr/bin/python3
+import re, signal, socket, sys
+with open(sys.argv[2] + "/nginx.conf") as conf:
+    port = int(re.search("127.0.0.1:([0-9]+)", conf.read())[1])
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("127.0.0.1", port))
+listener.listen()
+signal.pause()
+"""
+REPORT = "  10 requests in 1.00s, 2.0KB read\n"
+RATE = "Requests/sec:     10.00\n"
+
+
+@pytest.mark.parametrize("report, said", [
+    (REPORT + RATE, "10 requests were answered, and 0 publications accepted"),
+    (REPORT + "  Non-2xx or 3xx responses: 3\n" + RATE, "3 requests were refused"),
+    (REPORT + "  Socket errors: connect 0, read 2, write 0, timeout 0\n" + RATE, "read 2"),
+    ("hello\n", "wrk has no answers to report"),
+])
+def test_http_that_is_not_as_it_was_answered_fails_the_run(report, said, tmp_path):
+    """With programs in the place of wrk and nginx: the one only reports, the other only listens."""
+    for name, text in [("wrk", f"#!/bin/sh\ncat <<'.'\n{report}.\n"), ("nginx", NGINX)]:
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    done = bench("http-batch", env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert done.returncode == FAILED
+    assert "http-batch failed" in done.stderr and said in done.stderr
 
 
 def test_without_wrk_and_nginx_their_rows_are_left_out(tmp_path):
@@ -117,7 +153,7 @@ def test_another_broker_can_take_the_place_of_the_floor(row):
         assert figure["broker"] > 0 and figure["baseline"] > 0
 
 
-@pytest.mark.parametrize("row", ["fanout-1k", "resume"])
+@pytest.mark.parametrize("row", ["fanout-1k", "resume", "events"])
 def test_a_broker_that_tells_the_truth_passes(row):
     done = bench(row, broker=LIAR)
     assert done.returncode == DONE, done.stderr
@@ -148,6 +184,19 @@ def test_a_broker_that_lies_to_those_who_resume_fails_the_run(lie, said):
     done = bench("resume", broker=LIAR, env={"LIE": lie})
     assert done.returncode == FAILED
     assert "resume failed: broker: connection" in done.stderr and said in done.stderr
+
+
+@pytest.mark.parametrize("lie, said", [
+    ("lose", "got sequence 20 where 19 comes next: lost"),
+    ("double", "got sequence 19 where 20 comes next: doubled"),
+    ("swap", "got sequence 20 where 19 comes next"),
+    ("misname", "got an event whose id is not its position"),
+    ("babble", "got a line that no event has"),
+])
+def test_a_broker_that_lies_to_streams_of_events_fails_the_run(lie, said):
+    done = bench("events", broker=LIAR, env={"LIE": lie})
+    assert done.returncode == FAILED
+    assert "events failed: broker: connection" in done.stderr and said in done.stderr
 
 
 @pytest.mark.parametrize("broker, said", [

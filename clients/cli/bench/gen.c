@@ -3,7 +3,7 @@
  * to 256 KiB a readiness, frames told apart by their headers alone, the stamp read where the last one
  * stood. Does not open connections: gen_connect.c. Runs on the bench's only thread.
  */
-#include "clients/cli/bench/gen.h"
+#include "clients/cli/bench/gen_private.h"
 
 #include "broker/base/alloc.h"
 #include "broker/base/clock.h"
@@ -150,7 +150,7 @@ static void take_envelope(struct ft_gen *gen, struct ft_gen_conn *conn, struct f
                 (const char *)env.message.ptr);
 }
 
-static void take_message(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_slice payload,
+void ft_gen_take_message(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_slice payload,
                          struct ft_slice frame)
 {
     const uint8_t *stamp = payload.ptr + gen->stamp_at_;
@@ -184,7 +184,7 @@ static void take_frame(struct ft_gen *gen, struct ft_gen_conn *conn,
     switch (header->opcode) {
     case FT_WS_TEXT:
     case FT_WS_BINARY:
-        take_message(gen, conn, payload, frame);
+        ft_gen_take_message(gen, conn, payload, frame);
         return;
     case FT_WS_PING:
         answer_ping(gen, conn, payload);
@@ -200,7 +200,7 @@ static void take_frame(struct ft_gen *gen, struct ft_gen_conn *conn,
     }
 }
 
-/* Keeps the beginning of a frame until the rest comes. */
+/* Keeps the beginning of a frame or event until the rest comes. */
 static void keep_rest(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_slice rest)
 {
     if (rest.len > RX_BYTES / 2) {
@@ -215,21 +215,6 @@ static void keep_rest(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_sl
     if (rest.len > 0)
         memcpy(conn->carry_, rest.ptr, rest.len);
     conn->carry_len_ = (uint32_t)rest.len;
-}
-
-/* Takes the whole events of a stream: publications, between empty lines. */
-static void take_events(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_slice bytes)
-{
-    const uint8_t *end;
-    while (bytes.len > 0 && gen->problem.err == FT_OK &&
-           (end = memmem(bytes.ptr, bytes.len, "\n\n", 2)) != NULL) {
-        struct ft_slice event = ft_slice(bytes.ptr, (size_t)(end - bytes.ptr) + 2);
-        if (event.ptr[0] != ':')
-            take_message(gen, conn, event, event);
-        bytes.ptr += event.len;
-        bytes.len -= event.len;
-    }
-    keep_rest(gen, conn, bytes);
 }
 
 static void take_bytes(struct ft_gen *gen, struct ft_gen_conn *conn, struct ft_slice bytes)
@@ -261,7 +246,7 @@ static void receive(struct ft_gen *gen, struct ft_gen_conn *conn)
     if (n > 0) {
         struct ft_slice bytes = ft_slice(gen->rx_, carried + (size_t)n);
         if (conn->is_events)
-            take_events(gen, conn, bytes);
+            keep_rest(gen, conn, ft_gen_take_events(gen, conn, bytes));
         else
             take_bytes(gen, conn, bytes);
         return;

@@ -1,6 +1,6 @@
 /*
- * The load generator: many WebSocket connections, or event streams, to one server on one epoll. It finds publications by
- * the stamp that load.h puts into them, and checks every one of them: the right feed, and a sequence
+ * The load generator: many WebSocket connections, or event streams, to one server on one epoll. It
+ * finds publications by the stamp that load.h puts into them, and checks every one of them: the right feed, and a sequence
  * that neither skips nor repeats. Nothing here is per row; a row (scenario_*.c) publishes, and waits
  * with ft_gen_await().
  *

@@ -148,7 +148,7 @@ static enum ft_err read_first_event(struct ft_gen *gen, struct ft_gen_conn *conn
     enum ft_err err = FT_OK;
     while (err == FT_OK && memmem(answer->bytes, answer->len, "\n\n", 2) == NULL)
         err = read_more(gen, conn, answer);
-    if (err == FT_OK && memmem(answer->bytes, answer->len, "event: ok\n", 10) == NULL)
+    if (err == FT_OK && memcmp(answer->bytes, "event: ok\n", 10) != 0)
         err = ft_gen_fail(gen, FT_ERR_INTERNAL, "stream %td does not begin with an ok",
                           conn - gen->conns);
     return err;

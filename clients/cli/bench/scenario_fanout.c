@@ -123,7 +123,9 @@ struct audience {
     struct ft_server server;
     struct ft_gen gen;
     struct fanout fanout;
+    enum ft_encoding encoding;
     uint32_t parked; /* of ALL; they are connected first, then the publisher, then the readers */
+    uint32_t fill;   /* publications before the readers come */
     bool is_events;  /* they read event streams */
 };
 
@@ -132,7 +134,7 @@ static enum ft_err fill(struct audience *audience)
 {
     struct ft_gen *gen = &audience->gen;
     enum ft_err err = FT_OK;
-    for (uint32_t done = 0; done < FILL && err == FT_OK; done += audience->fanout.burst)
+    for (uint32_t done = 0; done < audience->fill && err == FT_OK; done += audience->fanout.burst)
         err = publish_burst(gen, &audience->fanout);
     uint64_t oks = gen->oks;
     if (err == FT_OK)
@@ -145,7 +147,6 @@ static enum ft_err open_audience(struct ft_bench *bench, struct audience *audien
     /* They stay, however long the row takes. */
     static const char *const settings[] = {"limits.write_timeout=3600s", "limits.ping=3600s", NULL};
     struct ft_gen *gen = &audience->gen;
-    enum ft_encoding encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON;
     struct ft_gen_group group = {.role = FT_GEN_SUBSCRIBER,
                                  .count = audience->parked,
                                  .topic = TOPIC,
@@ -153,11 +154,11 @@ static enum ft_err open_audience(struct ft_bench *bench, struct audience *audien
                                  .is_events = audience->is_events};
     audience->fanout.subscribers = ALL - audience->parked;
     audience->fanout.publisher = audience->parked;
-    lay_out(&audience->fanout, encoding, 128);
+    lay_out(&audience->fanout, audience->encoding, 128);
     enum ft_err err = ft_bench_start_broker(bench, &audience->server, settings);
     if (err != FT_OK)
         return err;
-    ft_gen_init(gen, &audience->server, encoding, ALL + 1);
+    ft_gen_init(gen, &audience->server, audience->encoding, ALL + 1);
     err = ft_gen_connect(gen, &group);
     if (err == FT_OK)
         err = ft_gen_connect(gen, &(struct ft_gen_group){.role = FT_GEN_PUBLISHER, .count = 1});
@@ -211,15 +212,19 @@ static enum ft_err run_audiences(struct ft_bench *bench, const struct ft_duel *d
 
 enum ft_err ft_row_parked(struct ft_bench *bench)
 {
-    static const struct audience plans[FT_SIDES] = {
-        [FT_SIDE_BROKER] = {.parked = PARKED, .fanout.burst = 32},
-        [FT_SIDE_BESIDE] = {.fanout.burst = 32},
+    enum ft_encoding encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON;
+    const struct audience plans[FT_SIDES] = {
+        [FT_SIDE_BROKER] = {.encoding = encoding,
+                            .parked = PARKED,
+                            .fill = FILL,
+                            .fanout.burst = 32},
+        [FT_SIDE_BESIDE] = {.encoding = encoding, .fill = FILL, .fanout.burst = 32},
     };
     struct audience audiences[FT_SIDES];
     return run_audiences(
         bench,
         &(struct ft_duel){.row = "1 topic x 1,000, bursts of 32, 100 of them parked",
-                          .encoding = bench->is_msgpack ? FT_MSGPACK : FT_JSON,
+                          .encoding = encoding,
                           .beside_name = "all read",
                           .seconds = bench->seconds,
                           .ctx = audiences,
@@ -232,8 +237,8 @@ enum ft_err ft_row_parked(struct ft_bench *bench)
 static enum ft_err run_events_row(struct ft_bench *bench, const char *row, uint32_t burst)
 {
     const struct audience plans[FT_SIDES] = {
-        [FT_SIDE_BROKER] = {.is_events = true, .fanout.burst = burst},
-        [FT_SIDE_BESIDE] = {.fanout.burst = burst},
+        [FT_SIDE_BROKER] = {.encoding = FT_JSON, .is_events = true, .fanout.burst = burst},
+        [FT_SIDE_BESIDE] = {.encoding = FT_JSON, .fanout.burst = burst},
     };
     struct audience audiences[FT_SIDES];
     return run_audiences(

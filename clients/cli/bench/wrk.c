@@ -35,8 +35,7 @@ static const char script_head[] = "wrk.method = \"POST\"\nwrk.path = \"/v1/publi
                                   "wrk.headers[\"Content-Type\"] = \"application/json\"\n"
                                   "wrk.body = [==[";
 static const char script_pipeline[] = "local all\n"
-                                      "init = function(args)\n"
-                                      "  wrk.init(args)\n"
+                                      "init = function()\n"
                                       "  all = string.rep(wrk.format(), %u)\n"
                                       "end\n"
                                       "request = function() return all end\n";
@@ -190,8 +189,11 @@ static enum ft_err read_report(const char *output, struct ft_wrk_result *result,
                                struct ft_problem *problem)
 {
     double requests, errors;
+    unsigned connects = 0, reads = 0, writes = 0; /* that failed; a late answer is none of them */
     const char *lost = strstr(output, "Socket errors:");
-    if (lost != NULL)
+    if (lost != NULL && (sscanf(lost, "Socket errors: connect %u, read %u, write %u", &connects,
+                                &reads, &writes) != 3 ||
+                         connects + reads + writes > 0))
         return ft_problem_set(problem, FT_ERR_INTERNAL, "wrk: %.*s", (int)strcspn(lost, "\n"),
                               lost);
     if (find_number(output, "Non-2xx or 3xx responses:", false, &errors))

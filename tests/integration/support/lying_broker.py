@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """A broker that speaks just enough JSON for `fantail bench`, and lies as LIE says.
 
-The bench has to notice each of these: `lose`, `double`, `swap`, `refuse`, `close`, and of a resume
-`skip`, `repeat`, `gap`, `early`, `unrecovered`, `silent`; anything else is the truth. Takes the place of fantaild (`--fantaild`), so its arguments are ignored.
+The bench has to notice each of these: `lose`, `double`, `swap`, `refuse`, `close`; of a resume `skip`,
+`repeat`, `gap`, `early`, `unrecovered`, `silent`; and of events `misname`, `babble`; anything else is the
+truth. Takes the place of fantaild (`--fantaild`), so its arguments are ignored.
 """
 
 import asyncio
 import json
 import os
+import re
 import struct
 
 LIE = os.environ.get("LIE", "")
@@ -16,6 +18,7 @@ LIE_AT = 20  # the publication that is lied about: late enough that all is under
 subscribers = {}
 offset = 0
 held_back = []
+streams = set()  # the subscribers that get events instead of frames
 kept = []  # the frames of all publications, the first at offset 1; the bench resumes on one topic alone
 
 
@@ -28,6 +31,16 @@ def frame(payload, opcode=1):
 
 def envelope(**keys):
     return frame(json.dumps(keys).encode())
+
+
+def event(message):
+    """The event of a publication whose frame this is."""
+    payload = message[4 if message[1] == 126 else 2:].decode()
+    pos = json.loads(payload).get("pos")
+    if LIE == "misname" and offset == LIE_AT:
+        pos += "0"
+    babble = "hello\n" if LIE == "babble" and offset == LIE_AT else ""
+    return f"{babble}id: {pos}\ndata: {payload}\n\n".encode()
 
 
 async def read_envelope(reader):
@@ -57,11 +70,13 @@ def publish(writer, request):
     global offset
     offset += 1
     pos = f"liar.{offset}"
-    message = envelope(op="msg", topic=request["topic"], data=request["data"], at=1, pos=pos)
+    text = json.dumps({"op": "msg", "topic": request["topic"], "data": request["data"], "at": 1,
+                       "pos": pos}, separators=(",", ":"))
+    message = frame(text.encode())
     kept.append(message)
     for each in copies(message):
         for subscriber in subscribers.get(request["topic"], []):
-            subscriber.write(each)
+            subscriber.write(event(each) if subscriber in streams else each)
     if "id" in request:
         writer.write(envelope(op="ok", id=request["id"], pos=pos))
 
@@ -103,7 +118,13 @@ def answer(writer, request):
 
 async def serve(reader, writer):
     try:
-        await reader.readuntil(b"\r\n\r\n")
+        asked = re.match(rb"GET /v1/events\?topic=(\S+) ", await reader.readuntil(b"\r\n\r\n"))
+        if asked:
+            streams.add(writer)
+            subscribers.setdefault(asked[1].decode(), []).append(writer)
+            writer.write(b'HTTP/1.1 200 OK\r\n\r\nevent: ok\ndata: {"op":"ok"}\n\n')
+            await reader.read()
+            return
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
                      + envelope(op="welcome", version=1, ping=25))
         while True:
