@@ -83,14 +83,14 @@ uint32_t ft_feed_add_snapshot(struct ft_session *s, const struct ft_snapshot *wa
 {
     struct ft_snapshot *snapshot = ft_alloc(sizeof(*snapshot));
     *snapshot = *wanted;
-    snapshot->next = NULL;
     if (++s->asker.worker->snapshots == 0)
         s->asker.worker->snapshots++; /* 0 is none */
     snapshot->number = s->asker.worker->snapshots;
-    struct ft_snapshot **end = &feed_of(s)->snapshots;
-    while (*end)
-        end = &(*end)->next;
-    *end = snapshot;
+    struct ft_snapshot **at = &feed_of(s)->snapshots;
+    while (*at && (*at)->upto <= snapshot->upto)
+        at = &(*at)->next;
+    snapshot->next = *at;
+    *at = snapshot;
     return snapshot->number;
 }
 
@@ -292,15 +292,15 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
         ft_throttle_offer(shortest, p, bytes);
 }
 
-/* Moves the cursor on until a write is full, or it has come to the worker's. Returns what it counts. */
-static size_t step_journal(struct ft_feed *feed)
+/* Moves the cursor on until a write is full, or it has come to `upto`. Returns what it counts. */
+static size_t step_journal(struct ft_feed *feed, uint64_t upto)
 {
     struct ft_session *s = feed->session;
     struct ft_worker *w = s->asker.worker;
     struct ft_journal *journal = w->hub->journal;
     size_t room = w->options->flush_bytes, before = s->outbox.bytes, looks = 0;
     forget_memos(w);
-    while (feed->cursor < w->cursor && looks < STEP_LOOKS) {
+    while (feed->cursor < upto && looks < STEP_LOOKS) {
         const struct ft_publication *p = ft_journal_peek(journal, feed->cursor + 1);
         if (s->outbox.bytes > 0 && s->outbox.bytes + (p ? p->size_ : 0) > room)
             break; /* one write takes what there is now, two would not be worth it */
@@ -326,7 +326,11 @@ static size_t serve(struct ft_feed *feed)
     struct ft_worker *w = s->asker.worker;
     if (s->is_blocked)
         return 0; /* comes back when it is not: ft_session_writable() */
-    size_t used = feed->snapshots ? step_snapshot(feed) : step_journal(feed);
+    /* A snapshot has positions up to where it was taken. Whoever has seen them resumes from there: so all
+     * of before has to come first. */
+    uint64_t upto = feed->snapshots ? feed->snapshots->upto : w->cursor;
+    bool is_there = feed->snapshots && feed->cursor >= upto;
+    size_t used = is_there ? step_snapshot(feed) : step_journal(feed, upto);
     if (!feed->snapshots && feed->cursor >= w->cursor) {
         ft_throttles_flush(s); /* which filter a topic came by may change now */
         ft_feed_end(s);

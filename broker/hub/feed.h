@@ -40,7 +40,7 @@ struct ft_feed {
     uint64_t cursor; /* the session is through with everything up to here */
     uint64_t counted,
         counted_from;              /* publications that the router passed by, from this offset on */
-    struct ft_snapshot *snapshots; /* come first, one after the other */
+    struct ft_snapshot *snapshots; /* by `upto`; each comes when the cursor is there */
     bool is_parked;                /* because the session is slow, not because it asked */
     bool is_counting;              /* `counted` is all that it would have got since */
 };

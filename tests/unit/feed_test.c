@@ -319,6 +319,21 @@ Test(feed, a_last_value_comes_first_and_marked)
     assert_told("ok+@2 b/x=3@3");
 }
 
+Test(feed, no_snapshot_overtakes_what_other_filters_are_behind_with)
+{
+    publish("a", 1);
+    publish("r/x", 2);
+    publish("b", 3);
+    publish("a", 4);
+    ft_fake_client_say(&client,
+                       "[{\"op\":\"sub\",\"id\":1,\"topics\":[\"a\"],\"since\":[\"teststream.0\"]},"
+                       "{\"op\":\"sub\",\"id\":2,\"topics\":[\"r/#\"]},"
+                       "{\"op\":\"sub\",\"id\":3,\"topics\":[\"b\"],\"last\":1}]");
+    publish("a", 5);
+    /* Who is cut off at any place, and resumes from the greatest position so far, misses nothing. */
+    assert_told("ok+@0 ok@0 ok@0 a=1@1 a=4@4 r/x=2*@2 b=3@3 a=5@5");
+}
+
 Test(feed, an_unrecovered_resume_gets_the_last_values_before_what_is_left)
 {
     publish_as("a", "1", ",\"retain\":true");
