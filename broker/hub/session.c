@@ -251,8 +251,7 @@ static void lose(struct ft_session *s)
         is_known = ft_feed_skip(s->feed, tail, &lost.count) && is_known;
         lost.last = tail;
     }
-    if (!s->is_ending)
-        ft_reply_gap_in_front(s, is_known ? &lost.count : NULL, lost.last);
+    ft_reply_gap_in_front(s, is_known ? &lost.count : NULL, lost.last);
 }
 
 static void count_written(struct ft_session *s)

@@ -178,6 +178,27 @@ Test(slow, is_told_how_many_it_missed_where_everything_was_for_it)
     cr_assert_str_eq(told + strlen(told) - strlen(expected), expected, "up to the last one");
 }
 
+Test(slow, is_told_what_it_missed_also_where_it_is_ended_in_the_same_turn)
+{
+    stop_reading("#");
+    publish("p/a", 1); /* is taken … */
+    publish("p/a", 2); /* … and these wait, until the first of them is gone */
+    publish("p/a", 3);
+    uint64_t tail;
+    for (int i = 4; (tail = ft_journal_tail(node.journal)) < 2; i++)
+        publish("p/a", i);
+    ft_fake_client_forget(&slow);
+    ft_fake_node_begin(&node, 0);
+    ft_fake_client_unblock(&slow, FT_FAKE_ALL);
+    ft_session_end(&slow.session, 4403, "disconnected by the operator");
+    (void)ft_fake_node_end(&node, 0);
+    char expected[64];
+    snprintf(expected, sizeof(expected), "gap(%d)@%d p/a=", (int)tail - 1, (int)tail);
+    const char *told = ft_fake_client_told(&slow);
+    cr_assert_eq(strncmp(told, expected, strlen(expected)), 0, "%.100s", told);
+    cr_assert(strstr(told, " close(4403)"), "%.100s", told);
+}
+
 Test(slow, is_not_told_a_number_that_nobody_knows)
 {
     stop_reading("p/a");
