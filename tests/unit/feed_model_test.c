@@ -1,8 +1,11 @@
 /* A model test: random operations on a node with one or two workers against the slow twin in
  * support/feed_twin.c. Publishers, subscribers that come and go, resume, go back, stop reading and read
  * on; journals that hold everything and journals that hold hardly anything; every policy for those who
- * are slow. What fails says its seed; FEED_SEED=n runs every plan with that one instead. */
+ * are slow; event streams among them; identities that may less than all, and an operator who takes things
+ * away. What fails says its seed; FEED_SEED=n runs every plan with that one instead. */
 #include "broker/base/alloc.h"
+#include "broker/base/log.h"
+#include "broker/hub/control.h"
 #include "broker/hub/feed.h"
 #include "broker/hub/throttle.h"
 #include "protocol/writer.h"
@@ -13,7 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CLIENTS 6
+#define CLIENTS 8
+#define STREAMS 3 /* of these, event streams */
 #define WORKERS 2
 /* Publishes that may wait for their number: a batch must fit the smallest journal. */
 #define UNACKED_MAX 12
@@ -71,6 +75,8 @@ static void note_ok(struct ft_fake_client *fake, uint8_t opcode, struct ft_slice
     world->number_at[event.offset] = (uint32_t)event.id;
     if (event.offset > world->newest[topic])
         world->newest[topic] = event.offset;
+    if (world->is_retained[event.id] && event.offset > world->retained_at[topic])
+        world->retained_at[topic] = event.offset;
     if (event.offset > world->known)
         world->known = event.offset;
     publisher->unacked--;
@@ -81,7 +87,9 @@ static void publish(struct model *m, uint32_t worker)
     struct publisher *publisher = &m->publishers[worker];
     uint32_t number = ++m->world->numbers, topic = (uint32_t)below(m, FT_TWIN_TOPICS);
     cr_assert_lt(number, FT_TWIN_PUBLICATIONS);
+    bool is_retained = one_in(m, 8);
     m->world->topic_of[number] = (uint8_t)topic;
+    m->world->is_retained[number] = is_retained;
     static char data[1 << 14];
     int n = snprintf(data, sizeof(data), "<%u>", number);
     size_t padding = below(m, m->plan->payload);
@@ -91,7 +99,7 @@ static void publish(struct model *m, uint32_t worker)
     struct ft_writer w;
     ft_buffer_init(&text, sizeof(data) + 256);
     ft_writer_init(&w, (enum ft_encoding)publisher->fake.session.frames, &text);
-    ft_write_map(&w, 4);
+    ft_write_map(&w, 4 + is_retained);
     ft_write_key(&w, "op");
     ft_write_str(&w, ft_slice_str("pub"));
     ft_write_key(&w, "id");
@@ -100,6 +108,10 @@ static void publish(struct model *m, uint32_t worker)
     ft_write_str(&w, ft_slice_str(ft_twin_topics[topic]));
     ft_write_key(&w, "data");
     ft_write_str(&w, ft_slice(data, (size_t)n + padding));
+    if (is_retained) {
+        ft_write_key(&w, "retain");
+        ft_write_bool(&w, true);
+    }
     publisher->unacked++;
     ft_fake_client_receive(&publisher->fake, ft_buffer_slice(&text));
     ft_buffer_fini(&text);
@@ -138,25 +150,77 @@ static uint64_t some_position(struct model *m, const struct ft_twin *twin)
     return twin->greatest > back ? twin->greatest - back : 0;
 }
 
-static void subscribe(struct model *m, struct ft_twin *twin, bool has_since)
+static struct ft_twin_request some_request(struct model *m, const struct ft_twin *twin,
+                                           bool has_since)
 {
     static const uint32_t windows_ms[] = {0, 0, 50, 200};
     struct ft_twin_request request = {.filters = some_filters(m), .is_sub = true};
+    if (!one_in(m, 4) && request.filters & ft_twin_allowed[twin->next_rights])
+        request.filters &= ft_twin_allowed[twin->next_rights];
     request.has_since = has_since;
     request.since = has_since ? some_position(m, twin) : 0;
     request.names_other = has_since && one_in(m, 8);
-    ft_twin_ask(twin, &request, m->plan->is_throttled ? windows_ms[below(m, 4)] : 0);
+    request.every_ms = m->plan->is_throttled ? windows_ms[below(m, 4)] : 0;
+    return request;
+}
+
+static void subscribe(struct model *m, struct ft_twin *twin, bool has_since)
+{
+    struct ft_twin_request request = some_request(m, twin, has_since);
+    ft_twin_ask(twin, &request);
 }
 
 static void unsubscribe(struct model *m, struct ft_twin *twin)
 {
-    ft_twin_ask(twin, &(struct ft_twin_request){.filters = some_filters(m)}, 0);
+    ft_twin_ask(twin, &(struct ft_twin_request){.filters = some_filters(m)});
+}
+
+/* Mostly it may everything, so that there is something to take away. */
+static uint32_t some_rights(struct model *m)
+{
+    return one_in(m, 4) ? (uint32_t)below(m, FT_TWIN_RIGHTS) : 0;
+}
+
+static void renew(struct model *m, struct ft_twin *twin)
+{
+    ft_twin_ask(twin, &(struct ft_twin_request){.rights = some_rights(m), .is_auth = true});
+}
+
+/* ---- what an operator does ---- */
+
+static void note_outcome(struct ft_question *question)
+{
+    struct ft_twin_world *world = question->asker;
+    const struct ft_order_outcome *outcome = ft_control_outcome(question);
+    world->orders += (uint32_t)outcome->subscriptions;
+    world->evictions += outcome->subscriptions == 0 ? (uint32_t)outcome->sessions : 0;
+}
+
+/* Unsubscribes or disconnects a session, or all of a user's, wherever they are. */
+static void order(struct model *m, const struct ft_twin *twin)
+{
+    struct ft_slice filters[FT_TWIN_FILTERS];
+    struct ft_order given = {.filters = filters};
+    given.kind = one_in(m, 3) ? FT_ORDER_DISCONNECT : FT_ORDER_UNSUBSCRIBE;
+    uint32_t chosen = some_filters(m);
+    for (uint32_t f = 0; f < FT_TWIN_FILTERS; f++) {
+        if (chosen >> f & 1)
+            filters[given.filter_count++] = ft_slice_str(ft_twin_filters[f]);
+    }
+    if (one_in(m, 2))
+        given.user = ft_identity_user(twin->fake.session.asker.who);
+    else
+        given.session = ft_slice(twin->fake.session.id, FT_SESSION_ID_LEN);
+    cr_assert_eq(ft_order_check(&given, NULL), FT_OK);
+    (void)ft_control(twin->fake.session.asker.worker, &given, note_outcome, m->world);
+    for (uint32_t i = 0; i < CLIENTS; i++) /* those who are meant are among them */
+        m->twins[i]->is_meddled_with = true;
 }
 
 static void act(struct model *m, struct ft_twin *twin)
 {
     bool may_ask = !twin->fake.is_paused && twin->request_count < FT_TWIN_REQUESTS &&
-                   !twin->fake.session.is_ending;
+                   !twin->fake.session.is_ending && twin->frames != FT_FRAMES_EVENTS;
     uint64_t what = below(m, 20);
     if (what < 3 && may_ask) {
         subscribe(m, twin, false);
@@ -172,7 +236,27 @@ static void act(struct model *m, struct ft_twin *twin)
         ft_fake_client_unblock(&twin->fake, 1 + (uint32_t)below(m, 3));
     } else if (what < 16) {
         ft_fake_client_unblock(&twin->fake, FT_FAKE_ALL);
+    } else if (what == 16 && may_ask && one_in(m, 2)) {
+        renew(m, twin);
+    } else if (what == 17 && one_in(m, 2)) {
+        order(m, twin);
     }
+}
+
+/* Connects one that was cut off, or begins anew where it has nothing to go on with. */
+static void come_back(struct model *m, struct ft_twin *twin)
+{
+    uint32_t worker = (uint32_t)below(m, m->plan->workers);
+    twin->next_rights = some_rights(m);
+    bool is_stream = twin->frames == FT_FRAMES_EVENTS;
+    if (is_stream && one_in(m, 4))
+        twin->active = 0; /* another page, another stream */
+    ft_twin_connect(twin, &m->node, worker);
+    if (twin->is_connected)
+        return;
+    struct ft_twin_request request = some_request(m, twin, one_in(m, 3));
+    request.last = !request.has_since && one_in(m, 2) ? 1 + (uint32_t)below(m, 4) : 0;
+    ft_twin_stream(twin, &m->node, worker, &request);
 }
 
 /* ---- turns ---- */
@@ -199,7 +283,7 @@ static void read_all(struct model *m)
         struct ft_twin *twin = m->twins[i];
         if (!twin->is_connected) {
             if (one_in(m, 8))
-                ft_twin_connect(twin, &m->node, (uint32_t)below(m, m->plan->workers));
+                come_back(m, twin);
             continue;
         }
         bool breaks = twin->fake.session.is_ending ? one_in(m, 3) : one_in(m, 100);
@@ -237,13 +321,14 @@ static void rest(struct model *m)
         struct ft_twin *twin = m->twins[i];
         if (twin->is_connected && twin->fake.session.is_ending)
             ft_twin_drop(twin);
-        if (!twin->is_connected)
-            ft_twin_connect(twin, &m->node, (uint32_t)below(m, m->plan->workers));
+        while (!twin->is_connected)
+            come_back(m, twin);
         ft_fake_node_begin(&m->node, twin->fake.session.asker.worker->index);
         ft_fake_client_unblock(&twin->fake, FT_FAKE_ALL);
         (void)ft_fake_node_end(&m->node, twin->fake.session.asker.worker->index);
     }
     ft_fake_node_settle(&m->node);
+    ft_fake_node_settle(&m->node); /* an order may be on its way to the first worker again */
     if (m->plan->is_throttled)
         ft_fake_node_pass(&m->node, 500);
     for (uint32_t i = 0; i < CLIENTS; i++) {
@@ -277,6 +362,7 @@ static void begin(struct model *m, const struct plan *plan)
                                                .flush_bytes = plan->flush_bytes,
                                                .policies = policies},
                       plan->workers);
+    ft_twin_tokens(&m->node.gate);
     for (uint32_t w = 0; w < plan->workers; w++) {
         m->publishers[w] = (struct publisher){.fake.on_frame = note_ok, .world = m->world};
         ft_fake_client_open(&m->node, &m->publishers[w].fake, w, w ? FT_MSGPACK : FT_FRAMES_JSON);
@@ -285,7 +371,10 @@ static void begin(struct model *m, const struct plan *plan)
         m->twins[i] = ft_alloc_zero(sizeof(*m->twins[i]));
         m->twins[i]->index = i;
         m->twins[i]->world = m->world;
-        ft_twin_connect(m->twins[i], &m->node, i % plan->workers);
+        m->twins[i]->frames = i < STREAMS ? FT_FRAMES_EVENTS
+                              : i % 2     ? FT_FRAMES_MSGPACK
+                                          : FT_FRAMES_JSON;
+        come_back(m, m->twins[i]);
     }
 }
 
@@ -301,6 +390,7 @@ static void end(struct model *m)
 
 static void run(struct plan plan)
 {
+    ft_log_set_level(FT_LOG_WARN);
     const char *seed = getenv("FEED_SEED");
     if (seed)
         plan.seed = strtoull(seed, NULL, 10);
@@ -314,14 +404,23 @@ static void run(struct plan plan)
     }
     rest(&m);
     const struct ft_twin_world *world = m.world;
-    fprintf(stderr,
-            "feed_model: seed %lu: %u messages, %u again; %u gaps, %u of them with losses; %u "
-            "recovered, %u not; blocked %u, parked %u, closed %u, held back %u\n",
-            (unsigned long)plan.seed, world->messages, world->repeats, world->gaps, world->losses,
-            world->recovered, world->unrecovered, m.blocked, m.parked, m.closed, m.held);
+    fprintf(
+        stderr,
+        "feed_model: seed %lu: %u messages, %u again; %u gaps, %u of them with losses; %u "
+        "recovered, %u not; blocked %u, parked %u, closed %u, held back %u; %u of snapshots, %u "
+        "refused, %u ended, %u disconnected\n",
+        (unsigned long)plan.seed, world->messages, world->repeats, world->gaps, world->losses,
+        world->recovered, world->unrecovered, m.blocked, m.parked, m.closed, m.held,
+        world->snapshots, world->refused, world->ended, world->disconnected);
     cr_assert_gt(world->messages, plan.steps);
     cr_assert_gt(world->recovered, 20);
-    cr_assert_gt(world->claimless, 2);
+    cr_assert_gt(world->claimless, 0);
+    cr_assert_gt(world->snapshots, 20);
+    cr_assert_gt(world->refused, 5);
+    cr_assert_gt(world->ended, 5);
+    cr_assert_gt(world->disconnected, 0);
+    cr_assert_gt(world->orders, 2);
+    cr_assert_leq(world->disconnected, world->evictions);
     cr_assert_gt(m.blocked, 100);
     cr_assert(m.parked > 20 || plan.slow == FT_SLOW_DISCONNECT || plan.is_throttled);
     cr_assert(m.closed > 20 || plan.slow != FT_SLOW_DISCONNECT);
@@ -393,7 +492,7 @@ Test(feed_model, large_publications_take_more_than_one_turn)
         run((struct plan){.seed = seed,
                           .workers = 2,
                           .steps = 1500,
-                          .journal_bytes = 2 * LARGE,
+                          .journal_bytes = 4 * LARGE,
                           .queue_bytes = 65536,
                           .flush_bytes = 16384,
                           .payload = 12000});

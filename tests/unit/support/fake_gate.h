@@ -7,7 +7,7 @@
 
 #include "broker/hub/gate.h"
 
-#define FT_FAKE_TOKENS 4
+#define FT_FAKE_TOKENS 8
 
 struct ft_fake_token {
     const char *text;

@@ -49,16 +49,31 @@ static void take_frames(struct ft_fake_client *client, struct ft_slice frames)
     }
 }
 
+/* The same of an event stream: whole events, each with its empty line. */
+static void take_events(struct ft_fake_client *client, struct ft_slice events)
+{
+    static const char end[] = "\n\n";
+    for (size_t at = 0; at < events.len;) {
+        const uint8_t *p = events.ptr + at;
+        const uint8_t *found = memmem(p, events.len - at, end, 2);
+        FT_ASSERT(found);
+        client->on_frame(client, 1, ft_slice(p, (size_t)(found - p) + 1));
+        at += (size_t)(found - p) + 2;
+    }
+}
+
 static enum ft_write_result fake_write(void *conn, struct ft_slice frames)
 {
     struct ft_fake_client *client = conn;
     if (client->is_dead)
         return FT_WRITE_DEAD;
     client->writes++;
-    if (client->session.frames == FT_FRAMES_EVENTS)
-        note(client, frames);
-    else
+    if (client->session.frames != FT_FRAMES_EVENTS)
         take_frames(client, frames);
+    else if (client->on_frame)
+        take_events(client, frames);
+    else
+        note(client, frames);
     if (client->takes == FT_FAKE_ALL)
         return FT_WRITE_DONE;
     FT_ASSERT(client->takes > 0); /* nothing is written to a socket that is full */

@@ -35,7 +35,7 @@ struct ft_fake_client {
         *user; /* the same; NULL: none. One connection of each was taken */
     struct ft_buffer
         sent; /* payloads, a line each; "close CODE", "ping"; of an event stream all bytes */
-    /* Where it is set, frames go there and not into `sent`. */
+    /* Where it is set, frames go there and not into `sent`; of an event stream each event's lines. */
     void (*on_frame)(struct ft_fake_client *client, uint8_t opcode, struct ft_slice payload);
     uint32_t takes; /* writes until the socket is full: 1 takes one, and says so */
     uint32_t writes;
