@@ -42,14 +42,18 @@ class TokenServer:
              "limits": {"message": 65536, "topics": 1024, "queue": 1048576}}))
         if self.script:
             await self.script(connection, len(self.headers))
+        token, is_subscribed = None, False
         async for message in connection:
             envelope = json.loads(message)
             self.envelopes.append(envelope)
             if "id" in envelope:
                 await connection.send(json.dumps({"op": "ok", "id": envelope["id"], "pos": []}))
-            if envelope["op"] == "auth":
+            # What is sent before a `sub` is answered is nobody's; and `auth` may come before it.
+            is_subscribed = is_subscribed or envelope["op"] == "sub"
+            token = envelope["token"] if envelope["op"] == "auth" else token
+            if token and is_subscribed:
                 await connection.send(json.dumps(
-                    {"op": "msg", "topic": "t", "data": envelope["token"], "at": 1}))
+                    {"op": "msg", "topic": "t", "data": token, "at": 1}))
 
     def stop(self):
         """Ends all connections."""
