@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from support.http_resumers import EventReader, HttpPublisher
 from support.resumers import Ledger, Publisher, Subscriber
 
 RESUMES = int(os.environ.get("FANTAIL_LEDGER_RESUMES", "4000"))
@@ -25,6 +26,16 @@ def people(ledger, haste, padding=0, lazy=False, publishers=4, subscribers=15):
              for who in range(publishers)],
             [Subscriber(ledger, KINDS[n % 2], FILTERS[n % 5], haste, lazy and n % 3 == 0)
              for n in range(subscribers)])
+
+
+def people_over_http(ledger, haste, padding=0, lazy=False):
+    """Returns publishers and subscribers, half of each over WebSockets and half over HTTP."""
+    publishers, subscribers = people(ledger, haste, padding, lazy, publishers=2, subscribers=5)
+    topics = [f"led/{n}/{name}" for n in range(3) for name in "ab"]
+    return (publishers + [HttpPublisher(ledger, who, topics[who:] + topics[:who], padding)
+                          for who in (2, 3)],
+            subscribers + [EventReader(ledger, FILTERS[n % 5], haste, lazy and n % 3 == 0)
+                           for n in range(6)])
 
 
 def assert_even(ledger, subscribers):
@@ -61,3 +72,32 @@ def test_what_a_small_journal_loses_is_always_admitted(start, workers):
     ledger.run(publishers, subscribers, RESUMES // 12, DEADLINE_S)
     assert_even(ledger, subscribers)
     assert sum(s.gaps + s.unrecovered for s in subscribers) > 0  # there was something to admit
+
+
+def assert_tried_again(publishers):
+    """Publishers over HTTP were cut off, and some of what they sent again was there already."""
+    over_http = [p for p in publishers if isinstance(p, HttpPublisher)]
+    assert sum(p.cuts for p in over_http) > 0
+    assert sum(p.duplicates for p in over_http) > 0
+
+
+@pytest.mark.deadline(DEADLINE_S + 90)
+def test_over_http_nothing_is_lost_or_doubled_either(start, workers):
+    broker = start(workers=workers, settings={"journal.size": "256m"})
+    ledger = Ledger(broker.address, random.Random(SEED), lead=3000)
+    publishers, subscribers = people_over_http(ledger, haste=60)
+    ledger.run(publishers, subscribers, RESUMES // 10, DEADLINE_S)
+    assert_even(ledger, subscribers)
+    assert sum(s.gaps + s.unrecovered for s in subscribers) == 0
+    assert_tried_again(publishers)
+
+
+@pytest.mark.deadline(DEADLINE_S + 90)
+def test_what_event_streams_lose_of_a_small_journal_is_admitted_too(start, workers):
+    broker = start(workers=workers, settings={"journal.size": "1m", "limits.queue": "64k"})
+    ledger = Ledger(broker.address, random.Random(SEED), lead=4000)
+    publishers, subscribers = people_over_http(ledger, haste=100, padding=2000, lazy=True)
+    ledger.run(publishers, subscribers, RESUMES // 20, DEADLINE_S)
+    assert_even(ledger, subscribers)
+    assert sum(s.gaps + s.unrecovered for s in subscribers if isinstance(s, EventReader)) > 0
+    assert_tried_again(publishers)

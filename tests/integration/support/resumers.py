@@ -179,6 +179,9 @@ class Subscriber:
             request["since"] = self.kept.since
             self.resumes += 1
         self.wire.say(request)
+        self._begin()
+
+    def _begin(self):
         self.is_subscribed = False
         self.floor = -1  # on this connection nothing comes any more from here and before
         self.left = int(self.random.expovariate(1 / self.haste))
