@@ -204,6 +204,8 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
     if (wish.names_us && wish.since > session->asker.worker->cursor)
         ft_worker_settle(
             session->asker.worker); /* seen on another worker, which was ahead of this one */
+    if (session->is_too_slow)
+        return FT_OK; /* it ends with this turn: an `ok` would name a place that it has not come to */
     ft_throttles_flush(session);
     err = subscribe(session, envelope, problem);
     if (err != FT_OK)

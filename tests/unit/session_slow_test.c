@@ -286,6 +286,25 @@ Test(strict, closes_also_who_reads_on_in_the_same_turn)
     cr_assert_not_null(strstr(told, "close(4508)"));
 }
 
+/* It asks for more in that turn: the answer would say that it has had everything before. */
+Test(strict, answers_no_sub_of_who_is_too_slow)
+{
+    stop_reading("p/#");
+    publish("p/a", 0);
+    while (!ft_session_is_over(&slow.session))
+        publish("p/a", 1);
+    ft_fake_client_forget(&slow);
+    ft_fake_node_begin(&node, 0);
+    ft_fake_client_receive(&publisher,
+                           ft_slice_str("{\"op\":\"pub\",\"topic\":\"p/a\",\"data\":2}"));
+    ft_fake_client_receive(&slow, ft_slice_str("{\"op\":\"sub\",\"id\":1,\"topics\":[\"x\"]}"));
+    ft_fake_client_unblock(&slow, FT_FAKE_ALL);
+    (void)ft_fake_node_end(&node, 0);
+    const char *told = ft_fake_client_told(&slow);
+    cr_assert_null(strstr(told, "ok"), "%s", told);
+    cr_assert_not_null(strstr(told, "close(4508)"), "%s", told);
+}
+
 /* ---- limits.write_timeout ---- */
 
 static void block(void)

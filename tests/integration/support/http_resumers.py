@@ -1,6 +1,6 @@
 """The ledger's people over HTTP: publishers that are cut off and try again, readers of streams.
 
-A publisher keeps one connection and sends requests without waiting for the answers: one publication,
+A publisher keeps one connection and sends requests without waiting for answers: one publication,
 an array, or a topic's own path, all with keys. Cut off in the middle, it sends everything that has
 no answer again. A reader keeps the last id that it got, as an EventSource does, and nothing else.
 """
