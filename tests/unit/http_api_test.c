@@ -123,7 +123,7 @@ Test(http_api, a_thousand_are_the_most)
 
 Test(http_api, answers_come_in_the_order_of_the_requests)
 {
-    begin(1);
+    begin(2);
     char text[4096] = "";
     strcat(text, request("POST /v1/publish", JSON, "{\"topic\":\"a\",\"data\":1}"));
     strcat(text, request("GET /healthz", "", ""));
