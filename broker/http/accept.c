@@ -12,6 +12,9 @@
 
 #include <stdio.h>
 
+/* A scheme, a name (RFC 1035 section 2.3.4) and a port, and to spare. */
+#define FT_HOST_MAX 288
+
 #define CHALLENGE "Bearer realm=\"fantail\""
 
 /* A request on its way. */
@@ -98,17 +101,45 @@ static bool is_public_name(struct ft_slice host)
     return has_dot && has_letter && !is_local;
 }
 
-/* Says whether it comes from this machine, through nobody who could have brought it from elsewhere. */
-static bool is_local(const struct ft_exchange *x, const struct ft_http_head *head)
+static bool has_any(const struct ft_http_head *head, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t count;
+        (void)ft_http_field(head, names[i], &count);
+        if (count > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Says whether a browser asks, for a page: these no script can leave out, or programs send them on purpose. */
+static bool is_browser(const struct ft_http_head *head)
+{
+    static const char *const marks[] = {"origin", "accept-language", "sec-fetch-site", "referer"};
+    return has_any(head, marks, sizeof(marks) / sizeof(marks[0]));
+}
+
+/* Says whether it comes from this machine, through nobody who could have brought it from elsewhere: but a
+ * browser here may have been led to us by a page from anywhere. */
+static bool is_near(const struct ft_exchange *x, const struct ft_http_head *head)
 {
     static const char *const marks[] = {"x-forwarded-for", "forwarded", "x-real-ip", "via"};
-    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
-        uint32_t count;
-        (void)ft_http_field(head, marks[i], &count);
-        if (count > 0)
-            return false;
+    return ft_exchange_peer(x)->is_local && !has_any(head, marks, sizeof(marks) / sizeof(marks[0]));
+}
+
+/* Says whether the operator named the host, as that of pages that may ask. */
+static bool is_named(const struct visit *v)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    char origin[FT_HOST_MAX];
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        int n = snprintf(origin, sizeof(origin), "%s%.*s", schemes[i], (int)v->head->host.len,
+                         (const char *)v->head->host.ptr);
+        if (n > 0 && n < FT_HOST_MAX &&
+            ft_http_origin_find(v->options, ft_slice(origin, (size_t)n)) != FT_ORIGIN_FOREIGN)
+            return true;
     }
-    return ft_exchange_peer(x)->is_local && !is_public_name(head->host);
+    return false;
 }
 
 static bool check_origin(struct visit *v)
@@ -302,6 +333,38 @@ static bool challenge(struct visit *v, const char *error, const char *message)
     return refuse(v, 401, message);
 }
 
+/* Says whether everybody on this machine may do everything. */
+static bool is_open_here(const struct ft_hub *hub)
+{
+    struct ft_identity *who = hub->gate_ops->anonymous(hub->gate, true);
+    bool is_open = who && ft_identity_is_admin(who);
+    ft_identity_unref(who);
+    return is_open;
+}
+
+/*
+ * Finds who somebody without credentials is. Where everybody here may do everything, a page that has led a
+ * browser here under a name of its own (DNS rebinding) is not everybody.
+ */
+static bool identify_nobody(struct visit *v)
+{
+    const struct ft_hub *hub = v->worker->hub;
+    struct ft_slice host = v->head->host;
+    bool is_here = is_near(v->exchange, v->head), is_public = is_public_name(host);
+    bool is_led = is_public && is_browser(v->head) && !is_named(v) &&
+                  (v->origin == FT_CORS_NONE || v->origin == FT_CORS_SAME);
+    if (is_here && is_led && is_open_here(hub)) {
+        char text[FT_QUOTE_MAX + 160], quoted[FT_QUOTE_MAX];
+        snprintf(text, sizeof(text),
+                 "the host %s is no name of this machine's own: ask for localhost or an address, "
+                 "name it in http.origins, or have people sign in (auth.mode)",
+                 ft_quote(host, quoted));
+        return refuse(v, 403, text);
+    }
+    v->exchange->asker.who = hub->gate_ops->anonymous(hub->gate, is_here && !is_public);
+    return v->exchange->asker.who || challenge(v, NULL, "a token is needed");
+}
+
 static bool identify(struct visit *v)
 {
     const struct ft_hub *hub = v->worker->hub;
@@ -319,12 +382,10 @@ static bool identify(struct visit *v)
         err = hub->gate_ops->check(hub->gate, found.place, found.text, v->worker->now_ms, who,
                                    &problem);
     else if (err == FT_OK)
-        *who = hub->gate_ops->anonymous(hub->gate, is_local(v->exchange, v->head));
+        return identify_nobody(v);
     if (err == FT_ERR_UNAUTHORIZED)
         return challenge(v, "invalid_token", problem.text);
-    if (err != FT_OK)
-        return refuse_problem(v, &problem);
-    return *who || challenge(v, NULL, "a token is needed");
+    return err == FT_OK || refuse_problem(v, &problem);
 }
 
 static bool check_admin(struct visit *v)

@@ -37,6 +37,7 @@ static enum ft_err take(struct events *events, struct ft_slice name, struct ft_s
 {
     enum ft_err err = FT_OK;
     if (ft_slice_equal(name, ft_slice_str("topic"))) {
+        ft_query_keep_wildcards(&events->query, value);
         add_text(&events->topics, value);
     } else if (ft_slice_equal(name, ft_slice_str("since"))) {
         if (!events->is_resumed)
@@ -118,6 +119,7 @@ void ft_answer_events(struct ft_exchange *x, const struct ft_http_request *reque
     } else if (x->is_head) {
         x->response.status = 200;
         x->response.content_type = "text/event-stream";
+        x->response.is_endless = true;
         ft_exchange_done(x);
     } else {
         write_sub(&events, &sub);

@@ -92,7 +92,7 @@ void ft_exchange_send(struct ft_exchange *x, struct ft_buffer *out)
         ft_buffer_add_str(out, response->content_type);
         ft_buffer_add_str(out, "\r\n");
     }
-    if (response->status != 204)
+    if (response->status != 204 && !response->is_endless)
         add_length(out, response->body.len);
     ft_buffer_add_str(out, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     ft_buffer_add(out, response->headers.ptr, response->headers.len);

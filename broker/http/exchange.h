@@ -22,6 +22,7 @@ struct ft_http_request {
 struct ft_http_response {
     int status;               /* 0: nothing was decided yet */
     const char *content_type; /* static; NULL: there is no body */
+    bool is_endless;          /* it has no length: the answer to HEAD where GET is a stream */
     struct ft_buffer headers; /* further header lines, each with its \r\n */
     struct ft_buffer body;
 };

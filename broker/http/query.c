@@ -32,12 +32,25 @@ enum ft_err ft_query_read(struct ft_query *query, struct ft_slice *name, struct 
     if (!decode(query, raw_name, name))
         return ft_problem_set(problem, FT_ERR_BAD_REQUEST,
                               "the query has a name that is not percent-encoded UTF-8");
+    query->raw_ = raw_value;
     if (decode(query, raw_value, value))
         return FT_OK;
     char quoted[FT_QUOTE_MAX]; /* the name only: a value may be a secret */
     return ft_problem_set(problem, FT_ERR_BAD_REQUEST,
                           "the query parameter %s is not percent-encoded UTF-8",
                           ft_quote(*name, quoted));
+}
+
+void ft_query_keep_wildcards(struct ft_query *query, struct ft_slice filter)
+{
+    struct ft_slice raw = query->raw_;
+    uint8_t *out = query->text_ + query->used_ - filter.len; /* it was decoded last */
+    for (size_t i = 0, at = 0; i < raw.len; i += raw.ptr[i] == '%' ? 3 : 1, at++) {
+        bool begins = at == 0 || out[at - 1] == '/',
+             ends = at + 1 == filter.len || out[at + 1] == '/';
+        if (raw.ptr[i] == '+' && begins && ends)
+            out[at] = '+';
+    }
 }
 
 enum ft_err ft_query_uint(const char *name, struct ft_slice value, uint64_t *out,

@@ -7,7 +7,7 @@
 
 /* Where a walk stands; begin with ft_query_begin(). The decoded texts live as long as it does. */
 struct ft_query {
-    struct ft_slice rest_;
+    struct ft_slice rest_, raw_;
     size_t used_;
     uint8_t text_[FT_HTTP_HEAD_MAX];
 };
@@ -18,6 +18,12 @@ void ft_query_begin(struct ft_query *query, const struct ft_http_head *head);
  * one that cannot be decoded, or is not UTF-8. */
 enum ft_err ft_query_read(struct ft_query *query, struct ft_slice *name, struct ft_slice *value,
                           struct ft_problem *problem);
+
+/*
+ * Makes a '+' of each '+' that is a whole level of the value that was read last, and was decoded to a space as
+ * a form's is. People type filters as they are, and hardly anybody has a level that is one space.
+ */
+void ft_query_keep_wildcards(struct ft_query *query, struct ft_slice filter);
 
 /* Reads a value of the parameter `name`, as a number of 0 … 2^53 - 1, or as 1, 0, true or false. */
 enum ft_err ft_query_uint(const char *name, struct ft_slice value, uint64_t *out,

@@ -230,11 +230,25 @@ def test_an_open_broker_on_loopback_has_control_open(start, api, clients):
     assert api(broker).post("/v1/disconnect", {"user": "nobody"}) is not None
 
 
-def test_an_open_broker_gives_no_figures_to_a_name_that_a_page_may_have(start, raw):
-    broker = start()  # DNS can make any page's own name 127.0.0.1
-    for host, status in ("localhost", 200), ("127.0.0.1:8080", 200), ("[::1]:8080", 200), (
-            "evil.example", 401), ("evil.example:8080", 401), ("localhost.evil.example", 401):
-        assert raw(broker).ask(message("/v1/stats", host=host)).status == status, host
+@pytest.mark.parametrize("host, is_ours", [
+    ("localhost", True), ("127.0.0.1:8080", True), ("[::1]:8080", True), ("a.localhost", True),
+    ("box", True), ("box.lan:8080", True), ("evil.example", False), ("evil.example:8080", False),
+    ("localhost.evil.example", False), ("box.lan", False),
+])
+def test_an_open_broker_serves_no_page_that_has_its_own_name_lead_here(start, raw, host, is_ours):
+    """DNS rebinding: a page's own name becomes 127.0.0.1."""
+    broker = start(settings={"http.origins": "http://box.lan:8080"})
+    browser, page = ("Accept-Language", "de"), ("Origin", f"http://{host}")
+    for sent in (message("/v1/history?topic=a", host=host, headers=[browser]),
+                 message("/v1/events?topic=a", "HEAD", host=host, headers=[browser]),
+                 upgrade_request(host=host, extra=[page])):
+        response = raw(broker).ask(sent, head=sent.startswith(b"HEAD"))
+        assert response.status in ((200, 101) if is_ours else (403,)), (sent, response)
+    for sent in (message("/healthz", host=host, headers=[browser]), upgrade_request(host=host),
+                 message("/v1/history?topic=a", host=host)):  # a program is no page
+        assert raw(broker).ask(sent).status in (200, 101), sent
+    status = raw(broker).ask(message("/v1/stats", host=host)).status  # but for control
+    assert status == (200 if is_ours and host != "box.lan:8080" else 401)
 
 
 def test_an_open_broker_gives_no_figures_through_a_proxy(start, api):

@@ -303,6 +303,16 @@ def test_head_says_what_get_would(broker, api, topic):
     response = connection.request(events_path(topic), "HEAD")
     assert response.status == 200
     assert response.headers["content-type"].split(";")[0] == "text/event-stream"
+    assert "content-length" not in response.headers
+    assert connection.request("/healthz").status == 200
+
+
+def test_a_plus_may_be_typed_as_it_is(api, broker, topic):
+    connection = api(broker)
+    connection.send(message(f"/v1/events?topic={topic}/+/b"))
+    connection.read_until(b"event: ok")
+    api(broker).publish(f"{topic}/a/b", 1)
+    connection.read_until(b'"data":1')
 
 
 # -- refusals

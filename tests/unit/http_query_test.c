@@ -30,6 +30,33 @@ static const char *told(const char *query)
     return "refused";
 }
 
+/* A filter as it comes out of such a query. */
+static const char *filter(const char *encoded)
+{
+    static char text[256];
+    static struct ft_query walk;
+    char line[512];
+    struct ft_slice name, value;
+    snprintf(line, sizeof(line), "GET /x?other=1+2&topic=%s", encoded);
+    ft_query_begin(&walk, ft_http_text(line, ""));
+    cr_assert_eq(ft_query_read(&walk, &name, &value, NULL), FT_OK);
+    cr_assert_eq(ft_query_read(&walk, &name, &value, NULL), FT_OK);
+    ft_query_keep_wildcards(&walk, value);
+    snprintf(text, sizeof(text), "%.*s", (int)value.len, (const char *)value.ptr);
+    return text;
+}
+
+Test(http_query, a_plus_that_is_a_level_stays_one)
+{
+    cr_assert_str_eq(filter("a/+/b"), "a/+/b");
+    cr_assert_str_eq(filter("+"), "+");
+    cr_assert_str_eq(filter("+/+"), "+/+");
+    cr_assert_str_eq(filter("+%2F%2B%2f+/%23"), "+/+/+/#");
+    cr_assert_str_eq(filter("a+b/+c/d+/++"), "a b/ c/d /  ");
+    cr_assert_str_eq(filter("a/%20/b"), "a/ /b");
+    cr_assert_str_eq(filter(""), "");
+}
+
 Test(http_query, is_read_as_forms_write_it)
 {
     cr_assert_str_eq(told(""), "");
