@@ -82,7 +82,7 @@ static void take_certificate(struct ft_net *net)
         return;
     net->tls_loads = loads;
     pthread_mutex_lock(&loops->tls_lock);
-    bool ok = ft_tls_load(net->tls_context, loops->tls_cert, loops->tls_key, error);
+    bool ok = ft_tls_load(&net->tls_shown, loops->tls_cert, loops->tls_key, error);
     loops->tls_behind--;
     pthread_cond_signal(&loops->tls_taken);
     pthread_mutex_unlock(&loops->tls_lock);
@@ -167,8 +167,8 @@ static bool net_init(struct ft_net *net, struct ft_loops *loops, uint32_t index,
     net->tls = lws_create_vhost(net->context, &info);
     if (!net->tls || !net->tls_context)
         return false;
-    ft_tls_prepare(net->tls_context);
-    return ft_tls_load(net->tls_context, loops->tls_cert, loops->tls_key, error);
+    ft_tls_prepare(net->tls_context, &net->tls_shown);
+    return ft_tls_load(&net->tls_shown, loops->tls_cert, loops->tls_key, error);
 }
 
 /*
@@ -184,7 +184,8 @@ static void net_fini(struct ft_net *net)
         for (int turn = 0; turn < DESTROY_TURNS; turn++)
             uv_run(&net->loop, UV_RUN_NOWAIT);
     }
-    ft_tls_client_free(net->tls_client);
+    ft_tls_free(net->tls_shown);
+    ft_tls_free(net->tls_client);
     uv_handle_t *own[] = {(uv_handle_t *)&net->wake, (uv_handle_t *)&net->before_sleep,
                           (uv_handle_t *)&net->again, (uv_handle_t *)&net->tick,
                           (uv_handle_t *)&net->quick};

@@ -45,7 +45,8 @@ struct ft_net {
     uv_timer_t quick; /* runs while the worker asks for more turns */
     struct lws_context *context;
     struct lws_vhost *plain, *tls; /* the latter NULL where no listener speaks TLS */
-    void *tls_context;             /* OpenSSL's, of `tls` */
+    void *tls_context;             /* OpenSSL's, of `tls` … */
+    void *tls_shown;               /* … and another one, for its certificate: see ft_tls_load() */
     void *tls_client;              /* of no use: see ft_tls_client() */
     struct ft_accepter *accepters; /* one for each listener */
     struct ft_wheel deadlines;     /* timers of connections: see struct ft_conn */
@@ -150,11 +151,12 @@ void ft_rest_add(struct ft_rest *rest, struct ft_slice bytes);
 void ft_rest_clear(struct ft_rest *rest);
 
 /* tls.c: the only file of net/ that knows OpenSSL, through the handles that libwebsockets gives out. */
-bool ft_tls_load(void *context, const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX]);
+void ft_tls_prepare(void *context, void **shown); /* `shown` is lent as long as it lives */
+/* Puts a new context with a certificate in the place of `*shown`; on an error it stays. */
+bool ft_tls_load(void **shown, const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX]);
 bool ft_tls_try(const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX]);
-void ft_tls_prepare(void *context);
 void *ft_tls_client(void);
-void ft_tls_client_free(void *context);                         /* NULL is allowed */
+void ft_tls_free(void *context);                                /* NULL is allowed */
 ssize_t ft_tls_write(void *ssl, const void *bytes, size_t len); /* as send(): -1 and EAGAIN */
 void ft_tls_goodbye(void *ssl);
 bool ft_tls_is_agreed(void *ssl); /* the handshake has come to its end */

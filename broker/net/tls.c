@@ -18,9 +18,22 @@
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 
-void ft_tls_prepare(void *context)
+/* Shows the certificate that holds now. */
+static int show(SSL *ssl, void *arg)
+{
+    SSL_CTX *shown = *(void **)arg;
+    STACK_OF(X509) *chain = NULL;
+    SSL_CTX_get0_chain_certs(shown, &chain);
+    return SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(shown),
+                                SSL_CTX_get0_privatekey(shown), chain, 1);
+}
+
+void ft_tls_prepare(void *context, void **shown)
 {
     SSL_CTX *ctx = context;
+    /* A context keeps a certificate of each kind of key: one that is replaced by another kind would still
+     * be shown. So it has none, and each handshake gets what `shown` has. */
+    SSL_CTX_set_cert_cb(ctx, show, shown);
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_cipher_list(ctx, CIPHERS_12);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
@@ -40,7 +53,7 @@ void *ft_tls_client(void)
     return ctx;
 }
 
-void ft_tls_client_free(void *context)
+void ft_tls_free(void *context)
 {
     SSL_CTX_free(context);
 }
@@ -54,22 +67,24 @@ static bool fail(const char *path, char error[FT_LOOPS_ERROR_MAX])
     return false;
 }
 
-bool ft_tls_load(void *context, const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX])
+bool ft_tls_load(void **shown, const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX])
 {
-    SSL_CTX *ctx = context;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    FT_ASSERT(ctx);
     ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-        return fail(cert, error);
-    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-        return fail(key, error);
-    return true;
+    bool ok = SSL_CTX_use_certificate_chain_file(ctx, cert) == 1 || fail(cert, error);
+    ok = ok && (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1 || fail(key, error));
+    SSL_CTX_free(ok ? *shown : ctx);
+    if (ok)
+        *shown = ctx;
+    return ok;
 }
 
 bool ft_tls_try(const char *cert, const char *key, char error[FT_LOOPS_ERROR_MAX])
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    bool ok = ctx && ft_tls_load(ctx, cert, key, error);
-    SSL_CTX_free(ctx);
+    void *tried = NULL;
+    bool ok = ft_tls_load(&tried, cert, key, error);
+    ft_tls_free(tried);
     return ok;
 }
 

@@ -347,6 +347,23 @@ def test_a_new_certificate_is_shown_to_newcomers_and_drops_nobody(secure, author
     assert client.next_msg()["data"] == 2 and events.take(1) == [2]
 
 
+@pytest.mark.parametrize("rsa", [True, False], ids=["from_rsa", "to_rsa"])
+def test_a_new_certificate_of_another_kind_takes_the_place_of_the_old(secure, authority, rsa):
+    it = secure(workers=2, issued=authority.issue("old", rsa=rsa))
+    old = authority.context(highest=V12, ciphers="ECDHE-RSA-AES128-GCM-SHA256" if rsa
+                            else "ECDHE-ECDSA-AES128-GCM-SHA256")
+    with RawClient(it.address, tls=old) as connection:
+        assert common_name(connection.socket) == "old"
+    it.install(authority.issue("new", rsa=not rsa))
+    it.broker.process.send_signal(signal.SIGHUP)
+    until(lambda: "event=reloaded" in it.broker.stderr, "reloaded")
+    for _ in range(10):
+        with RawClient(it.address, tls=authority.context()) as connection:
+            assert common_name(connection.socket) == "new"
+        with pytest.raises(ssl.SSLError):  # it takes nothing but the old kind
+            RawClient(it.address, tls=old)
+
+
 @pytest.mark.parametrize("wrong", ["no cert", "no key", "missing", "garbage", "crossed",
                                    "encrypted"])
 def test_a_certificate_that_is_wrong_stops_the_start(authority, tmp_path, wrong):
