@@ -19,18 +19,21 @@
 
 struct query {
     struct ft_rewind_want want;
-    uint32_t limit; /* of the oldest ones; 0: of the newest, as many as `want` says */
+    uint32_t limit; /* of the oldest ones */
     bool has_since, is_recovered;
 };
 
-/* Messages of one answer, and where they are in a buffer. */
+/* Where a message is in a buffer. */
+struct ft_item {
+    size_t at, len;
+};
+
+/* Messages of one answer. */
 struct ft_history {
     struct ft_buffer bytes;
     bool has_since, is_recovered;
     uint32_t count;
-    struct {
-        size_t at, len;
-    } items[MOST];
+    struct ft_item items[MOST];
 };
 
 static uint32_t at_most(uint64_t asked)
@@ -66,33 +69,57 @@ static enum ft_err read_query(const struct ft_worker *w, const struct ft_envelop
     return FT_OK;
 }
 
-/* Collects messages until number or bytes are used up. For the newest ones, the oldest of what was
- * collected give way. */
+/* Adds one message, unless it is one too many: the first one fits always. */
+static bool add(struct ft_worker *w, const struct ft_pick *pick, enum ft_encoding encoding,
+                struct ft_history *found)
+{
+    size_t room = w->options->queue_bytes / 2, at = found->bytes.len;
+    enum ft_frames frames = encoding == FT_JSON ? FT_FRAMES_JSON : FT_FRAMES_MSGPACK;
+    ft_publication_add_item(ft_rewind_frame(&w->rewind, pick, frames), encoding, &found->bytes);
+    if (found->bytes.len > room && found->count > 0)
+        return false;
+    found->items[found->count].at = at;
+    found->items[found->count++].len = found->bytes.len - at;
+    return true;
+}
+
+/* Collects the oldest, until number or bytes are used up. */
+static void collect_oldest(struct ft_worker *w, const struct query *query,
+                           enum ft_encoding encoding, struct ft_history *found)
+{
+    struct ft_pick pick;
+    while (found->count < query->limit && ft_rewind_next(&w->rewind, &pick) &&
+           add(w, &pick, encoding, found))
+        continue;
+}
+
+/* Collects the newest, from the last one back, so that what does not fit costs nothing: the journal is
+ * locked meanwhile. */
+static void collect_newest(struct ft_worker *w, enum ft_encoding encoding, struct ft_history *found)
+{
+    struct ft_pick picks[MOST];
+    uint32_t n = 0;
+    while (n < MOST && ft_rewind_next(&w->rewind, &picks[n]))
+        n++;
+    while (n > 0 && add(w, &picks[n - 1], encoding, found))
+        n--;
+    for (uint32_t i = 0, last = found->count; i + 1 < last; i++) {
+        struct ft_item swapped = found->items[i];
+        found->items[i] = found->items[--last];
+        found->items[last] = swapped;
+    }
+}
+
 static void collect(struct ft_worker *w, struct ft_slice topic, const struct query *query,
                     enum ft_encoding encoding, struct ft_history *found)
 {
-    size_t room = w->options->queue_bytes / 2, used = 0;
-    uint32_t most = query->limit > 0 || query->has_since ? query->limit : MOST, first = 0;
-    enum ft_frames frames = encoding == FT_JSON ? FT_FRAMES_JSON : FT_FRAMES_MSGPACK;
-    struct ft_pick pick;
     ft_rewind_begin(&w->rewind, w->hub->journal, &query->want);
     ft_rewind_add(&w->rewind, topic);
-    while (found->count < most && ft_rewind_next(&w->rewind, &pick)) {
-        size_t at = found->bytes.len;
-        struct ft_slice frame = ft_rewind_frame(&w->rewind, &pick, frames);
-        ft_publication_add_item(frame, encoding, &found->bytes);
-        size_t len = found->bytes.len - at;
-        if (query->has_since && used + len > room && found->count > 0)
-            break;
-        found->items[found->count].at = at;
-        found->items[found->count++].len = len;
-        used += len;
-        for (; used > room && first + 1 < found->count; first++)
-            used -= found->items[first].len;
-    }
+    if (query->has_since)
+        collect_oldest(w, query, encoding, found);
+    else
+        collect_newest(w, encoding, found);
     (void)ft_rewind_end(&w->rewind);
-    found->count -= first;
-    memmove(found->items, found->items + first, found->count * sizeof(found->items[0]));
 }
 
 static enum ft_err check(const struct ft_asker *asker, const struct ft_envelope *envelope,

@@ -261,3 +261,15 @@ def test_a_history_that_is_kept_is_no_longer_than_that(start, clients, encoding,
     publish(publisher, "talk/a", range(20))
     assert data_of(history(client, "chat/a", last=10)) == [15, 16, 17, 18, 19]
     assert data_of(history(client, "talk/a", last=10)) == list(range(10, 20))
+
+
+def test_it_takes_no_more_memory_than_its_answer(start, clients, encoding):
+    broker = start()
+    client = clients(broker, encoding)
+    for n in range(400):
+        client.pub("large", f"{n:060000}")
+    held = broker.rss_bytes()
+    found = []
+    peak = broker.peak_bytes(lambda: found.extend(history(client, "large", last=AT_MOST)))
+    assert 2 <= len(found) < 20 and found[-1]["data"].endswith("0399")
+    assert peak - held < 12 << 20, (peak - held) >> 10

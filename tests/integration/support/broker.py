@@ -138,6 +138,13 @@ class Broker:
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * resource.getpagesize()
 
+    def peak_bytes(self, during):
+        """Returns the most memory that was resident while `during()` ran."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        during()
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
     def cpu_seconds(self):
         """Returns the processor time that the process has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
