@@ -184,6 +184,7 @@ static void begin_request(struct ft_http_conn *h, const struct ft_http_head *hea
     if (h->refusal.err != FT_OK) {
         ft_exchange_problem(x, &request, &h->refusal);
         x->is_last = h->is_last = true;
+        h->to_skip = head->body_bytes;
         return;
     }
     switch (ft_http_accept_head(x, &request, &how)) {
@@ -332,6 +333,12 @@ static bool receive(struct ft_http_conn *h, struct ft_slice bytes)
 
 /* ---- responses ---- */
 
+/* Ends the connection after what was written. */
+static void finish(struct ft_http_conn *h)
+{
+    h->transport.ops->finish(h->transport.conn, h->is_cut_short || h->to_skip > 0);
+}
+
 static void flush(struct ft_flush *flush)
 {
     struct ft_http_conn *h =
@@ -352,7 +359,7 @@ static void flush(struct ft_flush *flush)
     if (!goes_on) {
         h->is_last = true;
         ft_wheel_cancel(&h->alarm.timer);
-        h->transport.ops->finish(h->transport.conn, h->is_cut_short);
+        finish(h);
         return;
     }
     size_t taken = h->in.len > 0 ? take_all(h, ft_buffer_slice(&h->in)) : 0;
@@ -409,7 +416,7 @@ static void give_up(struct ft_alarm *alarm)
     } else if (h->in.len > 0) {
         refuse_head(h, 408, "the request did not come in time (http.header_timeout)");
     } else {
-        h->transport.ops->finish(h->transport.conn, h->is_cut_short);
+        finish(h);
     }
 }
 

@@ -272,6 +272,36 @@ Test(http_api, a_head_alone_is_enough_for_a_refusal)
     }
 }
 
+/* Asks on a connection that ends with the answer. */
+static void assert_last(const char *fields, const char *body, int status, bool lingers)
+{
+    ft_fake_http_open(&node, &http, 0);
+    cr_assert_eq(status_of("POST /nowhere", fields, body), status);
+    cr_assert(http.is_finished);
+    cr_assert_eq(http.lingers, lingers, "%s", fields);
+}
+
+/* A reset would take the answer back, and fail the client's write. */
+Test(http_api, the_rest_of_a_body_may_come_after_the_last_answer)
+{
+    ft_fake_http_init(&node, &(struct ft_http_options){0}, 1);
+    assert_last("Connection: close\r\n", "whole", 404, false);
+    ft_fake_http_close(&http);
+    assert_last("Connection: close\r\nContent-Length: 5\r\n", "", 404, true);
+    ft_fake_http_close(&http);
+    struct ft_quota_limits limits = {0};
+    limits.rates[FT_QUOTA_ADDRESS][FT_QUOTA_CONNECTS] = 1;
+    ft_quotas_configure(node.quotas, &limits);
+    assert_last("Connection: close\r\n", "", 404, false);
+    ft_fake_http_close(&http);
+    assert_last("", "", 429, false);
+    ft_fake_http_close(&http);
+    assert_last("", "whole", 429, false);
+    ft_fake_http_close(&http);
+    assert_last("Content-Length: 99999\r\n", "", 429, true);
+    end();
+}
+
 Test(http_api, a_websocket_takes_the_identity_along)
 {
     begin(1);

@@ -31,8 +31,9 @@ static uint64_t nothing(void *conn)
 
 static void http_finish(void *conn, bool lingers)
 {
-    (void)lingers;
-    ((struct ft_fake_http *)conn)->is_finished = true;
+    struct ft_fake_http *http = conn;
+    http->is_finished = true;
+    http->lingers = lingers;
 }
 
 static void http_kill(void *conn)

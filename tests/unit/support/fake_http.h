@@ -18,6 +18,7 @@ struct ft_fake_http {
     struct ft_buffer sent;
     struct ft_upgrade upgrade;
     bool is_paused, is_finished, is_killed, is_upgraded;
+    bool lingers; /* what it is sent after the end is thrown away, not answered with a reset */
 };
 
 /* Begins a node of `workers` whose HTTP goes by these options; what is zero there gets a value that suits
