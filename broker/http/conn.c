@@ -106,6 +106,7 @@ bool ft_http_conn_collect(struct ft_http_conn *h)
         if (!h->first)
             h->end = &h->first;
         h->waiting--;
+        h->ready_bytes -= x->response.body.len;
         if (x == h->reading)
             h->reading = NULL;
         ft_exchange_send(x, &h->out);
@@ -252,10 +253,16 @@ static size_t take(struct ft_http_conn *h, struct ft_slice bytes)
     return head.size + (size_t)head.body_bytes;
 }
 
+/* Says whether there is room for one request more, and its answer: limits.queue holds here, too. */
+static bool has_room(const struct ft_http_conn *h)
+{
+    return h->waiting < EXCHANGES_MAX && h->ready_bytes <= h->worker->options->queue_bytes;
+}
+
 static bool may_read(const struct ft_http_conn *h)
 {
     return !h->is_last && h->held == 0 && !h->is_blocked && !h->is_upgraded && !h->stream &&
-           h->waiting < EXCHANGES_MAX;
+           has_room(h);
 }
 
 /* Reads requests as long as it may. Returns how many bytes were taken. */
@@ -376,6 +383,7 @@ static void flush(struct ft_flush *flush)
 void ft_exchange_done(struct ft_exchange *x)
 {
     x->is_done = true;
+    x->conn->ready_bytes += x->response.body.len;
     ft_worker_flush_later(x->asker.worker, &x->conn->flush);
 }
 

@@ -29,6 +29,7 @@ struct ft_http_conn {
     struct ft_exchange *reading;      /* its body is being read; the last one */
     uint64_t needed;                  /* bytes of `in` until that is complete */
     uint64_t to_skip;                 /* of the body of a request that was refused */
+    size_t ready_bytes;               /* of bodies that are done and wait to be sent */
     uint32_t waiting;                 /* exchanges */
     uint32_t held;     /* of them, because the journal is full: no request is read then */
     bool is_last;      /* no request more is read */

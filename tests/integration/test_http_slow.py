@@ -138,3 +138,25 @@ def test_the_last_answer_is_for_slow_readers_too(start, api):
     head, _, body = bytes(got).partition(b"\r\n\r\n")
     assert b"Content-Length: %d\r\n" % len(body) in head
     assert len(body) > 9_000_000
+
+
+def test_answers_that_nobody_reads_are_few(start, api):
+    broker = start()
+    one = api(broker)
+    for n in range(20):
+        one.publish("large", f"{n:060000}")
+    held = broker.rss_bytes()
+    deaf = [RawClient(broker.address, receive_buffer=4096) for _ in range(4)]
+
+    def ask():
+        for each in deaf:
+            each.send(message("/v1/history?topic=large") * 64)  # 64 answers of half a MiB
+        for _ in range(3):
+            one.get("/healthz")
+
+    assert broker.peak_bytes(ask) - held < 40 << 20
+    for each in deaf[1:]:
+        each.reset()
+    sizes = {len(deaf[0].read_response().body) for _ in range(64)}
+    assert len(sizes) == 1 and sizes.pop() > 400000
+    deaf[0].close()
