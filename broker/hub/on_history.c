@@ -1,7 +1,30 @@
-/* `history`: answers with the publications of one topic. What is found, and how much of it: history.c. */
+/* `history`: answers with the publications of one topic. What is found, and how much of it: history.c. An
+ * answer takes ten thousand times as much as its request, so who does not read answers gets no more. */
 #include "broker/hub/history.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/verbs.h"
+#include "broker/hub/worker.h"
+
+static enum ft_err check_room(const struct ft_session *session, struct ft_problem *problem)
+{
+    size_t most = session->asker.worker->options->queue_bytes;
+    if (!session->is_blocked || session->outbox.own_bytes <= most)
+        return FT_OK;
+    return ft_problem_set(problem, FT_ERR_TOO_MANY,
+                          "answers of %zu bytes have to be read before the next (limits.queue)",
+                          most);
+}
+
+static void answer(struct ft_session *session, struct ft_id id, const struct ft_history *history)
+{
+    struct ft_writer *w = ft_reply_begin(session, "ok", id, ft_history_pairs(history));
+    ft_history_write(history, w);
+    ft_reply_end(session);
+    /* Not at the end of the turn: a message may ask for a thousand. Where the socket is full, this also
+     * stops reading the next message. */
+    if (session->outbox.own_bytes > session->asker.worker->options->queue_bytes / 2)
+        ft_session_flush(session);
+}
 
 enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *envelope,
                           struct ft_problem *problem)
@@ -9,13 +32,13 @@ enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *
     struct ft_history *history = NULL;
     bool is_asked = envelope->id.kind != FT_ID_NONE;
     enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
-    enum ft_err err =
-        ft_history_find(&session->asker, envelope, encoding, is_asked ? &history : NULL, problem);
+    enum ft_err err = check_room(session, problem);
+    if (err == FT_OK)
+        err = ft_history_find(&session->asker, envelope, encoding, is_asked ? &history : NULL,
+                              problem);
     if (err != FT_OK || !is_asked)
         return err;
-    struct ft_writer *w = ft_reply_begin(session, "ok", envelope->id, ft_history_pairs(history));
-    ft_history_write(history, w);
-    ft_reply_end(session);
+    answer(session, envelope->id, history);
     ft_history_free(history);
     return FT_OK;
 }

@@ -273,3 +273,28 @@ def test_it_takes_no_more_memory_than_its_answer(start, clients, encoding):
     peak = broker.peak_bytes(lambda: found.extend(history(client, "large", last=AT_MOST)))
     assert 2 <= len(found) < 20 and found[-1]["data"].endswith("0399")
     assert peak - held < 12 << 20, (peak - held) >> 10
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one_message", "many_messages"])
+def test_answers_that_are_not_read_are_few(start, clients, encoding, together):
+    broker = start()
+    one = clients(broker)
+    for n in range(20):
+        one.pub("large", f"{n:060000}")
+    deaf = clients(broker, encoding, receive_buffer=4096)
+    asked = [{"op": "history", "id": n, "topic": "large"} for n in range(200)]
+    held = broker.rss_bytes()
+
+    def ask():
+        for envelopes in [asked] if together else asked:
+            deaf.send(envelopes)
+        for _ in range(3):
+            one.ok({"op": "ping"})
+
+    assert broker.peak_bytes(ask) - held < 16 << 20
+    replies = [deaf.next() for _ in asked]
+    assert [r["id"] for r in replies] == list(range(200))
+    refused = [r for r in replies if r["op"] == "error"]
+    assert all(r["code"] == 429 for r in refused)
+    assert 1 <= len(replies) - len(refused) and (together or not refused)
+    assert deaf.ok(asked[0])["messages"]
