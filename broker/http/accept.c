@@ -395,7 +395,8 @@ static bool check_admin(struct visit *v)
     if (!wanted || ft_identity_is_admin(v->exchange->asker.who))
         return true;
     if (v->has_credentials)
-        return refuse(v, 403, "this is for admins: the token does not say that you are one");
+        return refuse(v, 403,
+                      "this is for admins: neither a token nor a key says that you are one");
     return challenge(v, NULL, "this is for admins: a token or an API key of one is needed");
 }
 
@@ -412,12 +413,15 @@ static bool check_size(struct visit *v)
 {
     char text[128];
     uint64_t size = v->head->body_bytes, most = v->options->body_bytes;
-    if (v->exchange->route == FT_ROUTE_TOPICS && v->worker->options->message_bytes < most)
+    const char *limit = "http.body";
+    if (v->exchange->route == FT_ROUTE_TOPICS && v->worker->options->message_bytes < most) {
         most = v->worker->options->message_bytes;
+        limit = "limits.message";
+    }
     if (size <= most)
         return true;
-    snprintf(text, sizeof(text), "the body has %llu bytes, but %llu are the most here",
-             (unsigned long long)size, (unsigned long long)most);
+    snprintf(text, sizeof(text), "the body has %llu bytes, but %llu are the most here (%s)",
+             (unsigned long long)size, (unsigned long long)most, limit);
     return refuse(v, 413, text);
 }
 

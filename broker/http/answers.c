@@ -2,6 +2,9 @@
 #include "broker/http/answers.h"
 
 #include "broker/http/negotiate.h"
+#include "protocol/quote.h"
+
+#include <stdio.h>
 
 void ft_answer_begin(struct ft_exchange *exchange, enum ft_encoding encoding,
                      struct ft_writer *writer)
@@ -17,6 +20,20 @@ void ft_answer_end(struct ft_exchange *exchange)
     if (exchange->response.content_type == ft_negotiate_type(FT_JSON))
         ft_buffer_add_byte(&exchange->response.body, '\n');
     ft_exchange_done(exchange);
+}
+
+static void refuse_type(struct ft_exchange *exchange, const struct ft_http_request *request)
+{
+    char text[FT_QUOTE_MAX + 80], quoted[FT_QUOTE_MAX];
+    struct ft_slice type = ft_http_field(request->head, "content-type", NULL);
+    if (type.ptr)
+        snprintf(text, sizeof(text),
+                 "Content-Type is %s, but has to be " FT_TYPE_JSON " or " FT_TYPE_MSGPACK,
+                 ft_quote(type, quoted));
+    else
+        snprintf(text, sizeof(text),
+                 "the request needs a Content-Type: " FT_TYPE_JSON " or " FT_TYPE_MSGPACK);
+    ft_exchange_refuse(exchange, request, 415, text);
 }
 
 bool ft_answer_body_encoding(struct ft_exchange *exchange, const struct ft_http_request *request,
@@ -36,8 +53,7 @@ bool ft_answer_body_encoding(struct ft_exchange *exchange, const struct ft_http_
         ft_exchange_refuse(exchange, request, 415, "JSON is UTF-8, and no other charset");
         return false;
     default:
-        ft_exchange_refuse(exchange, request, 415,
-                           "Content-Type has to be " FT_TYPE_JSON " or " FT_TYPE_MSGPACK);
+        refuse_type(exchange, request);
         return false;
     }
 }

@@ -45,8 +45,7 @@ static enum ft_err find_header(const struct ft_http_head *head, struct ft_creden
     while (scheme < value.len && value.ptr[scheme] != ' ')
         scheme++;
     if (!ft_http_is(ft_slice(value.ptr, scheme), "bearer"))
-        return ft_problem_set(problem, FT_ERR_UNAUTHORIZED,
-                              "Authorization has to be \"Bearer\" and a token, no other scheme");
+        return FT_OK; /* it is for somebody else: a proxy that asks for a password, say */
     return take(found, FT_TOKEN_HEADER,
                 ft_http_trim(ft_slice(value.ptr + scheme, value.len - scheme)), problem);
 }

@@ -23,9 +23,8 @@ struct ft_credentials {
 };
 
 /*
- * Finds the credentials of a request. `decoded` has room for the query. FT_ERR_UNAUTHORIZED: an
- * Authorization that is not Bearer; FT_ERR_BAD_REQUEST: one place holds several. Neither is shown in the
- * problem.
+ * Finds the credentials of a request. `decoded` has room for the query. FT_ERR_BAD_REQUEST: one
+ * place holds several; they are not shown in the problem.
  */
 FT_MUST_USE enum ft_err ft_credentials_find(const struct ft_http_head *head,
                                             const struct ft_credentials_places *places,

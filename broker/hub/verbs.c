@@ -68,8 +68,18 @@ static void report(struct ft_session *session, struct ft_id id, const struct ft_
         ft_session_end(session, 4400, "too many bad envelopes");
 }
 
+/* Sends replies that have become more than `most` at once, instead of at the end of the turn. Returns false when
+ * the socket does not take them. */
+static bool make_room(struct ft_session *session, size_t most)
+{
+    if (session->outbox.own_bytes > most)
+        ft_session_flush(session);
+    return session->outbox.own_bytes <= most;
+}
+
 void ft_handle_message(struct ft_session *session, struct ft_slice message)
 {
+    size_t queue_bytes = session->asker.worker->options->queue_bytes;
     enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
     if (encoding == FT_JSON && !ft_utf8_is_valid(message)) {
         ft_session_end(session, 1007, "a text message has to be UTF-8");
@@ -91,7 +101,12 @@ void ft_handle_message(struct ft_session *session, struct ft_slice message)
         }
         if (err != FT_OK)
             report(session, envelope.id, &problem);
+        if (!make_room(session, queue_bytes))
+            ft_session_end(session, 4508,
+                           "slow consumer: limits.queue bytes of replies are unsent");
     }
+    /* Between messages there is a milder means: the next ones are not read (ft_session_flush()). */
+    (void)make_room(session, queue_bytes / 2);
 }
 
 enum ft_err ft_session_carry_out(struct ft_session *session, struct ft_slice message,
