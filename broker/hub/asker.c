@@ -46,14 +46,6 @@ struct ft_quota_share *ft_asker_share(const struct ft_asker *asker, enum ft_quot
     return asker->account ? asker->account->shares[kind] : NULL;
 }
 
-struct ft_quota_share *ft_asker_take_share(struct ft_asker *asker, enum ft_quota_kind kind)
-{
-    struct ft_quota_share *share = ft_asker_share(asker, kind);
-    if (share)
-        asker->account->shares[kind] = NULL;
-    return share;
-}
-
 enum ft_err ft_asker_pass(struct ft_asker *asker, enum ft_quota_rate what,
                           struct ft_problem *problem)
 {

@@ -55,9 +55,8 @@ struct ft_account *ft_asker_account(struct ft_asker *asker);
 /* Holds it to a share from now on; takes the reference. NULL does nothing. Once for each kind. */
 void ft_asker_limit(struct ft_asker *asker, enum ft_quota_kind kind, struct ft_quota_share *share);
 
-/* Lends a share that it is held to, or NULL; or moves the reference out. */
+/* Lends a share that it is held to, or NULL. */
 struct ft_quota_share *ft_asker_share(const struct ft_asker *asker, enum ft_quota_kind kind);
-struct ft_quota_share *ft_asker_take_share(struct ft_asker *asker, enum ft_quota_kind kind);
 
 /* Counts one of what is counted a second on both shares; on an error problem->retry_ms says when one
  * would be taken. */

@@ -97,9 +97,6 @@ struct ft_http_service {
 
     /* The connection is closed; frees the struct. */
     void (*gone)(struct ft_http_conn *http);
-
-    /* The broker stops: no request more; what is under way is answered, event streams end. */
-    void (*end)(struct ft_http_conn *http);
 };
 
 #endif
