@@ -101,9 +101,9 @@ void ft_handle_message(struct ft_session *session, struct ft_slice message)
         }
         if (err != FT_OK)
             report(session, envelope.id, &problem);
-        if (!make_room(session, queue_bytes))
-            ft_session_end(session, 4508,
-                           "slow consumer: limits.queue bytes of replies are unsent");
+        /* Twice: `history`, whose answers are the large ones, refuses before it comes to this. */
+        if (!make_room(session, 2 * queue_bytes))
+            ft_session_end(session, 4508, "slow consumer: more replies than limits.queue wait");
     }
     /* Between messages there is a milder means: the next ones are not read (ft_session_flush()). */
     (void)make_room(session, queue_bytes / 2);
