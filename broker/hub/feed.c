@@ -94,6 +94,32 @@ uint32_t ft_feed_add_snapshot(struct ft_session *s, const struct ft_snapshot *wa
     return snapshot->number;
 }
 
+static struct ft_snapshot **find_snapshot(struct ft_feed *feed, uint32_t number)
+{
+    struct ft_snapshot **at = &feed->snapshots;
+    while (*at && (*at)->number != number)
+        at = &(*at)->next;
+    return at;
+}
+
+void ft_feed_assign(struct ft_subscription *subscription, uint32_t number)
+{
+    struct ft_feed *feed = subscription->session->feed;
+    uint32_t before = subscription->snapshot;
+    subscription->snapshot = number;
+    if (!feed || before == number)
+        return;
+    struct ft_snapshot **at = find_snapshot(feed, number), *gone;
+    if (*at)
+        (*at)->users++;
+    at = find_snapshot(feed, before);
+    if (!*at || --(*at)->users > 0)
+        return;
+    gone = *at;
+    *at = gone->next;
+    free(gone);
+}
+
 void ft_feed_park(struct ft_session *s, const struct ft_run *run)
 {
     FT_ASSERT(!s->feed);

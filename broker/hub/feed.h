@@ -26,7 +26,7 @@
 /* Last values and the latest of each topic, for the subscriptions that carry its number. */
 struct ft_snapshot {
     struct ft_snapshot *next;
-    uint32_t number;
+    uint32_t number, users; /* subscriptions that carry it; without any it goes */
     uint32_t last;
     bool retained;
     bool has_old; /* it had a last value, or what has left the journal: no places to go on from */
@@ -49,8 +49,11 @@ struct ft_feed {
  * that the caller then marks. `offset` is not beyond the worker's cursor. */
 void ft_feed_resume(struct ft_session *session, uint64_t offset);
 
-/* Adds a snapshot up to offset `upto` and returns its number, for subscription->snapshot. */
+/* Adds a snapshot up to offset `upto` and returns its number, for ft_feed_assign(). */
 uint32_t ft_feed_add_snapshot(struct ft_session *session, const struct ft_snapshot *wanted);
+
+/* Has a subscription be of this snapshot, or of none (0), and no more of the one before. */
+void ft_feed_assign(struct ft_subscription *subscription, uint32_t number);
 
 /* Parks a session that is too slow for `run`, the next one that it should get. */
 void ft_feed_park(struct ft_session *session, const struct ft_run *run);

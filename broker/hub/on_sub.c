@@ -158,7 +158,7 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
     for (uint32_t i = 0; i < envelope->topics.count; i++) {
         struct ft_subscription *subscription =
             ft_session_find(session, ft_next_filter(envelope, &at, text));
-        subscription->snapshot = snapshot;
+        ft_feed_assign(subscription, snapshot);
         if (wish->has_since)
             subscription->from = subscription->had = start->from;
         struct ft_throttle *before = subscription->throttle;

@@ -402,6 +402,7 @@ void ft_session_unsubscribe(struct ft_subscription *subscription)
         ft_quota_give(ft_asker_share(&s->asker, (enum ft_quota_kind)kind), FT_QUOTA_SUBSCRIPTIONS,
                       1);
     ft_feed_uncount(s);
+    ft_feed_assign(subscription, 0);
     ft_throttle_release(subscription->throttle);
     ft_worker_remove_sub(s->asker.worker, &subscription->sub);
     free(subscription);

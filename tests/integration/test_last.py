@@ -239,3 +239,17 @@ def test_a_snapshot_resumes_from_its_last_message(connect, encoding, publisher, 
     client = connect(encoding)
     resume(client, since, f"{topic}/#", end)
     assert data_of(everything_since(publisher, client, end)) == list(range(20, 25))
+
+
+@pytest.mark.parametrize("between", [[], [{"op": "unsub", "topics": ["t"]}]], ids=["again", "anew"])
+def test_asking_again_and_again_for_the_past_costs_no_more_each_time(start, clients, between):
+    broker = start()
+    client = clients(broker)
+    client.pub("t", 1)
+    client.sub("other")
+    asked = ([{"op": "sub", "topics": ["t"], "last": 1}] + between) * 400
+    before = broker.cpu_seconds()
+    for _ in range(200):
+        client.send(asked)
+    client.ok({"op": "ping"})
+    assert broker.cpu_seconds() - before < 4
