@@ -178,7 +178,7 @@ static void begin_request(struct ft_http_conn *h, const struct ft_http_head *hea
     struct ft_exchange *x = begin_exchange(h, ft_slice_equal(head->method, ft_slice_str("HEAD")));
     h->has_asked = true;
     h->wait = FT_HTTP_WAIT_NONE; /* its body has a time of its own */
-    x->is_last = head->is_last || h->worker->is_ending;
+    x->is_last = head->is_last || h->worker->is_ending || h->transport.peer.is_over_limit;
     h->is_last = x->is_last;
     struct ft_http_request request = {.head = head};
     struct ft_http_upgrade how;
@@ -401,6 +401,7 @@ void ft_exchange_hold(struct ft_exchange *x, bool on)
 static void writable(struct ft_http_conn *h)
 {
     h->is_blocked = false;
+    h->wait = FT_HTTP_WAIT_NONE; /* when it is blocked again, it has its time again */
     if (h->stream)
         ft_session_writable(h->stream);
     else

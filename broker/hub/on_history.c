@@ -34,6 +34,8 @@ enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *
     enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
     enum ft_err err = check_room(session, problem);
     if (err == FT_OK)
+        err = ft_asker_pass(&session->asker, FT_QUOTA_REQUESTS, problem);
+    if (err == FT_OK)
         err = ft_history_find(&session->asker, envelope, encoding, is_asked ? &history : NULL,
                               problem);
     if (err != FT_OK || !is_asked)

@@ -204,6 +204,11 @@ static void *run(void *arg)
     uv_timer_start(&net->tick, on_tick, FT_WHEEL_TICK_MS, FT_WHEEL_TICK_MS);
     ft_accept_start(net);
     uv_run(&net->loop, UV_RUN_DEFAULT);
+    /* From here on nobody is woken, and all have stopped before the first takes its handles down. */
+    atomic_store(&net->loops->is_over, true);
+    if (net->in_turn) /* stopped in the middle of one: what it accepted is answered */
+        (void)ft_worker_end_turn(net->worker);
+    pthread_barrier_wait(&net->loops->stopped);
     ft_net_enter(net); /* what closes now still calls sessions */
     net_fini(net);
     return NULL;
@@ -219,6 +224,7 @@ struct ft_loops *ft_loops_new(const struct ft_loops_options *options,
     *error = '\0';
     pthread_mutex_init(&loops->tls_lock, NULL);
     pthread_cond_init(&loops->tls_taken, NULL);
+    pthread_barrier_init(&loops->stopped, NULL, options->workers + 1); /* and who stops them */
     if (options->tls_cert) {
         loops->tls_cert = ft_strdup(options->tls_cert);
         loops->tls_key = ft_strdup(options->tls_key);
@@ -248,7 +254,8 @@ struct ft_loops *ft_loops_new(const struct ft_loops_options *options,
 static void wake(void *context, uint32_t index)
 {
     struct ft_loops *loops = context;
-    uv_async_send(&loops->nets[index].wake);
+    if (!atomic_load(&loops->is_over))
+        uv_async_send(&loops->nets[index].wake);
 }
 
 static void hurry(void *context, uint32_t index, uint32_t ms)
@@ -296,6 +303,7 @@ void ft_loops_stop(struct ft_loops *loops)
     atomic_store(&loops->stop, true);
     for (uint32_t i = 0; i < loops->options.workers; i++)
         uv_async_send(&loops->nets[i].wake);
+    pthread_barrier_wait(&loops->stopped);
     for (uint32_t i = 0; i < loops->options.workers; i++)
         pthread_join(loops->nets[i].thread, NULL);
 }
@@ -307,6 +315,7 @@ void ft_loops_free(struct ft_loops *loops)
     ft_listeners_close(loops);
     pthread_mutex_destroy(&loops->tls_lock);
     pthread_cond_destroy(&loops->tls_taken);
+    pthread_barrier_destroy(&loops->stopped);
     free(loops->tls_cert);
     free(loops->tls_key);
     free(loops->nets);

@@ -73,6 +73,8 @@ struct ft_loops {
     char *tls_cert, *tls_key;   /* NULL: no listener speaks TLS */
     _Atomic uint32_t tls_loads; /* how often the certificate was to be read */
     _Atomic bool stop;
+    _Atomic bool is_over; /* a loop has stopped */
+    pthread_barrier_t stopped;
 };
 
 /* Bytes that wait: unsent ones, or received ones that nobody may read yet. */

@@ -71,7 +71,7 @@ static int print_key(const char *name, const struct wishes *wishes)
     for (size_t i = 0; i < wishes->subs.count; i++)
         fprintf(stderr, " sub=%s", wishes->subs.items[i]);
     fputc('\n', stderr);
-    return FT_EXIT_OK;
+    return ferror(stderr) ? FT_EXIT_FAILED : FT_EXIT_OK; /* a key without its line is of no use */
 }
 
 static void print_help(const struct ft_flag *flags, size_t n)

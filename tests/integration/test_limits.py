@@ -433,3 +433,12 @@ def test_a_websocket_behind_a_proxy_header_works(proxied):
         connection.send(proxy_head("203.0.113.1") + upgrade_request())
         assert connection.read_response().status == 101
         assert b"welcome" in connection.read_message()[1]
+
+
+def test_histories_over_websocket_are_requests(start, clients):
+    broker = start(settings={"limits.address_requests": 50})
+    client = clients(broker)
+    replies = [client.request({"op": "history", "topic": "t"}) for _ in range(100)]
+    refused = [each for each in replies if each["op"] == "error"]
+    assert refused and {each["code"] for each in refused} == {429}
+    assert all(each["retry"] > 0 for each in refused)

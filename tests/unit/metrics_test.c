@@ -431,7 +431,10 @@ Test(metrics_node, known_traffic_gives_known_figures)
     cr_assert_eq(f->deliveries[FT_FRAMES_JSON], 2);
     cr_assert_eq(f->publications_duplicate[0], 1);
     cr_assert_eq(f->deliveries_bytes[FT_FRAMES_JSON], payload + 2 * 2); /* headers of 2 bytes */
-    cr_assert_eq(f->publish_to_write[0] + f->publish_to_write[1] + f->publish_to_write[2] > 0, 1);
+    uint64_t observed = 0; /* however long it took */
+    for (uint32_t i = 0; i < FT_BUCKETS; i++)
+        observed += f->publish_to_write[i];
+    cr_assert(observed > 0);
     cr_assert_eq(f->journal_publications[0], 3);
     cr_assert_eq(f->topics[0], 3);
     cr_assert_eq(f->outbox_bytes[0], 0);
