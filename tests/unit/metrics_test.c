@@ -431,7 +431,7 @@ Test(metrics_node, known_traffic_gives_known_figures)
     cr_assert_eq(f->deliveries[FT_FRAMES_JSON], 2);
     cr_assert_eq(f->publications_duplicate[0], 1);
     cr_assert_eq(f->deliveries_bytes[FT_FRAMES_JSON], payload + 2 * 2); /* headers of 2 bytes */
-    uint64_t observed = 0; /* however long it took */
+    uint64_t observed = 0;                                              /* however long it took */
     for (uint32_t i = 0; i < FT_BUCKETS; i++)
         observed += f->publish_to_write[i];
     cr_assert(observed > 0);
