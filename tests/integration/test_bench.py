@@ -187,16 +187,18 @@ def test_a_broker_that_lies_to_those_who_resume_fails_the_run(lie, said):
 
 
 @pytest.mark.parametrize("lie, said", [
-    ("lose", "got sequence 20 where 19 comes next: lost"),
+    # The row begins one at a time. What is missing then is missed; in a burst, it is what comes next.
+    ("lose", "got sequence 20 where 19 comes next: lost|1000 arrivals are missing"),
     ("double", "got sequence 19 where 20 comes next: doubled"),
-    ("swap", "got sequence 20 where 19 comes next"),
+    ("swap", "got sequence 20 where 19 comes next|1000 arrivals are missing"),
     ("misname", "got an event whose id is not its position"),
     ("babble", "got a line that no event has"),
 ])
 def test_a_broker_that_lies_to_streams_of_events_fails_the_run(lie, said):
     done = bench("events", broker=LIAR, env={"LIE": lie})
     assert done.returncode == FAILED
-    assert "events failed: broker: connection" in done.stderr and said in done.stderr
+    assert "events failed: broker: " in done.stderr
+    assert any(each in done.stderr for each in said.split("|")), done.stderr
 
 
 @pytest.mark.parametrize("broker, said", [
