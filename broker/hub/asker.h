@@ -20,7 +20,7 @@ struct ft_asker_ops {
     void (*published)(struct ft_asker *asker, struct ft_id id,
                       const struct ft_publication *publication);
 
-    /* The journal is full: send no publishes for now; or go on, in a later turn, not from within. Repeating
+    /* The journal is full: send no more publishes; or go on, in a later turn, not from within. Repeating
      * it is allowed. */
     void (*hold)(struct ft_asker *asker, bool on);
 };
