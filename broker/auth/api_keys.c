@@ -248,7 +248,6 @@ struct ft_identity *ft_api_keys_find(const struct ft_api_keys *keys, struct ft_s
         .user = found->name,
         .is_admin = found->is_admin,
         .may_everything = may_everything || found->rule_count == 0,
-        .is_backend = true,
     });
     for (size_t i = 0; i < found->rule_count; i++) {
         const struct rule *rule = &keys->rules[found->first_rule + i];

@@ -141,11 +141,6 @@ bool ft_identity_is_admin(const struct ft_identity *identity)
     return identity->spec.is_admin;
 }
 
-bool ft_identity_is_backend(const struct ft_identity *identity)
-{
-    return identity->spec.is_backend;
-}
-
 /* Says whether a filter is $sys or below it. No wildcard reaches there from elsewhere. */
 static bool is_of_the_system(struct ft_slice filter)
 {

@@ -18,7 +18,6 @@ struct ft_identity_spec {
     uint64_t expires_ms;  /* unix; 0: never */
     bool is_admin;        /* may use control, figures, $sys/# */
     bool may_everything;  /* every topic but the broker's, every filter but $sys/# */
-    bool is_backend;      /* by an API key: a service, not a person */
 };
 
 /* Makes one that may do nothing yet, with one reference. The text of `user` is copied. */
@@ -41,7 +40,6 @@ void ft_identity_unref(struct ft_identity *identity); /* NULL is allowed */
 struct ft_slice ft_identity_user(const struct ft_identity *identity);
 uint64_t ft_identity_expires_ms(const struct ft_identity *identity);
 bool ft_identity_is_admin(const struct ft_identity *identity);
-bool ft_identity_is_backend(const struct ft_identity *identity);
 
 /* Says whether it may subscribe to a valid filter: one of its own covers it. $sys, and all below, is
  * an admin's, whatever the rules say. */

@@ -162,7 +162,7 @@ Test(auth_files, an_api_key_may_everything_or_what_its_line_says)
     struct ft_identity *who = gate_ask(auth, API_KEY);
     cr_assert(who, "%s", gate_why());
     cr_expect(ft_slice_equal(ft_identity_user(who), ft_slice_str("backend")));
-    cr_expect(ft_identity_is_backend(who) && !ft_identity_is_admin(who));
+    cr_expect(!ft_identity_is_admin(who));
     cr_expect(may_sub(who, "#") && may_pub(who, "a") && !may_sub(who, "$sys/#"));
     cr_expect_eq(ft_identity_expires_ms(who), 0);
     ft_identity_unref(who);

@@ -53,7 +53,7 @@ Test(auth_gate, a_token_says_who_what_and_until_when)
 
     cr_expect(ft_slice_equal(ft_identity_user(who), ft_slice_str("alice")));
     cr_expect_eq(ft_identity_expires_ms(who), 1795287600500ULL);
-    cr_expect(!ft_identity_is_admin(who) && !ft_identity_is_backend(who));
+    cr_expect(!ft_identity_is_admin(who));
     cr_expect(may_sub(who, "chat/#") && may_sub(who, "to/alice/+") && may_sub(who, "to/alice/x"));
     cr_expect(!may_sub(who, "#") && !may_sub(who, "to/bob/+") && !may_sub(who, "from/alice"));
     cr_expect(may_pub(who, "from/alice") && !may_pub(who, "from/bob") && !may_pub(who, "chat/1"));

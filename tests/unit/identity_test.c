@@ -52,7 +52,6 @@ Test(identity, who_has_no_rule_may_nothing)
     cr_expect_not(may_pub(nobody, "a"));
     cr_expect_null(ft_identity_user(nobody).ptr);
     cr_expect_not(ft_identity_is_admin(nobody));
-    cr_expect_not(ft_identity_is_backend(nobody));
     cr_expect_eq(ft_identity_expires_ms(nobody), 0);
     ft_identity_unref(nobody);
 }
@@ -64,13 +63,11 @@ Test(identity, it_is_what_it_was_made_of)
         .user = ft_slice_str(user),
         .expires_ms = 1763700000000,
         .is_admin = true,
-        .is_backend = true,
     });
     user[0] = 'X';
     cr_expect(ft_slice_equal(ft_identity_user(alice), ft_slice_str("alice")), "it is a copy");
     cr_expect_eq(ft_identity_expires_ms(alice), 1763700000000);
     cr_expect(ft_identity_is_admin(alice));
-    cr_expect(ft_identity_is_backend(alice));
     cr_expect_eq(ft_identity_ref(alice), alice);
     ft_identity_unref(alice);
     cr_expect(ft_identity_is_admin(alice), "one reference is left");
@@ -242,8 +239,8 @@ Test(identity, presence_needs_a_rule_that_covers_it)
 
 Test(identity, nobody_publishes_to_the_brokers_topics)
 {
-    struct ft_identity *all = ft_identity_new(
-        &(struct ft_identity_spec){.may_everything = true, .is_admin = true, .is_backend = true});
+    struct ft_identity *all =
+        ft_identity_new(&(struct ft_identity_spec){.may_everything = true, .is_admin = true});
     allow(all, FT_RIGHT_PUB, "$sys/#");
     allow(all, FT_RIGHT_PUB, "#");
     cr_expect_not(may_pub(all, "$sys/x"));
