@@ -92,7 +92,8 @@ static enum ft_err find_query(const struct ft_http_head *head, uint8_t *decoded,
     struct ft_slice rest = head->query, name, value;
     while (err == FT_OK && ft_query_next(&rest, &name, &value)) {
         size_t len;
-        if (!ft_slice_equal(name, ft_slice_str("token")))
+        if (!ft_percent_decode(name, true, decoded, &len) ||
+            !ft_slice_equal(ft_slice(decoded, len), ft_slice_str("token")))
             continue;
         if (!ft_percent_decode(value, true, decoded, &len))
             return ft_problem_set(problem, FT_ERR_BAD_REQUEST,

@@ -57,6 +57,7 @@ Test(http_credentials, an_empty_one_is_there_all_the_same)
 {
     cr_assert_str_eq(FOUND("/ws?token=q", "Authorization: Bearer\n"), "header ");
     cr_assert_str_eq(FOUND("/ws?token=q", "Cookie: fantail_token=\n"), "cookie ");
+    cr_assert_str_eq(FOUND("/ws?a=b&%74oke%6E=x%2Dy", ""), "query x-y");
     cr_assert_str_eq(FOUND("/ws?token=", ""), "query ");
     cr_assert_str_eq(FOUND("/ws?token", ""), "query ");
 }
