@@ -23,6 +23,17 @@ def test_beyond_the_cap_a_client_gets_a_503_with_a_body(start, raw, encoding, wo
         each.close()
 
 
+def test_beyond_the_cap_one_request_is_answered_and_no_place_is_kept(start, raw):
+    broker = start(settings={"limits.connections": 5})
+    held = [Echo(broker.address) for _ in range(5)]
+    connection = raw(broker)
+    response = connection.ask(request("/healthz"))
+    assert (response.status, response.headers["connection"]) == (200, "close")
+    connection.wait_gone()
+    for each in held:
+        each.close()
+
+
 def test_a_place_that_becomes_free_is_given_again(start, raw, encoding, workers):
     broker = start(settings={"limits.connections": 20}, workers=workers)
     held = [Echo(broker.address, encoding) for _ in range(20)]

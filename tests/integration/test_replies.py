@@ -64,7 +64,7 @@ def test_messages_whose_answers_wait_are_read_later(broker, api, ask, encoding):
     client.close()
 
 
-def test_who_takes_the_answers_may_ask_for_many_at_once(broker, ask, encoding):
+def test_who_takes_the_answers_may_ask_for_two_at_once(broker, ask, encoding):
     client = Echo(broker.address, encoding, deadline=60)
     for at in range(0, 20, 10):
         client.say([ask(n) for n in range(at, at + 2)])
