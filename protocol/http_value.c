@@ -61,6 +61,16 @@ bool ft_http_is(struct ft_slice text, const char *other)
     return other[text.len] == '\0';
 }
 
+bool ft_http_is_same(struct ft_slice text, struct ft_slice other)
+{
+    if (text.len != other.len)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (lower(text.ptr[i]) != lower(other.ptr[i]))
+            return false;
+    return true;
+}
+
 /* The value of a hexadecimal digit; 16 when it is none. */
 static unsigned digit_of(uint8_t c)
 {

@@ -19,6 +19,7 @@ bool ft_http_list_next(struct ft_slice *rest, struct ft_slice *element);
 
 /* Compares without regard to case (ASCII). */
 bool ft_http_is(struct ft_slice text, const char *other);
+bool ft_http_is_same(struct ft_slice text, struct ft_slice other);
 
 /*
  * Decodes %XX into `out`, which has room for text.len bytes (and may be where the text is), and sets

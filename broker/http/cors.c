@@ -21,20 +21,6 @@ static struct ft_slice without_port(struct ft_slice authority, const char *port)
     return authority;
 }
 
-static bool is_same_text(struct ft_slice a, struct ft_slice b)
-{
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++) {
-        uint8_t x = a.ptr[i], y = b.ptr[i];
-        x = x >= 'A' && x <= 'Z' ? (uint8_t)(x + 32) : x;
-        y = y >= 'A' && y <= 'Z' ? (uint8_t)(y + 32) : y;
-        if (x != y)
-            return false;
-    }
-    return true;
-}
-
 /*
  * The page's host is the one that it asks. Its scheme may be https where ours is not: then TLS ended in front
  * of us. Not the other way round, or whoever can alter plain HTTP to that host could ask.
@@ -46,7 +32,7 @@ static bool is_same(const struct ft_http_head *head, struct ft_slice origin, boo
         return false;
     const char *port = is_https ? ":443" : ":80";
     struct ft_slice theirs = without_port(skip(origin, is_https ? 8 : 7), port);
-    return theirs.len > 0 && is_same_text(theirs, without_port(head->host, port));
+    return theirs.len > 0 && ft_http_is_same(theirs, without_port(head->host, port));
 }
 
 enum ft_cors ft_cors_judge(const struct ft_http_head *head, bool is_tls,

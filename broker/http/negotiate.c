@@ -7,27 +7,13 @@
 /* Weights of Accept in thousandths. */
 #define QUALITY_MAX 1000
 
-static bool is_blank(uint8_t byte)
-{
-    return byte == ' ' || byte == '\t';
-}
-
-static struct ft_slice trim(struct ft_slice text)
-{
-    while (text.len > 0 && is_blank(text.ptr[0]))
-        text = ft_slice(text.ptr + 1, text.len - 1);
-    while (text.len > 0 && is_blank(text.ptr[text.len - 1]))
-        text.len--;
-    return text;
-}
-
 /* Cuts what stands before the next `mark`, trimmed, off `*rest`. */
 static struct ft_slice cut(struct ft_slice *rest, char mark)
 {
     const uint8_t *at = rest->len ? memchr(rest->ptr, mark, rest->len) : NULL;
     struct ft_slice before = ft_slice(rest->ptr, at ? (size_t)(at - rest->ptr) : rest->len);
     *rest = at ? ft_slice(at + 1, rest->len - before.len - 1) : ft_slice(NULL, 0);
-    return trim(before);
+    return ft_http_trim(before);
 }
 
 /* Cuts the next `;name=value` off a media type's parameters. */
@@ -37,7 +23,7 @@ static bool next_parameter(struct ft_slice *rest, struct ft_slice *name, struct 
         return false;
     struct ft_slice pair = cut(rest, ';');
     *name = cut(&pair, '=');
-    *value = trim(pair);
+    *value = ft_http_trim(pair);
     if (value->len >= 2 && value->ptr[0] == '"' && value->ptr[value->len - 1] == '"')
         *value = ft_slice(value->ptr + 1, value->len - 2);
     return true;

@@ -6,6 +6,7 @@
 #include "broker/http/options.h"
 
 #include "broker/base/alloc.h"
+#include "protocol/http_value.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -49,11 +50,6 @@ void ft_http_options_free(void *options)
     free(own);
 }
 
-static bool is_same(struct ft_slice text, const char *other, size_t other_len)
-{
-    return text.len == other_len && strncasecmp((const char *)text.ptr, other, other_len) == 0;
-}
-
 /* Says whether `listed` has a host such as *.a.example and `origin` one below that: x.a.example. */
 static bool is_below(struct ft_slice origin, const char *listed)
 {
@@ -74,7 +70,7 @@ static bool is_below(struct ft_slice origin, const char *listed)
                     label.ptr[i]) ||
             label.ptr[i] == 0)
             return false;
-    return is_same(ft_slice(label.ptr + label.len, tail_len), tail, tail_len);
+    return ft_http_is(ft_slice(label.ptr + label.len, tail_len), tail);
 }
 
 enum ft_origin ft_http_origin_find(const struct ft_http_options *options, struct ft_slice origin)
@@ -85,8 +81,7 @@ enum ft_origin ft_http_origin_find(const struct ft_http_options *options, struct
         const char *listed = options->origins[i];
         if (strcmp(listed, "*") == 0)
             found = FT_ORIGIN_ANYBODY;
-        else if (strchr(listed, '*') ? is_below(origin, listed)
-                                     : is_same(origin, listed, strlen(listed)))
+        else if (strchr(listed, '*') ? is_below(origin, listed) : ft_http_is(origin, listed))
             return FT_ORIGIN_LISTED;
     }
     return found;

@@ -121,8 +121,7 @@ void ft_session_heard(struct ft_session *session);
 /* Answers a PING. */
 void ft_session_pinged(struct ft_session *session, struct ft_slice payload);
 
-/* The peer broke the framing rules, or left without a close frame: the caller closes the connection,
- * this sends a close frame before, in case anybody listens. */
+/* The peer broke the framing rules: this sends a close frame, and the caller ends the connection. */
 void ft_session_failed(struct ft_session *session);
 
 /* Says that the socket takes bytes again. */
