@@ -37,13 +37,13 @@ objects = $(patsubst %.c,$(O)/%.o,$(call sources,$(1)))
 PROTOCOL := protocol
 BASE := broker/base
 CORE := broker/core
-BROKER := broker/hub broker/auth broker/net broker/http broker/app
+BROKER := broker/hub broker/auth broker/net broker/http broker/relay broker/app
 CLIENT := clients/c
 COMMAND := clients/cli clients/cli/bench
 
 LIBS_protocol := -lmsgpackc -ljansson -lm
 LIBS_auth := -lcjose -lssl -lcrypto -ljansson
-LIBS_fantaild := -lwebsockets -luv -linih $(LIBS_auth) $(LIBS_protocol)
+LIBS_fantaild := -lwebsockets -luv -lhiredis -linih $(LIBS_auth) $(LIBS_protocol)
 LIBS_fantail := -lwebsockets -lcrypto $(LIBS_protocol)
 
 # V=1 shows the commands themselves.
@@ -92,7 +92,7 @@ deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fan
 # everything below the edges and the fakes of tests/unit/support; a test that includes something of
 # the clients, from an archive of those as well.
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
-UNIT_PARTS := $(PROTOCOL) $(BASE) $(CORE) broker/hub broker/http broker/auth broker/app tests/unit/support
+UNIT_PARTS := $(PROTOCOL) $(BASE) $(CORE) broker/hub broker/http broker/auth broker/relay broker/app tests/unit/support
 CLIENT_TESTS := $(shell grep -ls -e '"clients/' -e subscription_case.h tests/unit/*_test.c)
 
 $(B)/unit/%_test: $(O)/tests/unit/%_test.o $(B)/unit/parts.a

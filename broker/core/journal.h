@@ -32,9 +32,11 @@ struct ft_journal_reader;
 
 struct ft_journal_options {
     const char *stream; /* name, FT_STREAM_NAME_LEN characters, unique to this life of the node */
-    size_t size_bytes;  /* of publications, all their frames included */
-    uint32_t age_s;     /* kept at most so long */
-    size_t chunk_bytes; /* 0: 256 KiB; unit of memory, each writer has one open */
+    uint32_t
+        streams; /* 0: that one, numbered here; else so many, numbered elsewhere and opened later */
+    size_t size_bytes;             /* of publications, all their frames included */
+    uint32_t age_s;                /* kept at most so long */
+    size_t chunk_bytes;            /* 0: 256 KiB; unit of memory, each writer has one open */
     struct ft_topic_limits limits; /* of what is remembered by topic; `topics` 0: no bounds */
     uint32_t keys;                 /* publish keys that are remembered; 0: none */
     uint64_t seed;                 /* makes hashes of topics and keys unpredictable to peers */
@@ -57,7 +59,7 @@ struct ft_journal_stats {
 struct ft_journal *ft_journal_new(const struct ft_journal_options *options);
 void ft_journal_free(struct ft_journal *journal); /* after all its writers and readers */
 
-/* Returns the stream's name, FT_STREAM_NAME_LEN characters and a NUL. */
+/* Returns the name of the journal's own stream, FT_STREAM_NAME_LEN characters and a NUL. */
 const char *ft_journal_stream(const struct ft_journal *journal);
 
 /* Makes a writer; it belongs to one thread. */
@@ -111,6 +113,52 @@ uint64_t ft_journal_tail(const struct ft_journal *journal);
 
 /* Lends the publication at `offset`, or NULL when it is not kept any more (or not there yet). */
 const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, uint64_t offset);
+
+/* ---- streams: what positions are made of ----
+ *
+ * A node on its own has one stream, number 0, whose offsets are those of the journal. Where several nodes are
+ * one broker, each partition has a stream that all of them share, and a node's journal is one of many
+ * interleavings of these streams:
+ *
+ *     journal offset     1    2    3    4    5    6         cursors, outboxes, chains: of this node alone
+ *     stream · offset   k·7  m·1  k·8  k·9  m·2  k·10       positions: the same on every node
+ *
+ * Within a stream offsets grow without holes; so what the journal keeps is, for each stream, a run that ends
+ * at its head, and a position is found by searching. (A restored entry is of no stream.)
+ */
+
+/*
+ * Opens stream `index` (below `streams`) under a name: `after` is the offset before the one that comes next.
+ * What was of a stream with this index and another name is no place to go on from any more. Opening it again
+ * with the same name: offsets up to `after` that the journal does not have are lost. Any thread; what belongs
+ * to the stream before is appended already.
+ */
+void ft_journal_open_stream(struct ft_journal *journal, uint32_t index, const char *name,
+                            uint64_t after);
+
+/* Where a stream stands. */
+struct ft_place {
+    uint32_t index;
+    char stream[FT_STREAM_NAME_LEN + 1];
+    uint64_t seq;
+};
+
+/* Fills `places` (room for FT_PARTITIONS_MAX) with where the streams of `set` (NULL: all) stood at journal
+ * offset `at`, from tail to head; those that were not open then are left out. Returns how many. */
+uint32_t ft_journal_places(struct ft_journal *journal, const struct ft_partition_set *set,
+                           uint64_t at, struct ft_place *places);
+
+enum ft_found {
+    FT_FOUND,        /* everything of the stream after it is kept, from `*at` on */
+    FT_FOUND_GONE,   /* something after it is not kept any more: `*at` is the tail */
+    FT_FOUND_AHEAD,  /* the stream has not come so far here: `*at` is its head */
+    FT_FOUND_UNKNOWN /* there is no such stream: `*at` is the head */
+};
+
+/* Finds the position `seq` of a stream by its name. `*index` is set where it is known; `*at` to the greatest
+ * journal offset at which nothing of the stream after `seq` has come. */
+enum ft_found ft_journal_find(struct ft_journal *journal, struct ft_slice stream, uint64_t seq,
+                              uint32_t *index, uint64_t *at);
 
 /* Returns a publication's frame of that kind; one that is made now counts as the journal's. */
 struct ft_slice ft_journal_frame(struct ft_journal *journal, const struct ft_publication *p,

@@ -18,14 +18,12 @@
 #define FT_CORE_PUBLICATION_H
 
 #include "broker/core/key_window.h"
+#include "broker/core/partitions.h"
 #include "protocol/buffer.h"
 #include "protocol/encoding.h"
 #include "protocol/envelope.h"
 
 #include <stdatomic.h>
-
-/* Length of a stream's name. With '.' and the digits below, `pos` fits MessagePack's fixstr (31). */
-#define FT_STREAM_NAME_LEN 10
 
 /* Offsets stay below 2^50 (a million a second for 35 years), so that a run packs into 64 bits. */
 #define FT_OFFSET_BITS       50
@@ -47,6 +45,17 @@ static inline enum ft_encoding ft_frames_encoding(enum ft_frames frames)
     return frames == FT_FRAMES_MSGPACK ? FT_MSGPACK : FT_JSON;
 }
 
+/* What an entry of the journal is there for. */
+enum ft_entry {
+    FT_ENTRY_LIVE, /* a publication that has just been accepted */
+    FT_ENTRY_WARM, /* one from before this node listened: for who resumes, and for looking back */
+    FT_ENTRY_RESTORED, /* one that a topic keeps (last value, history): for looking back alone */
+    FT_ENTRY_GAP       /* no publication: here its stream goes on after something was lost */
+};
+
+/* The stream of what has none: ephemeral where several nodes are one broker, or restored. */
+#define FT_STREAM_NONE UINT16_MAX
+
 /* A whole frame on the heap: a WebSocket's, header included, or an event. */
 struct ft_frame {
     uint32_t len;
@@ -54,7 +63,7 @@ struct ft_frame {
 };
 
 struct ft_publication {
-    uint64_t offset; /* in its stream; 0 until it is numbered. Of a duplicate: the first one's */
+    uint64_t offset; /* in the journal; 0 until it is numbered. Of a duplicate: the first one's */
     uint64_t
         previous;   /* offset of the one before it in its topic, where that is remembered; or 0 */
     uint64_t at_ms; /* wall clock, for peers */
@@ -63,6 +72,9 @@ struct ft_publication {
     uint32_t
         expires_ds; /* monotonic, tenths of a second: not kept for anybody from then on; 0: never */
     uint32_t history; /* how many of its topic are to be kept beyond the journal */
+    uint64_t seq;     /* its offset in its stream, which its position shows */
+    uint16_t stream;  /* index of that among the journal's, or FT_STREAM_NONE */
+    uint8_t entry;    /* enum ft_entry */
     uint8_t slow;     /* enum ft_slow: what happens where a reader is too slow for it */
     bool is_ephemeral;
     bool is_retained;     /* its topic's last value */
@@ -97,8 +109,15 @@ struct ft_publication_spec {
     uint8_t slow;
     bool is_ephemeral, is_retained, clears_retained;
     const struct ft_key *key; /* NULL: none */
-    uint64_t topic_hash;      /* these two are the journal's */
-    const char *stream; /* name of the stream that will number it, FT_STREAM_NAME_LEN characters */
+
+    /* Where several nodes are one broker: which stream has numbered it, and how. */
+    uint8_t entry;         /* enum ft_entry */
+    uint16_t stream_index; /* or FT_STREAM_NONE */
+    uint64_t seq;          /* 0: the journal's own offset will be it */
+    const char *name; /* of the stream, where it is not the one that is open now: a restored one */
+
+    uint64_t topic_hash; /* these two are the journal's */
+    const char *stream;  /* name of the stream that will number it, FT_STREAM_NAME_LEN characters */
 };
 
 /* Returns an upper bound of the bytes that such a publication takes, a multiple of 8. */

@@ -131,6 +131,9 @@ struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journa
     hub->gate_ops = ports->gate_ops;
     hub->gate = ports->gate;
     hub->quotas = ports->quotas;
+    hub->relay_ops = ports->relay_ops;
+    hub->relay = ports->relay;
+    hub->interest = ports->interest;
     hub->worker_count = count;
     for (uint32_t i = 0; i < count; i++)
         hub->workers[i] = worker_new(hub, i);
@@ -153,14 +156,23 @@ void ft_hub_free(struct ft_hub *hub)
 
 /* ---- waking others ---- */
 
-static void wake_others(struct ft_worker *w, bool sleepers_only)
+static void wake(struct ft_hub *hub, const struct ft_worker *but, bool sleepers_only)
 {
-    struct ft_hub *hub = w->hub;
     for (uint32_t i = 0; i < hub->worker_count; i++) {
         struct ft_worker *other = hub->workers[i];
-        if (other != w && (!sleepers_only || atomic_load(&other->is_asleep)))
+        if (other != but && (!sleepers_only || atomic_load(&other->is_asleep)))
             hub->loop_ops->wake(hub->loops, i);
     }
+}
+
+static void wake_others(struct ft_worker *w, bool sleepers_only)
+{
+    wake(w->hub, w, sleepers_only);
+}
+
+void ft_hub_wake(struct ft_hub *hub)
+{
+    wake(hub, NULL, true);
 }
 
 /* We have moved on in the journal: whoever waits for room may try again. A worker that waits itself

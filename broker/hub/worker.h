@@ -22,6 +22,7 @@
 #include "broker/hub/metrics.h"
 #include "broker/hub/ports.h"
 #include "broker/hub/question.h"
+#include "broker/hub/relay.h"
 #include "broker/hub/roster.h"
 #include "broker/hub/quota.h"
 #include "broker/hub/session.h"
@@ -65,7 +66,10 @@ struct ft_hub_ports {
     void *loops;
     const struct ft_gate_ops *gate_ops; /* NULL: nobody checks tokens, and `auth` is refused */
     void *gate;
-    struct ft_quotas *quotas; /* NULL: there are no limits for an address or a user */
+    struct ft_quotas *quotas;             /* NULL: there are no limits for an address or a user */
+    const struct ft_relay_ops *relay_ops; /* NULL: there are no other nodes */
+    void *relay;
+    struct ft_interest *interest; /* the relay's */
 };
 
 /* All workers of a node, and the journal between them. */
@@ -78,6 +82,9 @@ struct ft_hub {
     const struct ft_gate_ops *gate_ops;
     void *gate;
     struct ft_quotas *quotas;
+    const struct ft_relay_ops *relay_ops;
+    void *relay;
+    struct ft_interest *interest;
     struct ft_sys_stats *sys_stats;
     uint64_t started_ms; /* wall clock */
     uint64_t reported;   /* what bounds have cost so far, as last logged; worker 0's */
@@ -183,6 +190,10 @@ void ft_hub_free(struct ft_hub *hub);
  * `flush_bytes` have to be the same as before. Takes the policies and `http`. Any thread.
  */
 void ft_hub_configure(struct ft_hub *hub, const struct ft_hub_options *options);
+
+/* Something was appended to the journal by another than a worker: wakes those that sleep and have
+ * subscribers. Any thread. */
+void ft_hub_wake(struct ft_hub *hub);
 
 void ft_worker_begin_turn(struct ft_worker *worker, uint64_t wall_ms, uint64_t mono_ms);
 

@@ -1,0 +1,81 @@
+/*
+ * What nodes say to each other about publications, through Redis: messages on a partition's channel, which
+ * are the entries of its stream as well. All of it is MessagePack. A message is a head and so many entries:
+ *
+ *     [version, kind, stream, ms, first, count, …]  entry entry entry …       FT_RELAY_STORED
+ *     [version, kind, origin, count, …]             entry entry entry …       FT_RELAY_EPHEMERAL
+ *
+ *     entry    [flags, topic, data, at_ms, expires_ms, history, …]
+ *
+ * `first` is the offset of the first entry in the stream, the others follow without holes; `ms` and the last
+ * offset together are the id of the entry in Redis' stream. Elements behind those that this version knows
+ * are skipped, so that a later version may add some without a new number; another number means that an
+ * older node cannot go on without harm. The publish script writes the head of what is stored (it alone
+ * knows the offset); entries are written by the node that accepted the publication.
+ *
+ * What is read is foreign: whoever reaches Redis can put anything there. Nothing is believed, nothing is
+ * allocated for what a length claims, and data goes on only after it passed the same reader as a client's.
+ */
+#ifndef FT_CORE_RELAY_MESSAGE_H
+#define FT_CORE_RELAY_MESSAGE_H
+
+#include "broker/core/partitions.h"
+#include "protocol/buffer.h"
+#include "protocol/envelope.h"
+
+#define FT_RELAY_VERSION 1
+
+/* Publications of one message; more take several. */
+#define FT_RELAY_COUNT_MAX 4096
+
+/* An instance of a node: one life of it, random. */
+#define FT_INSTANCE_LEN 16
+
+enum ft_relay_kind { FT_RELAY_STORED = 1, FT_RELAY_EPHEMERAL = 2 };
+
+/* Why a message was not taken. */
+enum ft_relay_fault {
+    FT_RELAY_SOUND,
+    FT_RELAY_FOREIGN,  /* not a message of ours at all */
+    FT_RELAY_VERSION_, /* of a version that this node does not know */
+    FT_RELAY_DAMAGED   /* ours by its head, but broken, or with something invalid in it */
+};
+
+struct ft_relay_head {
+    enum ft_relay_kind kind;
+    struct ft_slice name; /* stream, FT_STREAM_NAME_LEN bytes; or origin, FT_INSTANCE_LEN bytes */
+    uint64_t ms, first;   /* of what is stored */
+    uint32_t count;
+};
+
+/* One publication as it travels. */
+struct ft_relay_entry {
+    struct ft_slice topic;
+    struct ft_data data;
+    uint64_t at_ms;      /* wall clock of the node that accepted it */
+    uint64_t expires_ms; /* wall clock; 0: never */
+    uint32_t history;
+    uint8_t slow; /* enum ft_slow */
+    bool is_retained, clears_retained;
+};
+
+/* Adds an entry. Its topic and data are valid. */
+void ft_relay_entry_write(const struct ft_relay_entry *entry, struct ft_buffer *out);
+
+/* Adds the head of an ephemeral message. */
+void ft_relay_head_write(struct ft_slice origin, uint32_t count, struct ft_buffer *out);
+
+/* Reads the head of a message; `*entries` is set to what is behind it. All of it points into `message`. */
+enum ft_relay_fault ft_relay_head_read(struct ft_slice message, struct ft_relay_head *head,
+                                       struct ft_slice *entries);
+
+/* Takes the next entry off `*entries`, and checks its topic and its data. `message_max`: longest data.
+ * `scratch` has room for as many bytes as the message. */
+enum ft_relay_fault ft_relay_entry_read(struct ft_slice *entries, size_t message_max,
+                                        uint8_t *scratch, struct ft_relay_entry *entry);
+
+/* Checks a whole message: `count` sound entries and nothing behind them. */
+enum ft_relay_fault ft_relay_message_check(struct ft_slice message, size_t message_max,
+                                           uint8_t *scratch, struct ft_relay_head *head);
+
+#endif

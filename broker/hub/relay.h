@@ -1,0 +1,110 @@
+/*
+ * How the hub reaches the other nodes: a port that broker/relay/ fills in (there Redis is known, and nowhere
+ * else). Everything crosses it as a value that one side at a time owns: a worker hands over, goes on, and
+ * gets it back as a letter. Nothing here blocks.
+ *
+ *     worker's turn ─▶ batches, one a partition ─▶ publish() ─▶ relay ─▶ Redis
+ *     worker        ◀── letter: the batch with its positions ◀──┘          │ channel of the partition
+ *     journal       ◀── ft_journal_append, ft_hub_wake ◀── relay ◀─────────┘
+ *
+ * A hub without a relay (ports.relay_ops NULL) is a node on its own: its journal is the engine.
+ */
+#ifndef FT_HUB_RELAY_H
+#define FT_HUB_RELAY_H
+
+#include "broker/core/publication.h"
+#include "broker/core/relay_message.h"
+#include "broker/hub/interest.h"
+#include "broker/hub/letter.h"
+#include "protocol/buffer.h"
+#include "protocol/error.h"
+
+/* What became of one publication: its position, which of a duplicate is the first one's. */
+struct ft_relay_result {
+    bool is_duplicate;
+    uint8_t pos_len;
+    char pos[FT_POS_LEN_MAX];
+};
+
+/* What the script has to know of one publication beside its bytes. */
+struct ft_relay_item {
+    uint32_t at, len;  /* of its entry, in batch->entries */
+    uint32_t topic_at; /* of its topic, in batch->entries … */
+    uint32_t key_at;   /* … and of its key, in batch->keys */
+    uint32_t history, ttl_ms;
+    uint8_t topic_len, key_len; /* key_len 0: it has none */
+    bool is_retained, clears_retained;
+};
+
+/* Publications of one partition that a worker took in within a turn. */
+struct ft_relay_batch {
+    struct ft_letter letter; /* how it comes back; not where it is ephemeral: then it is dropped */
+    struct ft_relay_batch *next; /* the holder's */
+    uint32_t worker, partition;
+    bool is_ephemeral;
+    uint64_t deadline_ms; /* monotonic: when whoever waits gives up */
+    uint32_t count;
+    struct ft_relay_item *items;
+    struct ft_buffer entries, keys;
+    struct ft_buffer command; /* the relay's */
+
+    /* the answer: a problem (FT_OK: none) for all of it, or a result for each */
+    struct ft_problem problem;
+    struct ft_relay_result *results;
+};
+
+/* What a node may be asked beside publishing. The answer is one MessagePack value, as the API gives it. */
+enum ft_ask_kind {
+    FT_ASK_NODES,    /* body empty                     ─▶ {"nodes":[{…},…]} */
+    FT_ASK_PRESENCE, /* body: a topic's text           ─▶ {"count":n,"clients":[{…},…]} */
+    FT_ASK_ORDER /* body: an order, hub/control.h  ─▶ {"sessions":n,"subscriptions":n} of other nodes */
+};
+
+struct ft_relay_ask {
+    struct ft_letter letter;   /* how it comes back */
+    struct ft_relay_ask *next; /* the holder's */
+    uint32_t worker;
+    enum ft_ask_kind kind;
+    struct ft_buffer body, answer;
+    struct ft_problem problem; /* FT_OK: there is an answer */
+    void *asker;               /* the hub's */
+};
+
+/* A session became present on a topic, or is not any more. */
+struct ft_relay_presence {
+    struct ft_relay_presence *next; /* the holder's */
+    bool is_join;
+    uint64_t since_ms; /* wall clock */
+    uint8_t topic_len;
+    uint32_t user_len; /* UINT32_MAX: nobody in particular */
+    char session[16];
+    uint8_t bytes[]; /* topic, user */
+};
+
+struct ft_relay_ops {
+    /* Takes a batch, which comes back. Never refused here: ft_relay_ops.room says when to stop. */
+    void (*publish)(void *relay, struct ft_relay_batch *batch);
+
+    /* Returns for how many bytes of entries there is room; 0: refuse (503). Any thread, no lock. */
+    size_t (*room)(void *relay);
+
+    /* Says whether every Redis server is reached now, so that waiting for it may help. Any thread, no lock. */
+    bool (*is_up)(void *relay, uint32_t partition);
+
+    /* Something is wanted that was not. */
+    void (*interest)(void *relay);
+
+    /* Takes a question, which comes back with its answer or a problem, within relay.deadline. */
+    void (*ask)(void *relay, struct ft_relay_ask *ask);
+
+    /* Takes a change of presence, from malloc, and frees it. Changes of one session keep their order. */
+    void (*presence)(void *relay, struct ft_relay_presence *change);
+
+    /* Says why the node is not ready, in one line of at most 200 bytes; false: it is. Any thread. */
+    bool (*is_unready)(void *relay, char why[200]);
+
+    /* Adds the relay's figures to `out`: see hub/metrics.h. Any thread. */
+    void (*figures)(void *relay, void *out);
+};
+
+#endif

@@ -1,0 +1,154 @@
+/*
+ * What the files of the relay share: one thread, its loop, the servers, the partitions. Nothing here is
+ * touched by another thread but where it says so.
+ *
+ *     relay.c       the thread: inbox, tick, messages and servers to whom they concern
+ *     server.c      one Redis server: connections, checks, beats (server.h); uv_hiredis.c below it
+ *     partition.c   one partition: joining, taking in, healing
+ *     outgoing.c    publishes: from batches to scripts and back
+ *     inlet.c       PUBLISH <prefix>:in:<topic> of other software
+ *     ask.c         nodes and orders; presence.c who is there
+ *     command.c     commands in Redis' protocol; script.c, scripts/: what runs inside Redis
+ */
+#ifndef FT_RELAY_PRIVATE_H
+#define FT_RELAY_PRIVATE_H
+
+#include "broker/hub/interest.h"
+#include "broker/relay/command.h"
+#include "broker/relay/relay.h"
+#include "broker/relay/server.h"
+
+#include <uv.h>
+
+/* Most Redis servers of one cluster. */
+#define FT_SERVERS_MAX 16
+
+/* How often ft_…_tick() are called. */
+#define FT_RELAY_TICK_MS 100
+
+struct ft_asks;
+struct ft_inlet;
+struct ft_outgoing;
+struct ft_part;
+struct ft_presences;
+
+struct ft_relay {
+    struct ft_relay_options options; /* texts copied */
+    char instance[FT_INSTANCE_LEN + 1];
+    uint64_t started_ms;  /* wall clock */
+    char *prefix;         /* of keys */
+    char *channel_prefix; /* the same, with "@N" where database N is not 0 … */
+    uv_loop_t loop;
+    uint64_t now_ms, wall_ms; /* monotonic and wall clock, when this callback began */
+    struct ft_hub *hub;       /* NULL until ft_relay_start() */
+    struct ft_journal *journal;
+    struct ft_journal_writer *writer;
+    struct ft_interest interest;
+    struct ft_server *servers[FT_SERVERS_MAX];
+    uint32_t server_count;
+    struct ft_part *parts[FT_PARTITIONS_MAX]; /* all of them, by number */
+    struct ft_outgoing *outgoing;
+    struct ft_inlet *inlet;
+    struct ft_asks *asks;
+    struct ft_presences *presences;
+    struct ft_thread *thread_; /* relay.c's */
+};
+
+static inline struct ft_server *ft_relay_server(struct ft_relay *relay, uint32_t partition)
+{
+    return relay->servers[partition % relay->server_count];
+}
+
+/* ---- relay.c: called by server.c ---- */
+
+/* The server is UP, or is not any more: everybody who lives on it goes on, or waits. */
+void ft_relay_up(struct ft_relay *relay, struct ft_server *server);
+void ft_relay_down(struct ft_relay *relay, struct ft_server *server);
+
+/* A message has come on a channel that is not the server's own. */
+void ft_relay_message(struct ft_relay *relay, struct ft_server *server, struct ft_slice channel,
+                      struct ft_slice payload);
+
+/* Appends what was built to the journal and wakes the workers, at the end of this turn of the loop; returns
+ * false when the journal has no room now: then Pub/Sub is not read until it has. */
+bool ft_relay_append(struct ft_relay *relay, struct ft_publication *publication);
+
+/* ---- partition.c ---- */
+
+struct ft_part *ft_part_new(struct ft_relay *relay, uint32_t number);
+void ft_part_free(struct ft_part *part);
+void ft_part_up(struct ft_part *part);   /* its server is UP: join, or go on where it was */
+void ft_part_down(struct ft_part *part); /* its server is AWAY */
+void ft_part_tick(struct ft_part *part); /* join what is wanted, leave what was not for a while */
+
+/* A message on its channel. */
+void ft_part_message(struct ft_part *part, struct ft_slice payload);
+
+/* Says whether the beat shall tell its head. */
+bool ft_part_is_joined(const struct ft_part *part);
+
+/* What the beat has told, behind everything that was published before: the stream's name and its head, and the
+ * `ms` of the head. An empty name: Redis knows no such stream (any more). */
+void ft_part_beat(struct ft_part *part, struct ft_slice stream, uint64_t head, uint64_t ms);
+
+/* The journal has room again. */
+void ft_part_resume(struct ft_part *part);
+
+struct ft_part_figures {
+    bool is_wanted, is_joined, is_healing;
+    char stream[FT_STREAM_NAME_LEN + 1];
+    uint64_t head;       /* journaled */
+    uint64_t redis_head; /* as last heard */
+};
+void ft_part_figures(const struct ft_part *part, struct ft_part_figures *figures);
+
+/* What this node has seen of the stream: the publish script is told, so that a Redis that has lost data
+ * cannot give an offset away twice. Empty name: nothing. */
+void ft_part_seen(const struct ft_part *part, char stream[FT_STREAM_NAME_LEN + 1], uint64_t *head);
+
+/* ---- outgoing.c ---- */
+
+struct ft_outgoing *ft_outgoing_new(struct ft_relay *relay);
+void ft_outgoing_free(struct ft_outgoing *outgoing); /* gives back what it has, as lost */
+void ft_outgoing_take(struct ft_outgoing *outgoing, struct ft_relay_batch *batch); /* one, owned */
+void ft_outgoing_up(struct ft_outgoing *outgoing, struct ft_server *server);
+void ft_outgoing_down(struct ft_outgoing *outgoing, struct ft_server *server);
+void ft_outgoing_tick(struct ft_outgoing *outgoing);         /* deadlines */
+size_t ft_outgoing_room(const struct ft_outgoing *outgoing); /* any thread */
+
+/* ---- inlet.c ---- */
+
+struct ft_inlet *ft_inlet_new(struct ft_relay *relay);
+void ft_inlet_free(struct ft_inlet *inlet);
+void ft_inlet_up(struct ft_inlet *inlet, struct ft_server *server);
+void ft_inlet_down(struct ft_inlet *inlet, struct ft_server *server);
+void ft_inlet_tick(struct ft_inlet *inlet);
+
+/* Returns true where the message was for it. */
+bool ft_inlet_message(struct ft_inlet *inlet, struct ft_server *server, struct ft_slice channel,
+                      struct ft_slice payload);
+
+/* ---- ask.c ---- */
+
+struct ft_asks *ft_asks_new(struct ft_relay *relay);
+void ft_asks_free(struct ft_asks *asks);
+void ft_asks_take(struct ft_asks *asks, struct ft_relay_ask *ask);
+void ft_asks_up(struct ft_asks *asks, struct ft_server *server);
+void ft_asks_down(struct ft_asks *asks, struct ft_server *server);
+void ft_asks_tick(struct ft_asks *asks);
+
+/* A message on the channel of all nodes, or an answer on the node's own; true where it was for it. */
+bool ft_asks_message(struct ft_asks *asks, struct ft_server *server, struct ft_slice channel,
+                     struct ft_slice payload);
+
+/* ---- presence.c ---- */
+
+struct ft_presences *ft_presences_new(struct ft_relay *relay);
+void ft_presences_free(struct ft_presences *presences);
+void ft_presences_take(struct ft_presences *presences, struct ft_relay_presence *change);
+void ft_presences_ask(struct ft_presences *presences, struct ft_relay_ask *ask);
+void ft_presences_up(struct ft_presences *presences, struct ft_server *server);
+void ft_presences_down(struct ft_presences *presences, struct ft_server *server);
+void ft_presences_tick(struct ft_presences *presences);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * One Redis server as the relay sees it: two connections, one for commands and one for Pub/Sub, which are
+ * made, checked, watched and made again together.
+ *
+ *     AWAY ──connect──▶ GREETING ──checked, registered, own channels confirmed──▶ UP
+ *      ▲                   │                                                       │
+ *      └──── wait with jitter ◀── refused, error, time-out, a beat without echo ◀──┘
+ *
+ * While it is UP commands are sent as they come, in order. What is sent and not answered when the server
+ * goes AWAY is answered with NULL, once: nobody can say what became of it. Once a second a beat is sent:
+ * the beat script tells the heads of the partitions that the node has joined, in a message to the node's own
+ * channel, so that it comes behind everything that was published before; no echo means that Pub/Sub is deaf.
+ * The relay's thread.
+ */
+#ifndef FT_RELAY_SERVER_H
+#define FT_RELAY_SERVER_H
+
+#include "protocol/slice.h"
+
+struct ft_relay;
+struct ft_server;
+struct redisReply;
+
+enum ft_server_state { FT_SERVER_AWAY, FT_SERVER_GREETING, FT_SERVER_UP };
+
+/* Called with what Redis answers, lent for the call; NULL: the connection was lost before. An error of Redis
+ * is a reply of type REDIS_REPLY_ERROR, and is the callee's to understand. */
+typedef void (*ft_reply_fn)(void *context, const struct redisReply *reply);
+
+enum ft_server_state ft_server_state(const struct ft_server *server);
+
+/* Sends one command that is whole in Redis' protocol (relay/command.h); its bytes are copied. Returns false,
+ * and never calls `fn`, where the server is not UP. */
+bool ft_server_send(struct ft_server *server, struct ft_slice command, ft_reply_fn fn,
+                    void *context);
+
+/* Bytes that were sent and that the socket has not taken yet: who sends much waits while these are many. */
+size_t ft_server_unsent(const struct ft_server *server);
+
+/* Commands that were sent and not answered. */
+uint32_t ft_server_in_flight(const struct ft_server *server);
+
+/* Subscribes to a channel, or lets it go, as long as the server is UP; the relay does so again when it
+ * comes back. `confirmed` (NULL: nobody wants to know) is called with NULL where it was lost before. Messages
+ * go to ft_relay_message(). */
+void ft_server_subscribe(struct ft_server *server, struct ft_slice channel, ft_reply_fn confirmed,
+                         void *context);
+void ft_server_unsubscribe(struct ft_server *server, struct ft_slice channel);
+
+/* The same for a pattern. Messages go to ft_relay_message(), with the channel that they were sent to. */
+void ft_server_psubscribe(struct ft_server *server, struct ft_slice pattern);
+void ft_server_punsubscribe(struct ft_server *server, struct ft_slice pattern);
+
+/* Gives the connections up: something is wrong with them. They are made again. */
+void ft_server_reset(struct ft_server *server, const char *why);
+
+#endif
