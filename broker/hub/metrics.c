@@ -15,6 +15,7 @@
 _Static_assert(FT_SLOTS_WORKER == FT_WORKERS_MAX, "a slot for each worker");
 _Static_assert(FT_FRAMES_JSON == 0 && FT_FRAMES_MSGPACK == 1 && FT_FRAMES_EVENTS == 2,
                "the order of the labels");
+_Static_assert((int)FT_SLOTS_PARTITION == FT_PARTITIONS_MAX, "a slot for each partition");
 
 _Static_assert((int)FT_QUOTA_ADDRESS == (int)FT_BY_ADDRESS &&
                    (int)FT_QUOTA_CONNECTIONS == (int)FT_LIMIT_CONNECTIONS &&
@@ -45,6 +46,9 @@ VALUES(closes, CLOSE)
 VALUES(errors, ERROR)
 VALUES(bys, BY)
 VALUES(limits, LIMIT)
+VALUES(outcomes, OUTCOME)
+VALUES(kinds, KIND)
+VALUES(rejections, REJECTED)
 VALUES(routes, ROUTE)
 VALUES(statuses, STATUS)
 static const char *const versions[] = {FT_VERSION};
@@ -71,9 +75,13 @@ static const struct ft_label_set set_limit = {
     {"by", "limit"}, {bys, limits}, {FT_BY_COUNT, FT_LIMIT_COUNT}, false};
 static const struct ft_label_set set_http = {
     {"route", "status"}, {routes, statuses}, {FT_ROUTE_COUNT, FT_STATUS_COUNT}, true};
-/* The values of these two are numbers: bounds, and places among the workers. */
+static const struct ft_label_set set_outcome = ONE_LABEL("outcome", outcomes, FT_OUTCOME_COUNT);
+static const struct ft_label_set set_kind = ONE_LABEL("kind", kinds, FT_KIND_COUNT);
+static const struct ft_label_set set_rejected = ONE_LABEL("reason", rejections, FT_REJECTED_COUNT);
+/* The values of these are numbers: bounds, and places among the workers and partitions. */
 static const struct ft_label_set set_buckets = ONE_LABEL("le", NULL, FT_SLOTS_BUCKETS);
 static const struct ft_label_set set_worker = ONE_LABEL("worker", NULL, FT_SLOTS_WORKER);
+static const struct ft_label_set set_partition = ONE_LABEL("partition", NULL, FT_SLOTS_PARTITION);
 
 #define SET_NONE        &set_none
 #define SET_BUILD       &set_build
@@ -91,9 +99,14 @@ static const struct ft_label_set set_worker = ONE_LABEL("worker", NULL, FT_SLOTS
 #define SET_HTTP        &set_http
 #define SET_BUCKETS     &set_buckets
 #define SET_WORKER      &set_worker
+#define SET_OUTCOME     &set_outcome
+#define SET_KIND        &set_kind
+#define SET_REJECTED    &set_rejected
+#define SET_PARTITION   &set_partition
 
 #define AT_WORKER(field) offsetof(struct ft_metrics, field) / sizeof(uint64_t)
 #define AT_EACH(field)   AT_WORKER(field)
+#define AT_RELAY(field)  offsetof(struct ft_relay_figures, field) / sizeof(uint64_t)
 #define AT_READ(field)   0
 
 const struct ft_metric ft_metric_table[] = {
@@ -158,6 +171,10 @@ static enum ft_reason_label reason_of(enum ft_err err)
         return FT_REASON_TOO_LARGE;
     case 429:
         return FT_REASON_TOO_FAST;
+    case 503:
+        return FT_REASON_UNAVAILABLE;
+    case 504:
+        return FT_REASON_UNANSWERED;
     default:
         return FT_REASON_OTHER;
     }
@@ -205,7 +222,7 @@ void ft_figures_add_up(struct ft_figures *figures, struct ft_metrics *const *wor
     for (uint32_t i = 0; i < ft_metric_count; i++) {
         const struct ft_metric *metric = &ft_metric_table[i];
         uint64_t *to = (uint64_t *)figures + metric->figures_at;
-        if (metric->source == FT_METRIC_READ)
+        if (metric->source != FT_METRIC_WORKER && metric->source != FT_METRIC_EACH)
             continue;
         memset(to, 0, metric->slots * sizeof(*to));
         for (uint32_t k = 0; k < n; k++) {
@@ -217,6 +234,40 @@ void ft_figures_add_up(struct ft_figures *figures, struct ft_metrics *const *wor
                 to[slot] += atomic_load_explicit(from + slot, memory_order_relaxed);
         }
     }
+}
+
+void ft_figures_take_relay(struct ft_figures *figures, const struct ft_relay_figures *relay,
+                           uint32_t partitions)
+{
+    figures->partition_count = relay ? partitions : 0;
+    for (uint32_t i = 0; relay && i < ft_metric_count; i++) {
+        const struct ft_metric *metric = &ft_metric_table[i];
+        if (metric->source != FT_METRIC_RELAY)
+            continue;
+        uint64_t *to = (uint64_t *)figures + metric->figures_at;
+        const ft_counter *from = (const ft_counter *)relay + metric->metrics_at;
+        for (uint32_t slot = 0; slot < metric->slots; slot++)
+            to[slot] = atomic_load_explicit(from + slot, memory_order_relaxed);
+    }
+}
+
+bool ft_figures_has(const struct ft_figures *figures, const struct ft_metric *metric)
+{
+    return metric->source != FT_METRIC_RELAY || figures->partition_count > 0;
+}
+
+uint32_t ft_figures_slots(const struct ft_figures *figures, const struct ft_metric *metric)
+{
+    if (metric->labels == &set_worker)
+        return figures->worker_count;
+    return metric->labels == &set_partition ? figures->partition_count : metric->slots;
+}
+
+static void read_relay(struct ft_figures *figures, const struct ft_hub *hub)
+{
+    if (hub->relay_ops)
+        ft_figures_take_relay(figures, hub->relay_ops->figures(hub->relay),
+                              hub->interest->partitions.count);
 }
 
 static void read_journal(struct ft_figures *figures, const struct ft_worker *w)
@@ -278,6 +329,7 @@ void ft_figures_read(struct ft_figures *figures, struct ft_worker *w, bool fast)
     figures->build[0] = 1;
     for (uint32_t i = 0; i < hub->worker_count; i++)
         figures->connections[0] += figures->worker_connections[i];
+    read_relay(figures, hub);
     read_journal(figures, w);
     read_quotas(figures, hub);
     read_process(figures, hub, fast);

@@ -4,7 +4,7 @@
  *
  *     worker 0  struct ft_metrics ─┐                       ┌─▶ text for Prometheus
  *     worker 1  struct ft_metrics ─┼─▶ struct ft_figures ──┤
- *     journal, process ────────────┘                       └─▶ JSON or MessagePack
+ *     relay, journal, process ─────┘                       └─▶ JSON or MessagePack
  */
 #ifndef FT_HUB_METRICS_H
 #define FT_HUB_METRICS_H
@@ -26,7 +26,9 @@
     X(REFUSAL, PROXY, "proxy") X(REFUSAL, TLS, "tls")
 #define FT_LABEL_VALUES_REASON(X) X(REASON, INVALID, "invalid") \
     X(REASON, FORBIDDEN, "forbidden") X(REASON, CONFLICT, "conflict") \
-    X(REASON, TOO_LARGE, "too_large") X(REASON, TOO_FAST, "too_fast") X(REASON, OTHER, "other")
+    X(REASON, TOO_LARGE, "too_large") X(REASON, TOO_FAST, "too_fast") \
+    X(REASON, UNAVAILABLE, "unavailable") X(REASON, UNANSWERED, "unanswered") \
+    X(REASON, OTHER, "other")
 #define FT_LABEL_VALUES_DROP(X) X(DROP, SLOW, "slow") X(DROP, LATEST, "latest") \
     X(DROP, EVERY, "every")
 #define FT_LABEL_VALUES_GAP(X) X(GAP, SLOW, "slow") X(GAP, EXPIRED, "expired") \
@@ -49,6 +51,15 @@
 #define FT_LABEL_VALUES_LIMIT(X) X(LIMIT, CONNECTIONS, "connections") \
     X(LIMIT, SUBSCRIPTIONS, "subscriptions") X(LIMIT, CONNECTS, "connects") \
     X(LIMIT, PUBLISHES, "publishes") X(LIMIT, REQUESTS, "requests")
+#define FT_LABEL_VALUES_OUTCOME(X) X(OUTCOME, ACCEPTED, "accepted") \
+    X(OUTCOME, DUPLICATE, "duplicate") X(OUTCOME, REFUSED, "refused") \
+    X(OUTCOME, UNANSWERED, "unanswered") X(OUTCOME, EPHEMERAL, "ephemeral")
+#define FT_LABEL_VALUES_KIND(X) X(KIND, STORED, "stored") X(KIND, EPHEMERAL, "ephemeral") \
+    X(KIND, INLET, "inlet")
+#define FT_LABEL_VALUES_REJECTED(X) X(REJECTED, FOREIGN, "foreign") \
+    X(REJECTED, VERSION, "version") X(REJECTED, DAMAGED, "damaged") \
+    X(REJECTED, TOO_LARGE, "too_large") X(REJECTED, SPOOFED, "spoofed") \
+    X(REJECTED, CONFLICT, "conflict")
 /* NONE: no request came of it, or to a path that there is not. */
 #define FT_LABEL_VALUES_ROUTE(X) X(ROUTE, NONE, "none") X(ROUTE, PUBLISH, "publish") \
     X(ROUTE, TOPICS, "topics") X(ROUTE, EVENTS, "events") X(ROUTE, HISTORY, "history") \
@@ -80,6 +91,9 @@ FT_LABEL_ENUM(ft_close_label, CLOSE);
 FT_LABEL_ENUM(ft_error_label, ERROR);
 FT_LABEL_ENUM(ft_by_label, BY);
 FT_LABEL_ENUM(ft_limit_label, LIMIT);
+FT_LABEL_ENUM(ft_outcome_label, OUTCOME);
+FT_LABEL_ENUM(ft_kind_label, KIND);
+FT_LABEL_ENUM(ft_rejected_label, REJECTED);
 FT_LABEL_ENUM(ft_route, ROUTE);
 FT_LABEL_ENUM(ft_status_label, STATUS);
 
@@ -104,25 +118,42 @@ enum {
     FT_SLOTS_CLOSE = FT_CLOSE_COUNT,
     FT_SLOTS_ERROR = FT_ERROR_COUNT,
     FT_SLOTS_LIMIT = FT_BY_COUNT * FT_LIMIT_COUNT,
+    FT_SLOTS_OUTCOME = FT_OUTCOME_COUNT,
+    FT_SLOTS_KIND = FT_KIND_COUNT,
+    FT_SLOTS_REJECTED = FT_REJECTED_COUNT,
     FT_SLOTS_HTTP = FT_ROUTE_COUNT * FT_STATUS_COUNT,
     FT_SLOTS_BUCKETS = FT_BUCKETS + 1, /* the last one is the sum */
-    FT_SLOTS_WORKER = 64               /* FT_WORKERS_MAX */
+    FT_SLOTS_WORKER = 64,              /* FT_WORKERS_MAX */
+    FT_SLOTS_PARTITION = 256           /* FT_PARTITIONS_MAX */
 };
 
-/* ---- the counters of a worker ---- */
+/* ---- the counters of a worker, and of the relay ---- */
 
 typedef _Atomic uint64_t ft_counter; /* written by one thread, read by any */
 
 struct ft_metrics {
 #define FT_FIELD_WORKER(field, labels) ft_counter field[FT_SLOTS_##labels];
 #define FT_FIELD_EACH(field, labels)   ft_counter field[1];
+#define FT_FIELD_RELAY(field, labels)
 #define FT_FIELD_READ(field, labels)
 #define FT_METRIC(source, type, unit, field, labels, name, help) FT_FIELD_##source(field, labels)
 #include "broker/hub/metrics.def"
 #undef FT_METRIC
 };
 
-/* All of this is for the worker's own thread. */
+/* The relay's thread writes them. The lag of a partition that is not joined is UINT64_MAX. */
+struct ft_relay_figures {
+#define FT_RELAY_FIELD_WORKER(field, labels)
+#define FT_RELAY_FIELD_EACH(field, labels)
+#define FT_RELAY_FIELD_READ(field, labels)
+#define FT_RELAY_FIELD_RELAY(field, labels) ft_counter field[FT_SLOTS_##labels];
+#define FT_METRIC(source, type, unit, field, labels, name, help) \
+    FT_RELAY_FIELD_##source(field, labels)
+#include "broker/hub/metrics.def"
+#undef FT_METRIC
+};
+
+/* All of this is for the thread that writes them. */
 
 static inline void ft_count(ft_counter *counter, uint64_t n)
 {
@@ -133,6 +164,12 @@ static inline void ft_count(ft_counter *counter, uint64_t n)
 static inline void ft_uncount(ft_counter *counter, uint64_t n)
 {
     ft_count(counter, 0 - n);
+}
+
+/* Sets a gauge. */
+static inline void ft_gauge(ft_counter *gauge, uint64_t n)
+{
+    atomic_store_explicit(gauge, n, memory_order_relaxed);
 }
 
 /* Adds an observation to a histogram. */
@@ -169,6 +206,7 @@ struct ft_figures {
     uint64_t measure_us; /* monotonic, for rates */
     const char *node;
     uint32_t worker_count;
+    uint32_t partition_count; /* 0: there is no relay, and nothing is told of one */
 };
 
 struct ft_worker;
@@ -185,7 +223,7 @@ void ft_figures_write_stats(const struct ft_figures *figures, const struct ft_fi
 
 /* ---- the table, for who writes figures and for tests ---- */
 
-enum ft_metric_source { FT_METRIC_WORKER, FT_METRIC_EACH, FT_METRIC_READ };
+enum ft_metric_source { FT_METRIC_WORKER, FT_METRIC_EACH, FT_METRIC_RELAY, FT_METRIC_READ };
 enum ft_metric_type { FT_METRIC_COUNTER, FT_METRIC_GAUGE, FT_METRIC_HISTOGRAM };
 enum ft_metric_unit { FT_METRIC_NUMBER, FT_METRIC_BYTES, FT_METRIC_SECONDS };
 
@@ -205,7 +243,7 @@ struct ft_metric {
     const char *name, *help;
     uint32_t slots;      /* in struct ft_figures */
     uint32_t figures_at; /* places among the 64-bit values of struct ft_figures … */
-    uint32_t metrics_at; /* … and of struct ft_metrics; not for READ */
+    uint32_t metrics_at; /* … and of struct ft_metrics, or ft_relay_figures; not for READ */
 };
 
 extern const struct ft_metric ft_metric_table[];
@@ -220,6 +258,14 @@ static inline const uint64_t *ft_figures_of(const struct ft_figures *figures,
 {
     return (const uint64_t *)figures + metric->figures_at;
 }
+
+/* Says whether a metric is told at all, and how many values it has: workers and partitions that there are. */
+bool ft_figures_has(const struct ft_figures *figures, const struct ft_metric *metric);
+uint32_t ft_figures_slots(const struct ft_figures *figures, const struct ft_metric *metric);
+
+/* Takes the relay's figures over, as ft_figures_read() does; NULL: there is none. */
+void ft_figures_take_relay(struct ft_figures *figures, const struct ft_relay_figures *relay,
+                           uint32_t partitions);
 
 /* Adds up the counters of so many workers, as ft_figures_read() does. */
 void ft_figures_add_up(struct ft_figures *figures, struct ft_metrics *const *workers, uint32_t n);

@@ -25,7 +25,9 @@ static void write_key(struct ft_writer *out, const struct ft_metric *metric)
 
 static void write_value(struct ft_writer *out, enum ft_metric_unit unit, uint64_t value)
 {
-    if (unit == FT_METRIC_SECONDS)
+    if (value == UINT64_MAX)
+        ft_write_null(out); /* not known */
+    else if (unit == FT_METRIC_SECONDS)
         ft_write_double(out, (double)value / 1e6);
     else
         ft_write_uint(out, value);
@@ -110,14 +112,13 @@ static void write_metric(struct ft_writer *out, const struct ft_figures *figures
                          const struct ft_metric *metric)
 {
     const uint64_t *values = ft_figures_of(figures, metric);
+    uint32_t slots = ft_figures_slots(figures, metric);
     write_key(out, metric);
-    if (values[0] == UINT64_MAX) {
-        ft_write_null(out); /* not known */
-    } else if (metric->type == FT_METRIC_HISTOGRAM) {
+    if (metric->type == FT_METRIC_HISTOGRAM) {
         write_histogram(out, metric, values);
-    } else if (metric->source == FT_METRIC_EACH) {
-        ft_write_array(out, figures->worker_count);
-        for (uint32_t i = 0; i < figures->worker_count; i++)
+    } else if (metric->labels->keys[0] && !metric->labels->values[0]) { /* told by number */
+        ft_write_array(out, slots);
+        for (uint32_t i = 0; i < slots; i++)
             write_value(out, metric->unit, values[i]);
     } else if (metric->labels->keys[1]) {
         write_rows(out, metric, values);
@@ -130,9 +131,9 @@ static void write_metric(struct ft_writer *out, const struct ft_figures *figures
 
 /* ---- rates ---- */
 
-static bool has_rate(const struct ft_metric *metric)
+static bool has_rate(const struct ft_figures *figures, const struct ft_metric *metric)
 {
-    return metric->type == FT_METRIC_COUNTER;
+    return metric->type == FT_METRIC_COUNTER && ft_figures_has(figures, metric);
 }
 
 static uint64_t sum_of(const struct ft_figures *figures, const struct ft_metric *metric)
@@ -152,11 +153,11 @@ static void write_rates(struct ft_writer *out, const struct ft_figures *now,
     double scale = us > 0 ? 1e6 / (double)us : 0.0;
     uint32_t rates = 0;
     for (uint32_t i = 0; i < ft_metric_count; i++)
-        rates += has_rate(&ft_metric_table[i]);
+        rates += has_rate(now, &ft_metric_table[i]);
     ft_write_map(out, rates);
     for (uint32_t i = 0; i < ft_metric_count; i++) {
         const struct ft_metric *metric = &ft_metric_table[i];
-        if (!has_rate(metric))
+        if (!has_rate(now, metric))
             continue;
         double grown = (double)(sum_of(now, metric) - sum_of(before, metric));
         write_key(out, metric);
@@ -164,10 +165,19 @@ static void write_rates(struct ft_writer *out, const struct ft_figures *now,
     }
 }
 
+/* The version is written by itself. */
+static bool is_told(const struct ft_figures *figures, const struct ft_metric *metric)
+{
+    return ft_figures_of(figures, metric) != figures->build && ft_figures_has(figures, metric);
+}
+
 void ft_figures_write_stats(const struct ft_figures *figures, const struct ft_figures *before,
                             struct ft_writer *out)
 {
-    ft_write_map(out, 3 + ft_metric_count - 1 + (before ? 1 : 0));
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < ft_metric_count; i++)
+        told += is_told(figures, &ft_metric_table[i]);
+    ft_write_map(out, 3 + told + (before ? 1 : 0));
     ft_write_key(out, "node");
     ft_write_str(out, ft_slice_str(figures->node));
     ft_write_key(out, "version");
@@ -175,7 +185,7 @@ void ft_figures_write_stats(const struct ft_figures *figures, const struct ft_fi
     ft_write_key(out, "at");
     ft_write_uint(out, figures->at_ms);
     for (uint32_t i = 0; i < ft_metric_count; i++) {
-        if (ft_figures_of(figures, &ft_metric_table[i]) != figures->build)
+        if (is_told(figures, &ft_metric_table[i]))
             write_metric(out, figures, &ft_metric_table[i]);
     }
     if (before) {

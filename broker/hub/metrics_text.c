@@ -84,12 +84,17 @@ static void add_histogram(struct ft_buffer *out, const struct ft_metric *metric,
     add_value(out, FT_METRIC_NUMBER, count);
 }
 
-static void add_workers(struct ft_buffer *out, const struct ft_metric *metric,
-                        const uint64_t *values, uint32_t workers)
+/* Adds what is told by number: worker or partition. */
+static void add_numbered(struct ft_buffer *out, const struct ft_metric *metric,
+                         const uint64_t *values, uint32_t count)
 {
-    for (uint32_t i = 0; i < workers; i++) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (values[i] == UINT64_MAX)
+            continue; /* not known */
         ft_buffer_add_str(out, metric->name);
-        ft_buffer_add_str(out, "{worker=\"");
+        ft_buffer_add_byte(out, '{');
+        ft_buffer_add_str(out, metric->labels->keys[0]);
+        ft_buffer_add_str(out, "=\"");
         add_uint(out, i);
         ft_buffer_add_str(out, "\"}");
         add_value(out, metric->unit, values[i]);
@@ -108,19 +113,26 @@ static void add_series(struct ft_buffer *out, const struct ft_metric *metric,
     }
 }
 
+static void add_metric(struct ft_buffer *out, const struct ft_figures *figures,
+                       const struct ft_metric *metric)
+{
+    const uint64_t *values = ft_figures_of(figures, metric);
+    bool is_numbered = metric->labels->keys[0] && !metric->labels->values[0];
+    if (values[0] == UINT64_MAX && !is_numbered)
+        return; /* not known */
+    add_head(out, metric);
+    if (metric->type == FT_METRIC_HISTOGRAM)
+        add_histogram(out, metric, values);
+    else if (is_numbered)
+        add_numbered(out, metric, values, ft_figures_slots(figures, metric));
+    else
+        add_series(out, metric, values);
+}
+
 void ft_figures_write_text(const struct ft_figures *figures, struct ft_buffer *out)
 {
     for (uint32_t i = 0; i < ft_metric_count; i++) {
-        const struct ft_metric *metric = &ft_metric_table[i];
-        const uint64_t *values = ft_figures_of(figures, metric);
-        if (values[0] == UINT64_MAX)
-            continue; /* not known */
-        add_head(out, metric);
-        if (metric->type == FT_METRIC_HISTOGRAM)
-            add_histogram(out, metric, values);
-        else if (metric->source == FT_METRIC_EACH)
-            add_workers(out, metric, values, figures->worker_count);
-        else
-            add_series(out, metric, values);
+        if (ft_figures_has(figures, &ft_metric_table[i]))
+            add_metric(out, figures, &ft_metric_table[i]);
     }
 }

@@ -81,6 +81,8 @@ struct ft_relay_presence {
     uint8_t bytes[]; /* topic, user */
 };
 
+struct ft_relay_figures;
+
 struct ft_relay_ops {
     /* Takes a batch, which comes back. Never refused here: ft_relay_ops.room says when to stop. */
     void (*publish)(void *relay, struct ft_relay_batch *batch);
@@ -103,8 +105,8 @@ struct ft_relay_ops {
     /* Says why the node is not ready, in one line of at most 200 bytes; false: it is. Any thread. */
     bool (*is_unready)(void *relay, char why[200]);
 
-    /* Adds the relay's figures to `out`: see hub/metrics.h. Any thread. */
-    void (*figures)(void *relay, void *out);
+    /* Lends the relay's figures, hub/metrics.h. Any thread. */
+    const struct ft_relay_figures *(*figures)(void *relay);
 };
 
 #endif

@@ -8,12 +8,14 @@
  *     outgoing.c    publishes: from batches to scripts and back
  *     inlet.c       PUBLISH <prefix>:in:<topic> of other software
  *     ask.c         nodes and orders; presence.c who is there
+ *     gauges.c      figures that are looked up: in flight, lag, …
  *     command.c     commands in Redis' protocol; script.c, scripts/: what runs inside Redis
  */
 #ifndef FT_RELAY_PRIVATE_H
 #define FT_RELAY_PRIVATE_H
 
 #include "broker/hub/interest.h"
+#include "broker/hub/metrics.h"
 #include "broker/relay/command.h"
 #include "broker/relay/relay.h"
 #include "broker/relay/server.h"
@@ -51,7 +53,8 @@ struct ft_relay {
     struct ft_inlet *inlet;
     struct ft_asks *asks;
     struct ft_presences *presences;
-    struct ft_thread *thread_; /* relay.c's */
+    struct ft_relay_figures figures; /* counters: whoever sees it happen; gauges: gauges.c */
+    struct ft_thread *thread_;       /* relay.c's */
 };
 
 static inline struct ft_server *ft_relay_server(struct ft_relay *relay, uint32_t partition)
@@ -140,6 +143,11 @@ void ft_asks_tick(struct ft_asks *asks);
 /* A message on the channel of all nodes, or an answer on the node's own; true where it was for it. */
 bool ft_asks_message(struct ft_asks *asks, struct ft_server *server, struct ft_slice channel,
                      struct ft_slice payload);
+
+/* ---- gauges.c ---- */
+
+/* Brings the gauges among relay->figures up to date. Every tick. */
+void ft_relay_gauges(struct ft_relay *relay);
 
 /* ---- presence.c ---- */
 

@@ -207,8 +207,10 @@ Test(metrics, a_refused_publication_is_counted_by_reason)
     ft_count_publication_refused(&one, FT_ERR_TOO_LARGE);
     ft_count_publication_refused(&one, FT_ERR_TOO_MANY);
     ft_count_publication_refused(&one, FT_ERR_UNAVAILABLE);
+    ft_count_publication_refused(&one, FT_ERR_TIMEOUT);
+    ft_count_publication_refused(&one, FT_ERR_INTERNAL);
     add_up();
-    static const uint64_t expected[FT_REASON_COUNT] = {2, 1, 1, 1, 1, 1};
+    static const uint64_t expected[FT_REASON_COUNT] = {2, 1, 1, 1, 1, 1, 1, 1};
     cr_assert_arr_eq(figures.publications_refused, expected, sizeof(expected));
 }
 
@@ -308,6 +310,41 @@ Test(metrics_text, workers_are_told_one_by_one_and_what_is_not_known_is_left_out
     ft_buffer_fini(&out);
 }
 
+static struct ft_relay_figures relay;
+
+static void relay_of_three_partitions(void)
+{
+    ft_gauge(relay.relay_up, 1);
+    ft_gauge(relay.relay_queue, 77);
+    ft_count(&relay.relay_publishes[FT_OUTCOME_UNANSWERED], 2);
+    ft_observe_us(relay.relay_script, 300);
+    ft_gauge(&relay.relay_partition_lag[0], UINT64_MAX);
+    ft_gauge(&relay.relay_partition_lag[2], 5);
+    ft_figures_take_relay(&figures, &relay, 3);
+}
+
+Test(metrics_text, the_lag_of_partitions_that_are_joined_is_told)
+{
+    relay_of_three_partitions();
+    const char *all = text();
+    assert_line(all, "# TYPE fantail_relay_partition_lag gauge\n"
+                     "fantail_relay_partition_lag{partition=\"1\"} 0\n"
+                     "fantail_relay_partition_lag{partition=\"2\"} 5\n"
+                     "# HELP fantail_relay_partitions_joined partitions that are joined, because "
+                     "sessions can hear from them");
+    assert_line(all, "fantail_relay_up 1");
+    assert_line(all, "fantail_relay_publishes_total{outcome=\"unanswered\"} 2");
+    assert_line(all, "fantail_relay_script_seconds_bucket{le=\"0.0005\"} 1");
+    ft_buffer_fini(&out);
+}
+
+Test(metrics_text, of_a_node_on_its_own_no_relay_is_told)
+{
+    ft_figures_take_relay(&figures, NULL, 0);
+    cr_assert_not(strstr(text(), "fantail_relay_"));
+    ft_buffer_fini(&out);
+}
+
 /* ---- as a map ---- */
 
 static const char *stats(const struct ft_figures *before)
@@ -384,6 +421,20 @@ Test(metrics_stats, rates_are_by_the_second_and_over_all_labels)
     assert_has(rates, "\"gaps\":0.0,");
     cr_assert_not(strstr(rates, "\"subscriptions\""));
     cr_assert_str_eq(all + strlen(all) - 2, "}}");
+    ft_buffer_fini(&out);
+}
+
+Test(metrics_stats, tell_a_relay_where_there_is_one)
+{
+    add_up();
+    cr_assert_not(strstr(stats(&figures), "\"relay_"));
+    ft_buffer_fini(&out);
+    relay_of_three_partitions();
+    const char *all = stats(&figures);
+    assert_has(all, "\"relay_queue_bytes\":77,\"relay_publishes\":{\"accepted\":0,\"duplicate\":0,"
+                    "\"refused\":0,\"unanswered\":2,\"ephemeral\":0},");
+    assert_has(all, "\"relay_partition_lag\":[null,0,5],");
+    assert_has(strstr(all, "\"rates\":"), "\"relay_publishes\":0.0,");
     ft_buffer_fini(&out);
 }
 
