@@ -138,10 +138,9 @@ void ft_exchange_header(struct ft_exchange *x, const char *name, const char *val
     ft_buffer_add_str(headers, "\r\n");
 }
 
-void ft_exchange_refuse(struct ft_exchange *x, const struct ft_http_request *request, int status,
-                        const char *message)
+static void refuse(struct ft_exchange *x, enum ft_encoding encoding, int status,
+                   const char *message)
 {
-    enum ft_encoding encoding = request ? ft_negotiate_encoding(request->head, FT_JSON) : FT_JSON;
     struct ft_buffer *body = &x->response.body;
     struct ft_writer w;
     ft_buffer_clear(body);
@@ -160,13 +159,30 @@ void ft_exchange_refuse(struct ft_exchange *x, const struct ft_http_request *req
     ft_exchange_done(x);
 }
 
+static enum ft_encoding encoding_for(const struct ft_http_request *request)
+{
+    return request ? ft_negotiate_encoding(request->head, FT_JSON) : FT_JSON;
+}
+
+void ft_exchange_refuse(struct ft_exchange *x, const struct ft_http_request *request, int status,
+                        const char *message)
+{
+    refuse(x, encoding_for(request), status, message);
+}
+
 void ft_exchange_problem(struct ft_exchange *x, const struct ft_http_request *request,
                          const struct ft_problem *problem)
+{
+    ft_exchange_fail(x, encoding_for(request), problem);
+}
+
+void ft_exchange_fail(struct ft_exchange *x, enum ft_encoding encoding,
+                      const struct ft_problem *problem)
 {
     if (problem->retry_ms > 0) {
         char seconds[16]; /* whole ones: RFC 9110 section 10.2.3 */
         snprintf(seconds, sizeof(seconds), "%u", (problem->retry_ms + 999) / 1000);
         ft_exchange_header(x, "Retry-After", seconds);
     }
-    ft_exchange_refuse(x, request, ft_err_wire(problem->err), problem->text);
+    refuse(x, encoding, ft_err_wire(problem->err), problem->text);
 }

@@ -66,6 +66,10 @@ void ft_exchange_refuse(struct ft_exchange *exchange, const struct ft_http_reque
 void ft_exchange_problem(struct ft_exchange *exchange, const struct ft_http_request *request,
                          const struct ft_problem *problem);
 
+/* The same when the request is gone; its encoding was noted. */
+void ft_exchange_fail(struct ft_exchange *exchange, enum ft_encoding encoding,
+                      const struct ft_problem *problem);
+
 /* Adds a header line, "Name: value". */
 void ft_exchange_header(struct ft_exchange *exchange, const char *name, const char *value);
 

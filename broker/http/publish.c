@@ -10,7 +10,6 @@
 #include "broker/http/negotiate.h"
 #include "broker/hub/publish.h"
 #include "broker/hub/worker.h"
-#include "protocol/number.h"
 #include "protocol/utf8.h"
 
 #include <stddef.h>
@@ -19,75 +18,57 @@
 /* Publications of one request (SPEC.md section 9). */
 #define MOST 1000
 
-enum outcome { OUTCOME_WAITS, OUTCOME_POS, OUTCOME_DUPLICATE, OUTCOME_EPHEMERAL, OUTCOME_ERROR };
-
+/* What became of one of them: the text, `len` bytes at `at` in `texts`, is its position, or what went wrong.
+ * Empty: it is ephemeral. */
 struct result {
-    uint64_t at; /* the offset; of an error, where it is in `errors` */
-    enum outcome outcome;
-};
-
-/* An error as it lies in `errors`: the text follows, `len` bytes. */
-struct failure {
-    uint32_t code, retry_ms, len;
+    uint32_t at, len;
+    uint32_t code; /* of an error; 0: it was accepted */
+    uint32_t retry_ms;
+    bool is_duplicate;
 };
 
 /* A request whose publications wait for their numbers. */
 struct publishing {
     enum ft_encoding encoding; /* of the answer */
     bool is_array, is_reading; /* reading: there may be more to publish */
-    struct ft_buffer errors;
+    struct ft_buffer texts;
     uint32_t count;
     struct result results[];
 };
 
 /* ---- the answer ---- */
 
-static void write_pos(const struct ft_asker *asker, struct ft_writer *w, uint64_t offset)
+static void write_failure(struct ft_writer *w, const struct result *result, struct ft_slice text)
 {
-    char text[FT_STREAM_NAME_LEN + 1 + FT_UINT_TEXT_MAX];
-    memcpy(text, ft_journal_stream(asker->worker->hub->journal), FT_STREAM_NAME_LEN);
-    text[FT_STREAM_NAME_LEN] = '.';
-    size_t digits = ft_uint_print(offset, text + FT_STREAM_NAME_LEN + 1);
-    ft_write_key(w, "pos");
-    ft_write_str(w, ft_slice(text, FT_STREAM_NAME_LEN + 1 + digits));
-}
-
-static void write_failure(const struct publishing *p, struct ft_writer *w, uint64_t at)
-{
-    struct failure failure;
-    memcpy(&failure, p->errors.ptr + at, sizeof(failure));
     ft_write_map(w, 1);
     ft_write_key(w, "error");
-    ft_write_map(w, failure.retry_ms ? 3 : 2);
+    ft_write_map(w, result->retry_ms ? 3 : 2);
     ft_write_key(w, "code");
-    ft_write_uint(w, failure.code);
+    ft_write_uint(w, result->code);
     ft_write_key(w, "message");
-    ft_write_str(w, ft_slice(p->errors.ptr + at + sizeof(failure), failure.len));
-    if (failure.retry_ms) {
+    ft_write_str(w, text);
+    if (result->retry_ms) {
         ft_write_key(w, "retry");
-        ft_write_uint(w, failure.retry_ms);
+        ft_write_uint(w, result->retry_ms);
     }
 }
 
-static void write_result(const struct ft_asker *asker, const struct publishing *p,
-                         struct ft_writer *w, const struct result *result)
+static void write_result(const struct publishing *p, struct ft_writer *w,
+                         const struct result *result)
 {
-    switch (result->outcome) {
-    case OUTCOME_ERROR:
-        write_failure(p, w, result->at);
+    struct ft_slice text = ft_slice(p->texts.ptr + result->at, result->len);
+    if (result->code) {
+        write_failure(w, result, text);
         return;
-    case OUTCOME_EPHEMERAL:
-        ft_write_map(w, 0);
-        return;
-    case OUTCOME_DUPLICATE:
-        ft_write_map(w, 2);
-        write_pos(asker, w, result->at);
+    }
+    ft_write_map(w, (uint32_t)((text.len > 0) + result->is_duplicate));
+    if (text.len > 0) {
+        ft_write_key(w, "pos");
+        ft_write_str(w, text);
+    }
+    if (result->is_duplicate) {
         ft_write_key(w, "duplicate");
         ft_write_bool(w, true);
-        return;
-    default:
-        ft_write_map(w, 1);
-        write_pos(asker, w, result->at);
     }
 }
 
@@ -102,7 +83,7 @@ static void answer(struct ft_exchange *x)
         ft_write_array(&w, p->count);
     }
     for (uint32_t i = 0; i < p->count; i++)
-        write_result(&x->asker, p, &w, &p->results[i]);
+        write_result(p, &w, &p->results[i]);
     ft_answer_end(x);
 }
 
@@ -113,16 +94,36 @@ static struct ft_exchange *exchange_of(struct ft_asker *asker)
     return (struct ft_exchange *)((char *)asker - offsetof(struct ft_exchange, asker));
 }
 
-static void on_published(struct ft_asker *asker, struct ft_id id,
-                         const struct ft_publication *publication)
+static void note(struct publishing *p, struct result *result, struct ft_slice text)
+{
+    result->at = (uint32_t)p->texts.len;
+    result->len = (uint32_t)text.len;
+    if (text.len > 0)
+        ft_buffer_add(&p->texts, text.ptr, text.len);
+}
+
+static void note_failure(struct publishing *p, struct result *result,
+                         const struct ft_problem *problem)
+{
+    result->code = (uint32_t)ft_err_wire(problem->err);
+    result->retry_ms = problem->retry_ms;
+    note(p, result, ft_slice_str(problem->text));
+}
+
+static void on_published(struct ft_asker *asker, struct ft_id id, const struct ft_outcome *outcome)
 {
     struct ft_exchange *x = exchange_of(asker);
     struct publishing *p = x->state;
     struct result *result = &p->results[id.num];
-    result->at = publication->offset;
-    result->outcome = publication->is_duplicate   ? OUTCOME_DUPLICATE
-                      : publication->is_ephemeral ? OUTCOME_EPHEMERAL
-                                                  : OUTCOME_POS;
+    if (outcome->problem && !p->is_array) {
+        ft_exchange_fail(x, p->encoding, outcome->problem);
+        return;
+    }
+    result->is_duplicate = outcome->is_duplicate;
+    if (outcome->problem)
+        note_failure(p, result, outcome->problem);
+    else
+        note(p, result, outcome->pos);
     if (asker->unacked == 0 && !p->is_reading)
         answer(x);
 }
@@ -138,7 +139,7 @@ static void free_publishing(struct ft_exchange *x)
 {
     struct publishing *p = x->state;
     ft_worker_forget_pending(&x->asker);
-    ft_buffer_fini(&p->errors);
+    ft_buffer_fini(&p->texts);
     free(p);
     x->state = NULL;
 }
@@ -150,7 +151,7 @@ static struct publishing *begin(struct ft_exchange *x, const struct ft_http_requ
     p->encoding = ft_negotiate_encoding(request->head, FT_JSON);
     p->is_reading = true;
     p->count = count;
-    ft_buffer_init(&p->errors, MOST * (sizeof(struct failure) + FT_PROBLEM_TEXT_MAX));
+    ft_buffer_init(&p->texts, (size_t)MOST * FT_PROBLEM_TEXT_MAX);
     x->state = p;
     x->free_state = free_publishing;
     x->asker.ops = &asker_ops;
@@ -189,17 +190,6 @@ void ft_http_publish(struct ft_exchange *x, const struct ft_http_request *reques
         end(x);
     else
         ft_exchange_problem(x, request, &problem);
-}
-
-static void note_failure(struct publishing *p, struct result *result,
-                         const struct ft_problem *problem)
-{
-    struct failure failure = {(uint32_t)ft_err_wire(problem->err), problem->retry_ms,
-                              (uint32_t)strlen(problem->text)};
-    result->outcome = OUTCOME_ERROR;
-    result->at = p->errors.len;
-    ft_buffer_add(&p->errors, &failure, sizeof(failure));
-    ft_buffer_add(&p->errors, problem->text, failure.len);
 }
 
 /* A body on its way through the reader. */

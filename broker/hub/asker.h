@@ -1,6 +1,6 @@
 /*
- * Who asks for something that is answered later, when the journal has numbered it: a session, or an HTTP
- * request. Embedded in both, so that a publication takes the same way whoever sent it. The worker's
+ * Who asks for something that is answered later, when the journal or, in a cluster, Redis has numbered it: a
+ * session, or an HTTP request. Embedded in both, so that a publication takes the same way whoever sent it. The worker's
  * thread.
  */
 #ifndef FT_HUB_ASKER_H
@@ -14,14 +14,21 @@
 struct ft_asker;
 struct ft_worker;
 
-struct ft_asker_ops {
-    /* The publish with this `id` was numbered (or is a duplicate). Called at the end of a turn, or from
-     * ft_worker_settle(); may queue bytes, must not end or free the asker. */
-    void (*published)(struct ft_asker *asker, struct ft_id id,
-                      const struct ft_publication *publication);
+/* What became of a publish. Lent for the call. */
+struct ft_outcome {
+    const struct ft_problem *problem; /* NULL: it was accepted */
+    struct ft_slice pos;              /* empty: it is ephemeral; of a duplicate the first one's */
+    bool is_duplicate;
+};
 
-    /* The journal is full: send no more publishes; or go on, in a later turn, not from within. Repeating
-     * it is allowed. */
+struct ft_asker_ops {
+    /* The publish with this `id` was accepted, or (in a cluster) was not, or nobody knows. Without an id
+     * (FT_ID_NONE) only what went wrong is told. Called at the end of a turn, or from ft_worker_settle(), and
+     * with a problem only in a later turn; may queue bytes, must not end or free the asker. */
+    void (*published)(struct ft_asker *asker, struct ft_id id, const struct ft_outcome *outcome);
+
+    /* There is no room for more: send no more publishes; or go on, in a later turn, not from within.
+     * Repeating it is allowed. */
     void (*hold)(struct ft_asker *asker, bool on);
 };
 
@@ -38,7 +45,7 @@ struct ft_asker {
     const struct ft_asker_ops *ops;
     struct ft_identity *who;    /* a reference; never NULL */
     struct ft_account *account; /* NULL: nothing of that */
-    uint32_t unacked;           /* publishes that wait for their number */
+    uint32_t unacked;           /* publishes whose outcome will be told, if need be */
     uint32_t held_at; /* the worker's: 1 + its place among those that are held, 0: not there */
 };
 

@@ -120,23 +120,22 @@ void ft_reply_ok(struct ft_session *s, struct ft_id id)
     ft_reply_end(s);
 }
 
-void ft_reply_ok_pub(struct ft_session *s, struct ft_id id, const struct ft_publication *p)
+void ft_reply_published(struct ft_session *s, struct ft_id id, const struct ft_outcome *outcome)
 {
+    if (outcome->problem) {
+        ft_reply_error(s, id, outcome->problem);
+        return;
+    }
     if (id.kind == FT_ID_NONE)
         return;
-    struct ft_writer *w =
-        ft_reply_begin(s, "ok", id, (uint32_t)(!p->is_ephemeral + p->is_duplicate));
-    if (p->is_duplicate) {
+    bool has_pos = outcome->pos.len > 0;
+    struct ft_writer *w = ft_reply_begin(s, "ok", id, (uint32_t)(has_pos + outcome->is_duplicate));
+    if (outcome->is_duplicate) {
         ft_write_key(w, "duplicate");
         ft_write_bool(w, true);
     }
-    if (!p->is_ephemeral) {
-        ft_write_key(w, "pos");
-        if (p->is_duplicate)
-            ft_reply_write_pos(s, p->offset);
-        else
-            ft_write_str(w, ft_publication_pos(p));
-    }
+    if (has_pos)
+        write_pair(w, "pos", outcome->pos);
     ft_reply_end(s);
 }
 

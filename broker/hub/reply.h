@@ -22,9 +22,10 @@ void ft_reply_end(struct ft_session *session);
 void ft_reply_ok(struct ft_session *session, struct ft_id id);
 
 /* Queues what became of a publish: {"op":"ok","id":…,"pos":"…"}, where there is an id. An ephemeral
- * publication has no `pos`; of a duplicate it is the first one's, and "duplicate":true says so. */
-void ft_reply_ok_pub(struct ft_session *session, struct ft_id id,
-                     const struct ft_publication *publication);
+ * publication has no `pos`; of a duplicate it is the first one's, and "duplicate":true says so. What went
+ * wrong is an `error`, id or not. */
+void ft_reply_published(struct ft_session *session, struct ft_id id,
+                        const struct ft_outcome *outcome);
 
 /* Writes the position of an offset of the broker's stream. */
 void ft_reply_write_pos(struct ft_session *session, uint64_t offset);

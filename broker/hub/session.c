@@ -26,9 +26,9 @@ static struct ft_session *session_of(struct ft_asker *asker)
 }
 
 static void asker_published(struct ft_asker *asker, struct ft_id id,
-                            const struct ft_publication *publication)
+                            const struct ft_outcome *outcome)
 {
-    ft_reply_ok_pub(session_of(asker), id, publication);
+    ft_reply_published(session_of(asker), id, outcome);
 }
 
 static void asker_hold(struct ft_asker *asker, bool on)

@@ -24,9 +24,9 @@ struct ft_sys_stats {
     struct ft_buffer text;
 };
 
-static void published(struct ft_asker *asker, struct ft_id id, const struct ft_publication *p)
+static void published(struct ft_asker *asker, struct ft_id id, const struct ft_outcome *outcome)
 {
-    (void)asker, (void)id, (void)p;
+    (void)asker, (void)id, (void)outcome;
 }
 
 static void hold(struct ft_asker *asker, bool on)

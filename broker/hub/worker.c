@@ -12,6 +12,7 @@
 #include "broker/hub/router.h"
 #include "broker/hub/sys_stats.h"
 #include "broker/hub/throttle.h"
+#include "protocol/number.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -214,9 +215,29 @@ static void batch_grow(struct ft_worker *w)
     w->pending = ft_realloc(w->pending, w->batch_cap * sizeof(*w->pending));
 }
 
-/* Tells those who asked what number their publishes got. */
-static void acknowledge(struct ft_publication *const *batch, struct ft_pending *pending, uint32_t n)
+/* Says what became of a publication that the journal took, or knew. */
+static void outcome_of(const struct ft_worker *w, const struct ft_publication *p,
+                       char text[FT_POS_LEN_MAX], struct ft_outcome *outcome)
 {
+    *outcome = (struct ft_outcome){.is_duplicate = p->is_duplicate};
+    if (p->is_ephemeral)
+        return;
+    if (!p->is_duplicate) {
+        outcome->pos = ft_publication_pos(p);
+        return;
+    }
+    memcpy(text, ft_journal_stream(w->hub->journal), FT_STREAM_NAME_LEN);
+    text[FT_STREAM_NAME_LEN] = '.';
+    size_t digits = ft_uint_print(p->offset, text + FT_STREAM_NAME_LEN + 1);
+    outcome->pos = ft_slice(text, FT_STREAM_NAME_LEN + 1 + digits);
+}
+
+/* Tells those who asked what number their publishes got. */
+static void acknowledge(const struct ft_worker *w, struct ft_publication *const *batch,
+                        struct ft_pending *pending, uint32_t n)
+{
+    char text[FT_STREAM_NAME_LEN + 1 + FT_UINT_TEXT_MAX];
+    struct ft_outcome outcome;
     for (uint32_t i = 0; i < n; i++) {
         struct ft_asker *asker = pending[i].asker;
         if (!asker)
@@ -225,7 +246,8 @@ static void acknowledge(struct ft_publication *const *batch, struct ft_pending *
         struct ft_id id = pending[i].id;
         if (id.kind == FT_ID_STR)
             id.str.ptr = pending[i].text;
-        asker->ops->published(asker, id, batch[i]);
+        outcome_of(w, batch[i], text, &outcome);
+        asker->ops->published(asker, id, &outcome);
     }
 }
 
@@ -274,7 +296,7 @@ static bool commit(struct ft_worker *w)
         uint32_t n = next_slice(w, done);
         if (!ft_journal_append(w->writer, w->batch + done, n, w->now_s))
             break;
-        acknowledge(w->batch + done, w->pending + done, n);
+        acknowledge(w, w->batch + done, w->pending + done, n);
         done += n;
     }
     if (done > 0) {

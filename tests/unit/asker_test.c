@@ -7,7 +7,8 @@
 struct fake_asker {
     struct ft_asker asker;
     uint32_t published;
-    uint64_t last_id, last_offset;
+    uint64_t last_id;
+    char last_pos[FT_POS_LEN_MAX + 1];
     bool is_held;
 };
 
@@ -15,12 +16,15 @@ static struct ft_fake_node node;
 static struct fake_asker fake;
 
 static void note_published(struct ft_asker *asker, struct ft_id id,
-                           const struct ft_publication *publication)
+                           const struct ft_outcome *outcome)
 {
     struct fake_asker *noted = (struct fake_asker *)asker;
     noted->published++;
     noted->last_id = id.num;
-    noted->last_offset = publication->offset;
+    cr_assert_null(outcome->problem);
+    if (outcome->pos.len > 0)
+        memcpy(noted->last_pos, outcome->pos.ptr, outcome->pos.len);
+    noted->last_pos[outcome->pos.len] = 0;
 }
 
 static void note_hold(struct ft_asker *asker, bool on)
@@ -72,7 +76,7 @@ Test(asker, hears_of_each_publish_with_an_id_once)
     ft_fake_node_settle(&node);
     cr_assert_eq(fake.published, 1);
     cr_assert_eq(fake.last_id, 7);
-    cr_assert_eq(fake.last_offset, 1);
+    cr_assert_str_eq(fake.last_pos, FT_FAKE_STREAM ".1");
     cr_assert_eq(fake.asker.unacked, 0);
 }
 
