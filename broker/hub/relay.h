@@ -42,13 +42,17 @@ struct ft_relay_batch {
     struct ft_relay_batch *next; /* the holder's */
     uint32_t worker, partition;
     bool is_ephemeral;
-    uint64_t deadline_ms; /* monotonic: when whoever waits gives up */
+    bool wants_results; /* somebody asks for positions */
     uint32_t count;
     struct ft_relay_item *items;
     struct ft_buffer entries, keys;
-    struct ft_buffer command; /* the relay's */
 
-    /* the answer: a problem (FT_OK: none) for all of it, or a result for each */
+    /* the relay's, zero before */
+    struct ft_buffer command;
+    uint64_t deadline_ms; /* monotonic: when whoever waits gives up */
+    size_t bytes;         /* that it takes of relay.queue */
+
+    /* the answer: a problem (FT_OK: none) for all of it, or a result for each (NULL: nobody asked) */
     struct ft_problem problem;
     struct ft_relay_result *results;
 };
@@ -87,8 +91,8 @@ struct ft_relay_ops {
     /* Takes a batch, which comes back. Never refused here: ft_relay_ops.room says when to stop. */
     void (*publish)(void *relay, struct ft_relay_batch *batch);
 
-    /* Returns for how many bytes of entries there is room; 0: refuse (503). Any thread, no lock. */
-    size_t (*room)(void *relay);
+    /* Returns for how many bytes of entries there is room, of `*most`; 0: refuse (503). Any thread, no lock. */
+    size_t (*room)(void *relay, size_t *most);
 
     /* Says whether every Redis server is reached now, so that waiting for it may help. Any thread, no lock. */
     bool (*is_up)(void *relay, uint32_t partition);

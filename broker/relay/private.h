@@ -113,11 +113,15 @@ void ft_part_seen(const struct ft_part *part, char stream[FT_STREAM_NAME_LEN + 1
 
 struct ft_outgoing *ft_outgoing_new(struct ft_relay *relay);
 void ft_outgoing_free(struct ft_outgoing *outgoing); /* gives back what it has, as lost */
+
+/* Composes the command, and counts the batch: ft_relay_ops.publish, before it goes to the relay's thread. Any
+ * thread, no lock. */
+void ft_outgoing_prepare(struct ft_outgoing *outgoing, struct ft_relay_batch *batch);
 void ft_outgoing_take(struct ft_outgoing *outgoing, struct ft_relay_batch *batch); /* one, owned */
 void ft_outgoing_up(struct ft_outgoing *outgoing, struct ft_server *server);
 void ft_outgoing_down(struct ft_outgoing *outgoing, struct ft_server *server);
-void ft_outgoing_tick(struct ft_outgoing *outgoing);         /* deadlines */
-size_t ft_outgoing_room(const struct ft_outgoing *outgoing); /* any thread */
+void ft_outgoing_tick(struct ft_outgoing *outgoing);                       /* deadlines */
+size_t ft_outgoing_room(const struct ft_outgoing *outgoing, size_t *most); /* any thread */
 
 /* ---- inlet.c ---- */
 
