@@ -17,12 +17,14 @@ void ft_command_uint(struct ft_buffer *command, uint64_t arg);
 void ft_command_open(struct ft_buffer *command, size_t len);
 void ft_command_close(struct ft_buffer *command);
 
-/* The scripts, one for each file in scripts/: FT_SCRIPT_PUBLISH is scripts/publish.lua. */
+/* The scripts, one for each file in scripts/: FT_SCRIPT_PUBLISH is scripts/publish.lua, at whose head its keys,
+ * arguments and answers are described. */
 enum ft_script {
     FT_SCRIPT_PUBLISH, /* numbers, stores and publishes the publications of one partition */
     FT_SCRIPT_JOIN,    /* makes sure that a partition has a stream, and tells name and head */
     FT_SCRIPT_BEAT, /* renews the node's lease and tells the heads of partitions, by its own channel */
     FT_SCRIPT_REGISTER, /* takes the node's name, and compares the cluster's settings */
+    FT_SCRIPT_LEAVE,    /* gives the node's name back */
     FT_SCRIPTS
 };
 
