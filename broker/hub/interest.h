@@ -48,10 +48,11 @@ void ft_interest_joined(struct ft_interest *interest, uint32_t partition);
 /* Leaves it, unless somebody wants it by now: then it returns false, and it stays. The relay's thread. */
 bool ft_interest_leave(struct ft_interest *interest, uint32_t partition);
 
-/* Changes when anything was joined, so that who waits for that knows when to look again. */
+/* Changes when anything was joined, so that who waits for that knows when to look again. A worker that is about
+ * to sleep says so first, and looks then: whoever joins wakes it, or it sees that here. */
 static inline uint32_t ft_interest_version(const struct ft_interest *interest)
 {
-    return atomic_load_explicit(&interest->version_, memory_order_acquire);
+    return atomic_load(&interest->version_);
 }
 
 #endif
