@@ -133,6 +133,7 @@ static struct ft_policy policy_of(const struct ft_topic_settings *settings)
         .slow = settings->slow,
         .retain = settings->retain,
         .ephemeral = settings->ephemeral,
+        .presence = settings->presence,
     };
 }
 

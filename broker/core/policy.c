@@ -35,6 +35,7 @@ struct ft_policies {
     struct rule *rules;
     uint32_t node_count, node_cap;
     uint32_t rule_count, rule_cap;
+    bool have_presence;
 };
 
 /* A topic, split and hashed only as far as the search has come. */
@@ -164,12 +165,18 @@ bool ft_policies_add(struct ft_policies *policies, struct ft_slice filter,
     }
     policies->rules[policies->rule_count++] = (struct rule){.policy = *policy, .filter = owned};
     *place = policies->rule_count;
+    policies->have_presence |= policy->presence;
     return true;
 }
 
 size_t ft_policies_count(const struct ft_policies *policies)
 {
     return policies ? policies->rule_count : 0;
+}
+
+bool ft_policies_have_presence(const struct ft_policies *policies)
+{
+    return policies && policies->have_presence;
 }
 
 const struct ft_policy *ft_policies_at(const struct ft_policies *policies, size_t i,

@@ -29,6 +29,7 @@ struct ft_policy {
     enum ft_slow slow;
     bool retain;    /* every publication becomes the topic's last value */
     bool ephemeral; /* delivered live, never kept */
+    bool presence;  /* who is subscribed to exactly this topic is present: SPEC.md section 6 */
 };
 
 struct ft_policies;
@@ -46,6 +47,9 @@ bool ft_policies_add(struct ft_policies *policies, struct ft_slice filter,
 
 /* NULL is a set without rules, here and below. */
 size_t ft_policies_count(const struct ft_policies *policies);
+
+/* Says whether any rule has presence, so that without one nobody has to look. */
+bool ft_policies_have_presence(const struct ft_policies *policies);
 
 /* Lends rule `i`, in the order of adding, and its filter, as long as the set lives. */
 const struct ft_policy *ft_policies_at(const struct ft_policies *policies, size_t i,

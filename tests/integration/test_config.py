@@ -24,7 +24,7 @@ NAMES = ["listen", "workers", "node", "log.level", "limits.message", "limits.top
          "http.allow_no_origin", "http.trusted_proxies", "http.proxy_listen", "http.body",
          "http.body_timeout", "http.metrics_admin", "tls.listen", "tls.proxy_listen", "tls.cert",
          "tls.key", *LIMITS]
-TOPIC_NAMES = ["retain", "history", "ttl", "slow", "max_message", "ephemeral"]
+TOPIC_NAMES = ["retain", "history", "ttl", "slow", "max_message", "ephemeral", "presence"]
 LOGFMT = re.compile(r'^[a-z_]+=("([^"\\]|\\.)*"|[^\s"=]*)( [a-z_]+=("([^"\\]|\\.)*"|[^\s"=]*))*$')
 
 
@@ -172,7 +172,8 @@ def test_a_topic_without_a_section_has_the_defaults(tmp_path):
     result = run("-c", str(file), "--check-config", "--topic", "chat")
     assert result.returncode == 0 and "no section matches" in result.stdout.splitlines()[0]
     assert result.stdout.splitlines()[1:] == [
-        "retain = no", "history = 0", "ttl = 0", "slow = park", "max_message = 0", "ephemeral = no"]
+        "retain = no", "history = 0", "ttl = 0", "slow = park", "max_message = 0", "ephemeral = no",
+        "presence = no"]
 
 
 @pytest.mark.parametrize("args, words", [

@@ -57,16 +57,16 @@ Test(config_topic, every_setting_reaches_the_policy)
     const struct ft_policy *policy =
         policy_of("[topic \"a/#\"]\nretain = yes\nhistory = 100\nttl = 2m\nslow = latest\n"
                   "max_message = 4k\nephemeral = no\n[topic \"b\"]\nephemeral = yes\n"
-                  "slow = disconnect\n",
+                  "slow = disconnect\npresence = yes\n",
                   "a/b");
 
-    cr_assert(policy->retain && !policy->ephemeral);
+    cr_assert(policy->retain && !policy->ephemeral && !policy->presence);
     cr_assert_eq(policy->history, 100);
     cr_assert_eq(policy->ttl_s, 120);
     cr_assert_eq(policy->slow, FT_SLOW_LATEST);
     cr_assert_eq(policy->max_message, 4096);
     policy = ft_policies_find(config.policies, ft_slice_str("b"), NULL);
-    cr_assert(!policy->retain && policy->ephemeral);
+    cr_assert(!policy->retain && policy->ephemeral && policy->presence);
     cr_assert_eq(policy->slow, FT_SLOW_DISCONNECT);
 }
 
@@ -178,7 +178,7 @@ Test(config_topic, a_setting_is_given_once_and_by_its_name)
                    ":2: topics have no setting \"histroy\"; did you mean history?");
     assert_refused("[topic \"a\"]\nmessage = 1k\n",
                    "have no setting \"message\"; there are retain, history, ttl, slow, "
-                   "max_message, ephemeral");
+                   "max_message, ephemeral, presence");
     assert_refused("[topic \"a\"]\nlimits.ping = 1\n", "topics have no setting \"limits.ping\"");
     assert_refused("retain = yes\n", ":1: there is no setting \"retain\"");
 }
