@@ -11,6 +11,7 @@ from support.broker import Broker
 from support.client import Client
 from support.events import Events
 from support.raw import RawClient
+from support.redis import Redis
 
 TEST_S = 60  # far above the slowest test: what hangs should say where it hangs
 
@@ -140,6 +141,26 @@ def stream():
     yield begin
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def start_redis():
+    """Starts Redis servers of the test's own: start_redis(aof=True)."""
+    servers = []
+
+    def begin(*args, **kwargs):
+        servers.append(Redis(*args, **kwargs))
+        return servers[-1]
+
+    yield begin
+    for each in servers:
+        each.close()
+
+
+@pytest.fixture
+def redis(start_redis):
+    """A Redis server of the test's own, empty."""
+    return start_redis()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@
 -- Returns 1; or 0: another instance has the name, and nothing was done.
 
 local held = redis.call('GET', KEYS[1])
-if held and string.sub(held, 1, #ARGV[1]) ~= ARGV[1] then
+if held and string.sub(held, 1, 16) ~= ARGV[1] then
     return 0
 end
 redis.call('DEL', KEYS[1])
