@@ -7,6 +7,13 @@
  *
  *     entry    [flags, topic, data, at_ms, expires_ms, history, …]
  *
+ *     flags    1, 2   what data is: JSON text, base64 text, a MessagePack value, bytes (0 … 3)
+ *              4, 8   what happens where a reader is too slow for it (enum ft_slow)
+ *              16     it is its topic's last value
+ *              32     its topic has none any more
+ *              64 …   not read
+ *     data     bin, whatever it is
+ *
  * `first` is the offset of the first entry in the stream, the others follow without holes; `ms` and the last
  * offset together are the id of the entry in Redis' stream. Elements behind those that this version knows
  * are skipped, so that a later version may add some without a new number; another number means that an
@@ -38,7 +45,8 @@ enum ft_relay_fault {
     FT_RELAY_SOUND,
     FT_RELAY_FOREIGN,  /* not a message of ours at all */
     FT_RELAY_VERSION_, /* of a version that this node does not know */
-    FT_RELAY_DAMAGED   /* ours by its head, but broken, or with something invalid in it */
+    FT_RELAY_DAMAGED,  /* ours by its head, but broken, or with something invalid in it */
+    FT_RELAY_TOO_LARGE /* sound, but its data is longer than it may be */
 };
 
 struct ft_relay_head {
@@ -59,6 +67,12 @@ struct ft_relay_entry {
     bool is_retained, clears_retained;
 };
 
+/* Returns an upper bound of the bytes that an entry takes. */
+static inline size_t ft_relay_entry_size(struct ft_slice topic, struct ft_slice data)
+{
+    return 40 + topic.len + data.len;
+}
+
 /* Adds an entry. Its topic and data are valid. */
 void ft_relay_entry_write(const struct ft_relay_entry *entry, struct ft_buffer *out);
 
@@ -69,13 +83,16 @@ void ft_relay_head_write(struct ft_slice origin, uint32_t count, struct ft_buffe
 enum ft_relay_fault ft_relay_head_read(struct ft_slice message, struct ft_relay_head *head,
                                        struct ft_slice *entries);
 
-/* Takes the next entry off `*entries`, and checks its topic and its data. `message_max`: longest data.
- * `scratch` has room for as many bytes as the message. */
+/*
+ * Takes the next entry off `*entries`, and checks its topic and its data. `message_max`: longest data. With
+ * FT_RELAY_TOO_LARGE the entry is read, and what follows it can be; with FT_RELAY_DAMAGED nothing is known.
+ */
 enum ft_relay_fault ft_relay_entry_read(struct ft_slice *entries, size_t message_max,
-                                        uint8_t *scratch, struct ft_relay_entry *entry);
+                                        struct ft_relay_entry *entry);
 
-/* Checks a whole message: `count` sound entries and nothing behind them. */
+/* Checks a whole message: `count` sound entries and nothing behind them. FT_RELAY_TOO_LARGE: all else is
+ * sound. */
 enum ft_relay_fault ft_relay_message_check(struct ft_slice message, size_t message_max,
-                                           uint8_t *scratch, struct ft_relay_head *head);
+                                           struct ft_relay_head *head);
 
 #endif
