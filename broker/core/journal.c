@@ -61,6 +61,7 @@ struct slot {
 
 struct ft_journal {
     char stream[FT_STREAM_NAME_LEN + 1];
+    uint32_t stream_count;
     size_t size_bytes, chunk_bytes;
     uint32_t age_s;
     uint64_t mask;
@@ -73,7 +74,8 @@ struct ft_journal {
     _Atomic uint32_t retained;        /* topics with a last value */
     struct ft_hash_keys hash_keys[2]; /* for publish keys; they do not change */
 
-    pthread_mutex_t lock; /* everything below */
+    pthread_mutex_t lock;       /* everything below */
+    struct ft_streams *streams; /* NULL: there is its own one only */
     struct ft_topic_table *topics;
     struct ft_key_window *keys;
     uint64_t bytes;
@@ -115,7 +117,9 @@ static struct chunk *list_pop(struct chunk_list *list)
 struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
 {
     struct ft_journal *j = ft_alloc_zero(sizeof(*j));
-    memcpy(j->stream, options->stream, FT_STREAM_NAME_LEN);
+    j->stream_count = options->streams;
+    if (j->stream_count == 0)
+        memcpy(j->stream, options->stream, FT_STREAM_NAME_LEN);
     j->size_bytes = options->size_bytes;
     j->age_s = options->age_s;
     j->chunk_bytes = options->chunk_bytes ? options->chunk_bytes : CHUNK_BYTES;
@@ -125,6 +129,8 @@ struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
     j->mask = slots - 1;
     j->ring = calloc(slots, sizeof(*j->ring)); /* untouched pages cost nothing */
     FT_ASSERT(j->ring);
+    if (j->stream_count > 0)
+        j->streams = ft_streams_new(j->stream_count, slots);
     atomic_init(&j->epoch, 1);
     struct ft_topic_limits limits = options->limits;
     if (limits.topics == 0)
@@ -173,11 +179,17 @@ void ft_journal_free(struct ft_journal *j)
         j->spare = chunk->next;
         free(chunk);
     }
+    ft_streams_free(j->streams);
     ft_topic_table_free(j->topics);
     ft_key_window_free(j->keys);
     pthread_mutex_destroy(&j->lock);
     free(j->ring);
     free(j);
+}
+
+uint32_t ft_journal_streams(const struct ft_journal *j)
+{
+    return j->stream_count;
 }
 
 const char *ft_journal_stream(const struct ft_journal *j)
@@ -284,11 +296,32 @@ static void prefetch_for_write(const uint8_t *memory)
         __builtin_prefetch(memory + line * 64, 1);
 }
 
+/* Fills in of what stream it is. */
+static void choose_stream(const struct ft_journal *j, struct ft_publication_spec *spec)
+{
+    if (!j->streams) {
+        spec->stream = j->stream;
+        return;
+    }
+    if (spec->entry == FT_ENTRY_GAP) {
+        spec->encoding = FT_JSON;
+        spec->topic = ft_slice_str("");
+        spec->data = (struct ft_data){.kind = FT_DATA_JSON, .bytes = ft_slice_str("null")};
+        spec->is_ephemeral = true; /* nobody ever gets it as it is */
+    } else if (spec->is_ephemeral) {
+        spec->stream_index = FT_STREAM_NONE;
+    } else {
+        spec->stream = spec->entry == FT_ENTRY_RESTORED
+                           ? spec->name
+                           : ft_streams_name(j->streams, spec->stream_index);
+    }
+}
+
 struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
                                         struct ft_publication_spec *spec)
 {
     struct ft_journal *j = writer->journal;
-    spec->stream = j->stream;
+    choose_stream(j, spec);
     spec->topic_hash = ft_topic_table_hash(j->topics, spec->topic);
     size_t size = ft_publication_size(spec);
     struct chunk *chunk = writer->chunk;
@@ -378,7 +411,7 @@ static bool is_duplicate(struct ft_journal *j, struct ft_publication *p, uint64_
         ft_key_window_add(j->keys, key, offset, now_s);
         return false;
     }
-    p->offset = first;
+    p->offset = p->seq = first;
     p->is_duplicate = true;
     j->duplicates++;
     return true;
@@ -390,7 +423,7 @@ static uint32_t chain(struct ft_journal *j, struct ft_publication *p)
     if (p->is_ephemeral)
         return 0;
     uint32_t topic = ft_topic_table_note(j->topics, p, &p->previous);
-    if (p->slow == FT_SLOW_LATEST && p->previous != 0) {
+    if (p->slow == FT_SLOW_LATEST && p->previous != 0 && p->entry == FT_ENTRY_LIVE) {
         struct ft_publication *previous =
             atomic_load_explicit(&slot_of(j, p->previous)->publication, memory_order_relaxed);
         atomic_store_explicit(&previous->is_superseded, true, memory_order_relaxed);
@@ -408,6 +441,9 @@ static void place(struct ft_journal *j, struct ft_publication *p, uint64_t offse
     slot->accepted_s = p->accepted_s;
     slot->topic = chain(j, p);
     j->bytes += p->size_;
+    if (j->streams)
+        ft_streams_note(j->streams, ft_publication_is_counted(p) ? p->stream : FT_STREAM_NONE,
+                        p->seq, offset);
     atomic_store_explicit(&slot->publication, p, memory_order_release);
 }
 
@@ -547,11 +583,92 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *j, uint64_
     return p->offset == offset ? p : NULL;
 }
 
+/* ---- streams ---- */
+
+void ft_journal_open_stream(struct ft_journal *j, uint32_t index, const char *name, uint64_t after)
+{
+    pthread_mutex_lock(&j->lock);
+    ft_streams_open(j->streams, index, name, after,
+                    atomic_load_explicit(&j->head, memory_order_relaxed));
+    pthread_mutex_unlock(&j->lock);
+}
+
+void ft_journal_forget_topics(struct ft_journal *j, uint32_t index)
+{
+    pthread_mutex_lock(&j->lock);
+    ft_topic_table_forget(j->topics, index);
+    note_retained(j);
+    pthread_mutex_unlock(&j->lock);
+}
+
+uint32_t ft_journal_places(struct ft_journal *j, const struct ft_partition_set *set, uint64_t at,
+                           struct ft_place *places)
+{
+    if (!j->streams) {
+        places[0] = (struct ft_place){.index = 0, .seq = at};
+        memcpy(places[0].stream, j->stream, sizeof(j->stream));
+        return 1;
+    }
+    pthread_mutex_lock(&j->lock);
+    uint32_t n = ft_streams_places(j->streams, set, at, places);
+    pthread_mutex_unlock(&j->lock);
+    return n;
+}
+
+/* The same in the journal's own stream: its offsets are the positions. */
+static enum ft_found find_own(const struct ft_journal *j, struct ft_slice stream, uint64_t seq,
+                              uint32_t *index, uint64_t *at)
+{
+    *at = ft_journal_head(j);
+    if (!ft_slice_equal(stream, ft_slice_str(j->stream)))
+        return FT_FOUND_UNKNOWN;
+    *index = 0;
+    if (seq > *at)
+        return FT_FOUND_AHEAD;
+    uint64_t tail = ft_journal_tail(j);
+    *at = seq >= tail ? seq : tail;
+    return seq >= tail ? FT_FOUND : FT_FOUND_GONE;
+}
+
+enum ft_found ft_journal_find(struct ft_journal *j, struct ft_slice stream, uint64_t seq,
+                              uint32_t *index, uint64_t *at)
+{
+    if (!j->streams)
+        return find_own(j, stream, seq, index, at);
+    pthread_mutex_lock(&j->lock);
+    enum ft_found found = ft_streams_find(
+        j->streams, stream, seq, atomic_load_explicit(&j->tail, memory_order_relaxed), index, at);
+    pthread_mutex_unlock(&j->lock);
+    return found;
+}
+
+/* ---- frames ---- */
+
+/* Returns the event of a publication where there are many streams. A browser keeps the last id alone: so it has
+ * the places of all streams. What is older than the places around it has none, and the last one counts on. */
+static struct ft_slice event_of(struct ft_journal *j, const struct ft_publication *p, size_t *made)
+{
+    char id[FT_PARTITIONS_MAX * (FT_POS_LEN_MAX + 1)];
+    size_t len = 0;
+    if (!ft_publication_has_event(p) && ft_publication_is_counted(p)) {
+        struct ft_place places[FT_PARTITIONS_MAX];
+        uint32_t n = ft_journal_places(j, NULL, p->offset, places);
+        for (uint32_t i = 0; i < n; i++) {
+            if (i > 0)
+                id[len++] = ',';
+            len += ft_place_print(&places[i], id + len);
+        }
+    }
+    return ft_publication_event(p, ft_slice(id, len), made);
+}
+
 struct ft_slice ft_journal_frame(struct ft_journal *j, const struct ft_publication *p,
                                  enum ft_frames frames)
 {
     size_t made;
-    struct ft_slice frame = ft_publication_frame(p, frames, &made);
+    struct ft_slice frame = j->streams && frames == FT_FRAMES_EVENTS
+                                ? event_of(j, p, &made)
+                                : ft_publication_frame(p, frames, &made);
     if (made) {
         atomic_fetch_add_explicit(&chunk_of(p)->other_bytes, made, memory_order_relaxed);
         atomic_fetch_add_explicit(&j->other_bytes, made, memory_order_relaxed);

@@ -21,6 +21,7 @@
 #define FT_CORE_JOURNAL_H
 
 #include "broker/core/publication.h"
+#include "broker/core/streams.h"
 #include "broker/core/topic_table.h"
 
 /* Workers are readers; more of them than this make no sense on one machine (options.def). */
@@ -31,7 +32,8 @@ struct ft_journal_writer;
 struct ft_journal_reader;
 
 struct ft_journal_options {
-    const char *stream; /* name, FT_STREAM_NAME_LEN characters, unique to this life of the node */
+    const char *stream; /* name, FT_STREAM_NAME_LEN characters, unique to this life of the node; not
+                           where there are `streams` */
     uint32_t
         streams; /* 0: that one, numbered here; else so many, numbered elsewhere and opened later */
     size_t size_bytes;             /* of publications, all their frames included */
@@ -59,7 +61,11 @@ struct ft_journal_stats {
 struct ft_journal *ft_journal_new(const struct ft_journal_options *options);
 void ft_journal_free(struct ft_journal *journal); /* after all its writers and readers */
 
-/* Returns the name of the journal's own stream, FT_STREAM_NAME_LEN characters and a NUL. */
+/* Returns how many streams it has that are numbered elsewhere; 0: it numbers its own one. */
+uint32_t ft_journal_streams(const struct ft_journal *journal);
+
+/* Returns the name of the journal's own stream, FT_STREAM_NAME_LEN characters and a NUL; empty where it has
+ * none. */
 const char *ft_journal_stream(const struct ft_journal *journal);
 
 /* Makes a writer; it belongs to one thread. */
@@ -68,8 +74,11 @@ void ft_journal_writer_free(struct ft_journal_writer *writer);
 
 /*
  * Builds a publication in the journal's memory, not yet numbered; stream and topic_hash of `spec` are
- * filled in. It must be appended, by the same
- * writer and in the order in which it was built.
+ * filled in. It must be appended, by the same writer and in the order in which it was built.
+ *
+ * Where streams are numbered elsewhere, one that is live or warm says its stream, which is open and whose
+ * next one it is; an ephemeral one is of no stream. A restored one says its `name` and `seq`, and the stream
+ * whose topics it belongs to; a gap that stream and `lost` alone.
  */
 struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
                                         struct ft_publication_spec *spec);
@@ -124,39 +133,35 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, u
  *     stream · offset   k·7  m·1  k·8  k·9  m·2  k·10       positions: the same on every node
  *
  * Within a stream offsets grow without holes; so what the journal keeps is, for each stream, a run that ends
- * at its head, and a position is found by searching. (A restored entry is of no stream.)
+ * at its head, and a position is found by searching. (What is restored, a gap, what is ephemeral do not count.)
  */
 
 /*
- * Opens stream `index` (below `streams`) under a name: `after` is the offset before the one that comes next.
- * What was of a stream with this index and another name is no place to go on from any more. Opening it again
- * with the same name: offsets up to `after` that the journal does not have are lost. Any thread; what belongs
- * to the stream before is appended already.
+ * Opens stream `index` (below `streams`) under a name: `after` is the offset before the one that comes next,
+ * be it live or warm. What was of a stream with this index and another name is no place to go on from any more.
+ * Opening it again with the same name: offsets up to `after` that the journal does not have are lost. The
+ * thread that builds publications of it; what belongs to the stream before is appended already, and a gap is
+ * appended next where somebody may have been listening.
  */
 void ft_journal_open_stream(struct ft_journal *journal, uint32_t index, const char *name,
                             uint64_t after);
 
-/* Where a stream stands. */
-struct ft_place {
-    uint32_t index;
-    char stream[FT_STREAM_NAME_LEN + 1];
-    uint64_t seq;
-};
+/* What topics keep of stream `index`, last values and histories, may not be what they have: it is forgotten,
+ * and then restored from where it is known. The thread that builds publications of it. */
+void ft_journal_forget_topics(struct ft_journal *journal, uint32_t index);
 
-/* Fills `places` (room for FT_PARTITIONS_MAX) with where the streams of `set` (NULL: all) stood at journal
- * offset `at`, from tail to head; those that were not open then are left out. Returns how many. */
+/*
+ * Fills `places` (room for FT_PARTITIONS_MAX) with where the streams of `set` (NULL: all) stood at journal
+ * offset `at`, from tail to head. Returns how many. One that has been opened since stands where it began, or,
+ * where it took another one's place, at 0: who goes on from there is told that something is missing. Those
+ * that are not open are left out.
+ */
 uint32_t ft_journal_places(struct ft_journal *journal, const struct ft_partition_set *set,
                            uint64_t at, struct ft_place *places);
 
-enum ft_found {
-    FT_FOUND,        /* everything of the stream after it is kept, from `*at` on */
-    FT_FOUND_GONE,   /* something after it is not kept any more: `*at` is the tail */
-    FT_FOUND_AHEAD,  /* the stream has not come so far here: `*at` is its head */
-    FT_FOUND_UNKNOWN /* there is no such stream: `*at` is the head */
-};
-
 /* Finds the position `seq` of a stream by its name. `*index` is set where it is known; `*at` to the greatest
- * journal offset at which nothing of the stream after `seq` has come. */
+ * journal offset at which nothing that is kept of the stream after `seq` has come: the head where nothing is, or
+ * where the stream is not known. */
 enum ft_found ft_journal_find(struct ft_journal *journal, struct ft_slice stream, uint64_t seq,
                               uint32_t *index, uint64_t *at);
 

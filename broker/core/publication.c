@@ -201,6 +201,10 @@ struct ft_publication *ft_publication_build(void *memory, size_t size,
         .expires_ds = spec->expires_ds,
         .history = spec->history,
         .slow = spec->slow,
+        .seq = spec->seq,
+        .stream = spec->stream_index,
+        .entry = spec->entry,
+        .lost = spec->lost,
         .is_ephemeral = spec->is_ephemeral,
         .is_retained = spec->is_retained,
         .clears_retained = spec->clears_retained,
@@ -232,7 +236,9 @@ void ft_publication_number(struct ft_publication *p, uint64_t offset)
     enum ft_encoding encoding = p->encoding_;
     uint8_t *base = (uint8_t *)p;
     uint8_t *pos = base + p->pos_at_;
-    uint8_t *end = finish_payload(encoding, pos, base + p->frame_len_, offset);
+    if (p->seq == 0)
+        p->seq = offset;
+    uint8_t *end = finish_payload(encoding, pos, base + p->frame_len_, p->seq);
     uint8_t *frame = put_header(encoding, base + p->frame_at_, end);
     p->offset = offset;
     if (!p->is_ephemeral)
@@ -288,7 +294,7 @@ static struct ft_frame *make_other(const struct ft_publication *p, enum ft_encod
     struct layout l = {.at = payload};
     lay(encoding, &l, topic, other, p->at_ms,
         p->is_ephemeral ? NULL : (const char *)ft_publication_pos(p).ptr);
-    uint8_t *end = finish_payload(encoding, l.pos, l.at, p->offset);
+    uint8_t *end = finish_payload(encoding, l.pos, l.at, p->seq);
     uint8_t *begin = put_header(encoding, payload, end);
     frame->len = (uint32_t)(end - begin);
     memmove(frame->bytes, begin, frame->len);
@@ -319,7 +325,7 @@ static uint8_t *put_line(uint8_t *at, struct ft_slice json)
     return at + json.len;
 }
 
-static struct ft_frame *make_event(const struct ft_publication *p)
+static struct ft_frame *make_event(const struct ft_publication *p, struct ft_slice id)
 {
     struct ft_slice frame = ft_slice((const uint8_t *)p + p->frame_at_, p->frame_len_);
     struct ft_frame *made = NULL;
@@ -328,41 +334,53 @@ static struct ft_frame *make_event(const struct ft_publication *p)
         made = other ? NULL : make_other(p, FT_JSON); /* nobody may ever want it on a WebSocket */
         frame = slice_of(other ? other : made);
     }
-    struct ft_slice json = payload_of(frame), pos = ft_publication_pos(p);
-    struct ft_frame *event = ft_alloc(sizeof(*event) + EVENT_FIXED + pos.len + json.len);
+    struct ft_slice json = payload_of(frame);
+    struct ft_frame *event = ft_alloc(sizeof(*event) + EVENT_FIXED + id.len + json.len);
     uint8_t *at = event->bytes;
-    if (pos.len > 0)
-        at = PUT(put_slice(PUT(at, "id: "), pos), "\n");
+    if (id.len > 0)
+        at = PUT(put_slice(PUT(at, "id: "), id), "\n");
     at = PUT(put_line(PUT(at, "data: "), json), "\n\n");
     event->len = (uint32_t)(at - event->bytes);
     free(made);
     return event;
 }
 
-struct ft_slice ft_publication_frame(const struct ft_publication *p, enum ft_frames frames,
+/* Hangs a frame off a publication, unless another worker was faster. Returns the one that hangs there. */
+static struct ft_frame *hang(const _Atomic(struct ft_frame *) *slot, struct ft_frame *mine,
+                             size_t *made)
+{
+    struct ft_frame *frame = NULL;
+    if (!atomic_compare_exchange_strong_explicit((_Atomic(struct ft_frame *) *)slot, &frame, mine,
+                                                 memory_order_acq_rel, memory_order_acquire)) {
+        free(mine);
+        return frame;
+    }
+    if (made)
+        *made = sizeof(*mine) + mine->len;
+    return mine;
+}
+
+struct ft_slice ft_publication_event(const struct ft_publication *p, struct ft_slice id,
                                      size_t *made)
 {
     if (made)
         *made = 0;
+    struct ft_frame *frame = atomic_load_explicit(&p->event_, memory_order_acquire);
+    return slice_of(frame ? frame : hang(&p->event_, make_event(p, id), made));
+}
+
+struct ft_slice ft_publication_frame(const struct ft_publication *p, enum ft_frames frames,
+                                     size_t *made)
+{
+    if (frames == FT_FRAMES_EVENTS)
+        return ft_publication_event(p, ft_publication_pos(p), made);
+    if (made)
+        *made = 0;
     if ((int)frames == p->encoding_)
         return ft_slice((const uint8_t *)p + p->frame_at_, p->frame_len_);
-
-    bool is_event = frames == FT_FRAMES_EVENTS;
-    _Atomic(struct ft_frame *) *slot =
-        (_Atomic(struct ft_frame *) *)(is_event ? &p->event_ : &p->other_);
-    struct ft_frame *frame = atomic_load_explicit(slot, memory_order_acquire);
-    if (!frame) {
-        struct ft_frame *mine = is_event ? make_event(p) : make_other(p, (enum ft_encoding)frames);
-        if (atomic_compare_exchange_strong_explicit(slot, &frame, mine, memory_order_acq_rel,
-                                                    memory_order_acquire)) {
-            frame = mine;
-            if (made)
-                *made = sizeof(*frame) + frame->len;
-        } else {
-            free(mine); /* another worker was first */
-        }
-    }
-    return slice_of(frame);
+    struct ft_frame *frame = atomic_load_explicit(&p->other_, memory_order_acquire);
+    return slice_of(frame ? frame
+                          : hang(&p->other_, make_other(p, (enum ft_encoding)frames), made));
 }
 
 /* Adds `n` bytes to `out`, to be filled in. Its ceiling is the caller's to choose: they must fit. */

@@ -18,17 +18,12 @@
 #define FT_CORE_PUBLICATION_H
 
 #include "broker/core/key_window.h"
-#include "broker/core/partitions.h"
+#include "broker/core/streams.h"
 #include "protocol/buffer.h"
 #include "protocol/encoding.h"
 #include "protocol/envelope.h"
 
 #include <stdatomic.h>
-
-/* Offsets stay below 2^50 (a million a second for 35 years), so that a run packs into 64 bits. */
-#define FT_OFFSET_BITS       50
-#define FT_OFFSET_DIGITS_MAX 16
-#define FT_POS_LEN_MAX       (FT_STREAM_NAME_LEN + 1 + FT_OFFSET_DIGITS_MAX)
 
 /* How a subscriber gets it: as a WebSocket frame in one of the encodings; or as an event of an event stream
  * (SPEC.md section 7), "id: <pos>\ndata: <the JSON msg>\n\n". */
@@ -53,9 +48,6 @@ enum ft_entry {
     FT_ENTRY_GAP       /* no publication: here its stream goes on after something was lost */
 };
 
-/* The stream of what has none: ephemeral where several nodes are one broker, or restored. */
-#define FT_STREAM_NONE UINT16_MAX
-
 /* A whole frame on the heap: a WebSocket's, header included, or an event. */
 struct ft_frame {
     uint32_t len;
@@ -64,16 +56,20 @@ struct ft_frame {
 
 struct ft_publication {
     uint64_t offset; /* in the journal; 0 until it is numbered. Of a duplicate: the first one's */
-    uint64_t
-        previous;   /* offset of the one before it in its topic, where that is remembered; or 0 */
-    uint64_t at_ms; /* wall clock, for peers */
+    union {
+        uint64_t
+            previous; /* offset of the one before it in its topic, where that is remembered; or 0 */
+        uint64_t lost; /* of FT_ENTRY_GAP: how many, 0: it is not known */
+    };
+    uint64_t at_ms;      /* wall clock, for peers */
     uint64_t topic_hash; /* keyed */
     uint32_t accepted_s; /* monotonic, for ageing */
     uint32_t
         expires_ds; /* monotonic, tenths of a second: not kept for anybody from then on; 0: never */
     uint32_t history; /* how many of its topic are to be kept beyond the journal */
     uint64_t seq;     /* its offset in its stream, which its position shows */
-    uint16_t stream;  /* index of that among the journal's, or FT_STREAM_NONE */
+    uint16_t stream;  /* index of that among the journal's, or FT_STREAM_NONE; of FT_ENTRY_GAP and
+                         FT_ENTRY_RESTORED, which do not count in it, that of their topics */
     uint8_t entry;    /* enum ft_entry */
     uint8_t slow;     /* enum ft_slow: what happens where a reader is too slow for it */
     bool is_ephemeral;
@@ -114,6 +110,7 @@ struct ft_publication_spec {
     uint8_t entry;         /* enum ft_entry */
     uint16_t stream_index; /* or FT_STREAM_NONE */
     uint64_t seq;          /* 0: the journal's own offset will be it */
+    uint64_t lost;         /* of FT_ENTRY_GAP, which needs nothing else but its stream */
     const char *name; /* of the stream, where it is not the one that is open now: a restored one */
 
     uint64_t topic_hash; /* these two are the journal's */
@@ -128,7 +125,8 @@ size_t ft_publication_size(const struct ft_publication_spec *spec);
 struct ft_publication *ft_publication_build(void *memory, size_t size,
                                             const struct ft_publication_spec *spec);
 
-/* Gives it its place in the stream, 1 or more, and so completes position and frame. */
+/* Gives it its place in the journal, 1 or more, which is that in its stream as well where it has none yet, and
+ * so completes position and frame. */
 void ft_publication_number(struct ft_publication *publication, uint64_t offset);
 
 /* Frees what hangs off it, not the memory that it lies in. */
@@ -152,7 +150,7 @@ static inline struct ft_slice ft_publication_topic(const struct ft_publication *
     return ft_slice((const uint8_t *)(publication + 1), publication->topic_len_);
 }
 
-/* Returns its position, "<stream>.<offset>"; empty for an ephemeral one. */
+/* Returns its position, "<stream>.<seq>"; empty for an ephemeral one. */
 static inline struct ft_slice ft_publication_pos(const struct ft_publication *publication)
 {
     return ft_slice((const uint8_t *)publication + publication->pos_at_, publication->pos_len_);
@@ -167,6 +165,22 @@ struct ft_data ft_publication_data(const struct ft_publication *publication);
  */
 struct ft_slice ft_publication_frame(const struct ft_publication *publication,
                                      enum ft_frames frames, size_t *made);
+
+/* The same for its event, with another id than its position; an empty one: the event has none. */
+struct ft_slice ft_publication_event(const struct ft_publication *publication, struct ft_slice id,
+                                     size_t *made);
+
+/* Says whether its event is made already. */
+static inline bool ft_publication_has_event(const struct ft_publication *publication)
+{
+    return atomic_load_explicit(&publication->event_, memory_order_acquire) != NULL;
+}
+
+/* Says whether it is one that its stream has numbered here: neither ephemeral nor restored nor a gap. */
+static inline bool ft_publication_is_counted(const struct ft_publication *publication)
+{
+    return publication->entry <= FT_ENTRY_WARM && publication->stream != FT_STREAM_NONE;
+}
 
 /* Adds to `out` a frame of a publication marked as its topic's last value: with "retained":true. */
 void ft_publication_add_retained(struct ft_slice frame, enum ft_frames frames,

@@ -315,6 +315,7 @@ uint32_t ft_topic_table_note(struct ft_topic_table *t, const struct ft_publicati
     topic->last = p->offset;
     topic->chained++;
     topic->history = p->history;
+    topic->stream = p->stream;
     if (topic->kept_count > 0)
         history_trim(t, topic);
     if (p->is_retained || p->clears_retained) {
@@ -354,6 +355,17 @@ void ft_topic_table_drop(struct ft_topic_table *t, uint32_t id, uint64_t offset,
     tidy(t, topic); /* with a last value alone it is not remembered: that has a bound of its own */
     if (is_wanted)
         limit_copies(t);
+}
+
+void ft_topic_table_forget(struct ft_topic_table *t, uint32_t stream)
+{
+    for (uint32_t id = 1; id < t->end; id++) {
+        struct ft_topic *topic = t->topics[id];
+        if (!topic || topic->stream != stream)
+            continue;
+        retained_remove(t, topic);
+        forget(t, topic);
+    }
 }
 
 void ft_topic_table_expire(struct ft_topic_table *t, uint32_t now_ds)

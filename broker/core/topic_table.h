@@ -50,6 +50,7 @@ struct ft_topic {
     uint32_t chained; /* publications in the journal's chain */
     uint32_t history; /* what its latest publication's policy said */
     uint32_t id;
+    uint16_t stream; /* of that one, too */
     uint8_t name_len;
     bool is_queued;
     uint8_t name[];
@@ -72,6 +73,10 @@ uint32_t ft_topic_table_note(struct ft_topic_table *table, const struct ft_publi
  * returned. `p` is looked at only where a copy is wanted. */
 void ft_topic_table_drop(struct ft_topic_table *table, uint32_t id, uint64_t offset,
                          const struct ft_publication *p, uint32_t now_ds);
+
+/* Forgets everything of the topics whose latest publication is of this stream, as if nobody had published
+ * there. */
+void ft_topic_table_forget(struct ft_topic_table *table, uint32_t stream);
 
 /* Finds a topic by its name, or returns NULL. Lent until the lock is given back. */
 const struct ft_topic *ft_topic_table_find(const struct ft_topic_table *table,

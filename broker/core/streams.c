@@ -1,0 +1,249 @@
+/*
+ * Positions of many streams by journal offset, and the other way round. Knows no publications and takes
+ * no lock: all of this happens under the journal's.
+ */
+#include "broker/core/streams.h"
+
+#include "broker/base/alloc.h"
+
+#include "protocol/number.h"
+
+#include <stdlib.h>
+
+/* Journal offsets from one mark to the next: a walk of so many is a matter of nanoseconds, and marks of
+ * few streams cost two bytes a publication. */
+#define EVERY 64
+/* Of many streams as much: so many offsets for each. */
+#define EVERY_STREAM 4
+/* Marks of streams that are opened, beyond those: all of them some times over, as long as the journal
+ * reaches back. Where they are more, the journal's beginning cannot be gone on from. */
+#define OPENED(count) (4 * (count) + 16)
+
+struct stream {
+    char name[FT_STREAM_NAME_LEN + 1];
+    bool is_open, was_other; /* the latter: under another name before */
+    uint64_t seq;            /* at the head */
+    uint64_t named, after;   /* journal offset at which it got its name, and where it stood then */
+    uint64_t whole;          /* since it stood there nothing of it was lost */
+};
+
+/* Where all streams stood behind a journal offset. */
+struct mark {
+    uint64_t offset;
+    uint64_t seqs[];
+};
+
+struct ft_streams {
+    uint32_t count, every;
+    uint64_t kept, head;
+    uint64_t of_mask;
+    uint16_t *of; /* whose an offset is */
+    uint64_t first, end, cap;
+    uint64_t *marks; /* number n at (n % cap) */
+    struct stream streams[];
+};
+
+size_t ft_place_print(const struct ft_place *place, char text[FT_POS_LEN_MAX])
+{
+    memcpy(text, place->stream, FT_STREAM_NAME_LEN);
+    text[FT_STREAM_NAME_LEN] = '.';
+    return FT_STREAM_NAME_LEN + 1 + ft_uint_print(place->seq, text + FT_STREAM_NAME_LEN + 1);
+}
+
+static struct mark *mark_at(const struct ft_streams *s, uint64_t n)
+{
+    return (struct mark *)(s->marks + n % s->cap * (1 + s->count));
+}
+
+/* Marks where the streams stand now. */
+static void add_mark(struct ft_streams *s)
+{
+    if (s->end == s->first || mark_at(s, s->end - 1)->offset != s->head)
+        s->end++;
+    /* The first one is the last that is not after what is kept. */
+    while (s->end - s->first > s->cap ||
+           (s->end - s->first > 1 && mark_at(s, s->first + 1)->offset + s->kept <= s->head))
+        s->first++;
+    struct mark *mark = mark_at(s, s->end - 1);
+    mark->offset = s->head;
+    for (uint32_t i = 0; i < s->count; i++)
+        mark->seqs[i] = s->streams[i].seq;
+}
+
+struct ft_streams *ft_streams_new(uint32_t count, uint64_t kept)
+{
+    FT_ASSERT(count >= 1 && count <= FT_PARTITIONS_MAX);
+    struct ft_streams *s = ft_alloc_zero(sizeof(*s) + count * sizeof(s->streams[0]));
+    s->count = count;
+    s->kept = kept;
+    s->every = EVERY > EVERY_STREAM * count ? EVERY : EVERY_STREAM * count;
+    /* The first mark may be that far before what is kept. */
+    uint64_t slots = 1;
+    while (slots < kept + 2 * (uint64_t)s->every)
+        slots *= 2;
+    s->of_mask = slots - 1;
+    s->of = calloc(slots, sizeof(*s->of)); /* untouched pages cost nothing */
+    s->cap = kept / s->every + 2 + OPENED(count);
+    s->marks = calloc(s->cap * (1 + count), sizeof(*s->marks));
+    FT_ASSERT(s->of && s->marks);
+    add_mark(s);
+    return s;
+}
+
+void ft_streams_free(struct ft_streams *s)
+{
+    if (!s)
+        return;
+    free(s->of);
+    free(s->marks);
+    free(s);
+}
+
+const char *ft_streams_name(const struct ft_streams *s, uint32_t index)
+{
+    FT_ASSERT(index < s->count);
+    return s->streams[index].name;
+}
+
+void ft_streams_open(struct ft_streams *s, uint32_t index, const char *name, uint64_t after,
+                     uint64_t head)
+{
+    FT_ASSERT(index < s->count && head == s->head);
+    struct stream *stream = &s->streams[index];
+    bool is_same = stream->is_open && memcmp(stream->name, name, FT_STREAM_NAME_LEN) == 0;
+    if (is_same && after == stream->seq)
+        return; /* nothing was lost */
+    stream->whole = after;
+    if (!is_same || after < stream->seq) {
+        stream->was_other = stream->is_open;
+        stream->named = head;
+        stream->after = after;
+        memcpy(stream->name, name, FT_STREAM_NAME_LEN);
+    }
+    stream->is_open = true;
+    stream->seq = after;
+    add_mark(s);
+}
+
+void ft_streams_note(struct ft_streams *s, uint32_t index, uint64_t seq, uint64_t offset)
+{
+    s->head = offset;
+    s->of[offset & s->of_mask] = (uint16_t)index;
+    if (index != FT_STREAM_NONE) {
+        FT_ASSERT(index < s->count && s->streams[index].is_open);
+        FT_ASSERT(seq == s->streams[index].seq + 1);
+        s->streams[index].seq = seq;
+    }
+    if (offset - mark_at(s, s->end - 1)->offset >= s->every)
+        add_mark(s);
+}
+
+/* Returns the number of the last mark at or before `at`, or of the first one. */
+static uint64_t last_mark(const struct ft_streams *s, uint64_t at)
+{
+    uint64_t low = s->first, high = s->end;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (mark_at(s, middle)->offset <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Returns where a stream is said to stand at an offset before it was opened. There is nothing of it, so where
+ * it began. Where it took another's place, that would keep quiet about the rest of the other one: so at the
+ * very beginning, which is gone, as who goes on from there is told. */
+static uint64_t seq_before(const struct stream *stream)
+{
+    return stream->was_other ? 0 : stream->after;
+}
+
+uint32_t ft_streams_places(const struct ft_streams *s, const struct ft_partition_set *set,
+                           uint64_t at, struct ft_place *places)
+{
+    uint64_t seqs[FT_PARTITIONS_MAX];
+    const struct mark *mark = mark_at(s, last_mark(s, at));
+    memcpy(seqs, mark->seqs, s->count * sizeof(seqs[0]));
+    for (uint64_t o = mark->offset + 1; o <= at && o <= s->head; o++) {
+        uint16_t of = s->of[o & s->of_mask];
+        if (of != FT_STREAM_NONE)
+            seqs[of]++;
+    }
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct stream *stream = &s->streams[i];
+        if (!stream->is_open || (set && !ft_partition_set_has(set, i)))
+            continue;
+        struct ft_place *place = &places[n++];
+        place->index = i;
+        place->seq = seqs[i];
+        if (at < stream->named || at < mark->offset)
+            place->seq = seq_before(stream);
+        memcpy(place->stream, stream->name, sizeof(place->stream));
+    }
+    return n;
+}
+
+static const struct stream *find_stream(const struct ft_streams *s, struct ft_slice name,
+                                        uint32_t *index)
+{
+    for (uint32_t i = 0; name.len == FT_STREAM_NAME_LEN && i < s->count; i++) {
+        if (s->streams[i].is_open && memcmp(s->streams[i].name, name.ptr, name.len) == 0) {
+            *index = i;
+            return &s->streams[i];
+        }
+    }
+    return NULL;
+}
+
+/* Returns the number of the last mark at which the stream had its name and stood at `seq` at most, or of
+ * the first one at which it had its name. */
+static uint64_t mark_of(const struct ft_streams *s, uint32_t index, uint64_t seq)
+{
+    uint64_t low = last_mark(s, s->streams[index].named), high = s->end;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (mark_at(s, middle)->seqs[index] <= seq)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Finds the greatest offset at which the stream stood at `seq` at most; where it jumps over `seq`, that of the
+ * jump. Returns false where marks do not reach back to it: then it is the first mark's. */
+static bool search(const struct ft_streams *s, uint32_t index, uint64_t seq, uint64_t *at)
+{
+    uint64_t n = mark_of(s, index, seq);
+    const struct mark *mark = mark_at(s, n);
+    uint64_t end = n + 1 < s->end ? mark_at(s, n + 1)->offset : s->head;
+    uint64_t stands = mark->seqs[index], o = mark->offset;
+    *at = o;
+    if (stands > seq)
+        return false;
+    while (o < end && stands <= seq) {
+        *at = o++;
+        stands += s->of[o & s->of_mask] == index;
+    }
+    if (stands <= seq)
+        *at = end;
+    return true;
+}
+
+enum ft_found ft_streams_find(const struct ft_streams *s, struct ft_slice name, uint64_t seq,
+                              uint64_t tail, uint32_t *index, uint64_t *at)
+{
+    *at = s->head;
+    const struct stream *stream = find_stream(s, name, index);
+    if (!stream)
+        return FT_FOUND_UNKNOWN;
+    if (seq >= stream->seq)
+        return seq > stream->seq ? FT_FOUND_AHEAD : FT_FOUND;
+    bool is_whole = search(s, *index, seq, at) && *at >= tail && seq >= stream->whole;
+    if (*at < tail)
+        *at = tail;
+    return is_whole ? FT_FOUND : FT_FOUND_GONE;
+}
