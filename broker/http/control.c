@@ -1,6 +1,6 @@
 /*
  * POST /v1/disconnect and POST /v1/unsubscribe: an operator's orders (hub/control.h). The answer comes when all
- * workers have carried one out. The worker's thread.
+ * workers of all nodes have carried one out. The worker's thread.
  */
 #include "broker/hub/control.h"
 
@@ -11,6 +11,7 @@
 #include "protocol/topic.h"
 #include "protocol/utf8.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* An order as it lies in a body. */
@@ -73,18 +74,38 @@ static void write_count(struct ft_writer *w, const char *key, uint64_t n)
     ft_write_uint(w, n);
 }
 
+/* Not all nodes have carried it out, or nobody knows; what is known is said. Repeating an order is harmless. */
+static void refuse(struct ft_exchange *x, enum ft_encoding encoding,
+                   const struct ft_order_outcome *outcome, const struct ft_problem *why)
+{
+    struct ft_problem problem;
+    (void)ft_problem_set(&problem, why->err,
+                         "carried out by %u node%s, on %" PRIu64 " session%s, but %s",
+                         outcome->nodes, outcome->nodes == 1 ? "" : "s", outcome->sessions,
+                         outcome->sessions == 1 ? "" : "s", why->text);
+    problem.retry_ms = why->retry_ms;
+    ft_exchange_fail(x, encoding, &problem);
+}
+
 static void answer(struct ft_question *question, bool with_subscriptions)
 {
     struct ft_exchange *x = question->asker;
     const struct ft_order_outcome *outcome = ft_control_outcome(question);
+    const struct ft_problem *problem = ft_control_problem(question);
+    enum ft_encoding encoding =
+        x->response.content_type == ft_negotiate_type(FT_MSGPACK) ? FT_MSGPACK : FT_JSON;
     struct ft_writer w;
     x->state = NULL; /* the question goes by itself */
-    ft_answer_begin(
-        x, x->response.content_type == ft_negotiate_type(FT_MSGPACK) ? FT_MSGPACK : FT_JSON, &w);
-    ft_write_map(&w, with_subscriptions ? 2 : 1);
+    if (problem->err) {
+        refuse(x, encoding, outcome, problem);
+        return;
+    }
+    ft_answer_begin(x, encoding, &w);
+    ft_write_map(&w, with_subscriptions ? 3 : 2);
     write_count(&w, "sessions", outcome->sessions);
     if (with_subscriptions)
         write_count(&w, "subscriptions", outcome->subscriptions);
+    write_count(&w, "nodes", outcome->nodes);
     ft_answer_end(x);
 }
 

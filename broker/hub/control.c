@@ -1,56 +1,35 @@
 /*
- * Orders of an operator: finds the sessions that are meant, among all of a worker's. Who may give one is
- * for the caller to ask. Each worker's thread, one after the other.
+ * Orders of an operator: finds the sessions that are meant, among all of a worker's, and waits for the other
+ * nodes. Who may give one is for the caller to ask. Each worker's thread, one after the other.
  */
 #include "broker/hub/control.h"
 
 #include "broker/base/alloc.h"
 #include "broker/base/log.h"
+#include "broker/hub/relay.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/throttle.h"
 #include "broker/hub/worker.h"
 #include "protocol/quote.h"
-#include "protocol/topic.h"
 
 #include <stdlib.h>
 
-/* An order on its way, and the copy of all that it points to. */
+/* An order on its way, and the copy of all that it points to. It is freed when this node's workers and the
+ * other nodes are done with it. */
 struct errand {
     struct ft_question question; /* the first: a pointer to one is a pointer to the other */
+    void (*done)(struct ft_question *question);
+    uint32_t out;  /* answers that are still to come: of the workers, of the other nodes */
+    uint32_t refs; /* who still has a pointer to it: the same two */
+    struct ft_relay_ask *carries; /* for whom it is carried out here: it goes back, or with it */
     struct ft_order order;
     struct ft_order_outcome outcome;
+    struct ft_problem problem;
     struct ft_slice *filters;
     struct ft_slice
         *ended; /* those of one session that are told to it: as many as there are filters */
     uint8_t bytes[];
 };
-
-/* ---- checking ---- */
-
-static enum ft_err check_filters(const struct ft_order *order, struct ft_problem *problem)
-{
-    if (order->filter_count == 0)
-        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                              "topics is missing: an array of the filters to unsubscribe");
-    if (order->filter_count > FT_ORDER_FILTERS_MAX)
-        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                              "topics has %u filters, but %d at most are taken",
-                              order->filter_count, FT_ORDER_FILTERS_MAX);
-    for (uint32_t i = 0; i < order->filter_count; i++) {
-        enum ft_err err = ft_filter_check(order->filters[i], problem);
-        if (err)
-            return err;
-    }
-    return FT_OK;
-}
-
-enum ft_err ft_order_check(const struct ft_order *order, struct ft_problem *problem)
-{
-    if (!order->user.ptr == !order->session.ptr)
-        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                              "give either user or session: whose sessions, or the id of one");
-    return order->kind == FT_ORDER_UNSUBSCRIBE ? check_filters(order, problem) : FT_OK;
-}
 
 /* ---- carrying out ---- */
 
@@ -133,12 +112,34 @@ static struct ft_slice copy(struct ft_slice text, uint8_t **at)
     return copied;
 }
 
-static void errand_free(struct ft_question *question)
+static void errand_release(struct errand *errand)
 {
-    struct errand *errand = (struct errand *)question;
+    if (--errand->refs > 0)
+        return;
+    if (errand->carries)
+        ft_relay_ask_free(errand->carries);
     free(errand->filters);
     free(errand->ended);
     free(errand);
+}
+
+static void on_question_free(struct ft_question *question)
+{
+    errand_release((struct errand *)question);
+}
+
+/* The workers, or the other nodes, have answered. */
+static void on_answered(struct errand *errand)
+{
+    if (--errand->out == 0 && !errand->question.is_abandoned_)
+        errand->done(&errand->question);
+}
+
+static void on_question_done(struct ft_question *question)
+{
+    struct errand *errand = (struct errand *)question;
+    errand->outcome.nodes++;
+    on_answered(errand);
 }
 
 /* What an operator does to people is in the log. */
@@ -150,8 +151,9 @@ static void note(const struct ft_order *order)
            is_user ? "user" : "session", ft_quote(is_user ? order->user : order->session, quoted));
 }
 
-struct ft_question *ft_control(struct ft_worker *worker, const struct ft_order *order,
-                               void (*done)(struct ft_question *question), void *asker)
+/* Makes an errand of a copy of the order. */
+static struct errand *errand_new(const struct ft_order *order,
+                                 void (*done)(struct ft_question *question), void *asker)
 {
     uint32_t count = order->kind == FT_ORDER_UNSUBSCRIBE ? order->filter_count : 0;
     size_t size = order->user.len + order->session.len;
@@ -170,14 +172,113 @@ struct ft_question *ft_control(struct ft_worker *worker, const struct ft_order *
         .filters = errand->filters,
         .filter_count = count,
     };
-    errand->question =
-        (struct ft_question){.visit = visit, .done = done, .free = errand_free, .asker = asker};
-    note(order);
+    errand->done = done;
+    errand->question = (struct ft_question){
+        .visit = visit, .done = on_question_done, .free = on_question_free, .asker = asker};
+    return errand;
+}
+
+static void ask_workers(struct errand *errand, struct ft_worker *worker)
+{
+    errand->out++;
+    errand->refs++;
+    note(&errand->order);
     ft_question_ask(&errand->question, worker);
+}
+
+/* ---- other nodes ---- */
+
+static void on_nodes(struct ft_letter *letter, struct ft_worker *worker)
+{
+    struct ft_relay_ask *ask = ft_relay_ask_of(letter);
+    struct errand *errand = ask->asker;
+    (void)worker;
+    errand->outcome.sessions += ask->outcome.sessions;
+    errand->outcome.subscriptions += ask->outcome.subscriptions;
+    errand->outcome.nodes += ask->outcome.nodes;
+    errand->problem = ask->problem;
+    ft_relay_ask_free(ask);
+    on_answered(errand);
+    errand_release(errand);
+}
+
+static void on_nodes_dropped(struct ft_letter *letter)
+{
+    struct ft_relay_ask *ask = ft_relay_ask_of(letter);
+    struct errand *errand = ask->asker;
+    ft_relay_ask_free(ask);
+    errand_release(errand);
+}
+
+static void ask_nodes(struct errand *errand, const struct ft_worker *worker)
+{
+    struct ft_relay_ask *ask = ft_relay_ask_new(worker->index, FT_ASK_ORDER, on_nodes);
+    ask->letter.drop = on_nodes_dropped;
+    ask->asker = errand;
+    errand->out++;
+    errand->refs++;
+    ft_order_write(&errand->order, &ask->body);
+    worker->hub->relay_ops->ask(worker->hub->relay, ask);
+}
+
+struct ft_question *ft_control(struct ft_worker *worker, const struct ft_order *order,
+                               void (*done)(struct ft_question *question), void *asker)
+{
+    struct errand *errand = errand_new(order, done, asker);
+    if (worker->hub->relay_ops)
+        ask_nodes(errand, worker);
+    ask_workers(errand, worker);
     return &errand->question;
 }
 
 const struct ft_order_outcome *ft_control_outcome(const struct ft_question *question)
 {
     return &((const struct errand *)question)->outcome;
+}
+
+const struct ft_problem *ft_control_problem(const struct ft_question *question)
+{
+    return &((const struct errand *)question)->problem;
+}
+
+/* ---- for other nodes ---- */
+
+static void on_carried(struct ft_question *question)
+{
+    struct errand *errand = (struct errand *)question;
+    struct ft_hub *hub = question->asker;
+    struct ft_relay_ask *ask = errand->carries;
+    errand->carries = NULL;
+    ask->outcome = errand->outcome;
+    hub->relay_ops->ask(hub->relay, ask);
+}
+
+/* Where nobody takes the outcome any more. */
+static void on_carried_back(struct ft_letter *letter, struct ft_worker *worker)
+{
+    (void)worker;
+    ft_relay_ask_free(ft_relay_ask_of(letter));
+}
+
+static void on_foreign(struct ft_letter *letter, struct ft_worker *worker)
+{
+    struct ft_relay_ask *ask = ft_relay_ask_of(letter);
+    struct ft_slice *filters = ft_alloc(FT_ORDER_FILTERS_MAX * sizeof(*filters));
+    struct ft_order order;
+    struct ft_problem problem;
+    ask->letter.open = on_carried_back;
+    if (ft_order_read(ft_buffer_slice(&ask->body), &order, filters, &problem) == FT_OK) {
+        struct errand *errand = errand_new(&order, on_carried, worker->hub);
+        errand->carries = ask;
+        ask_workers(errand, worker);
+    } else {
+        ft_relay_ask_free(ask);
+    }
+    free(filters);
+}
+
+void ft_control_foreign(struct ft_hub *hub, struct ft_relay_ask *ask)
+{
+    ask->letter.open = on_foreign;
+    ft_letter_post(hub, ask->worker, &ask->letter);
 }

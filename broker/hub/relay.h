@@ -14,6 +14,7 @@
 
 #include "broker/core/publication.h"
 #include "broker/core/relay_message.h"
+#include "broker/hub/control.h"
 #include "broker/hub/interest.h"
 #include "broker/hub/letter.h"
 #include "protocol/buffer.h"
@@ -57,11 +58,13 @@ struct ft_relay_batch {
     struct ft_relay_result *results;
 };
 
-/* What a node may be asked beside publishing. The answer is one MessagePack value, as the API gives it. */
+/* What a node may be asked beside publishing. An answer is one MessagePack value, as the API gives it. */
 enum ft_ask_kind {
-    FT_ASK_NODES,    /* body empty                     ─▶ {"nodes":[{…},…]} */
-    FT_ASK_PRESENCE, /* body: a topic's text           ─▶ {"count":n,"clients":[{…},…]} */
-    FT_ASK_ORDER /* body: an order, hub/control.h  ─▶ {"sessions":n,"subscriptions":n} of other nodes */
+    FT_ASK_NODES,    /* body empty                       ─▶ {"nodes":[{…},…]} */
+    FT_ASK_PRESENCE, /* body: a topic's text             ─▶ {"count":n,"clients":[{…},…]} */
+    FT_ASK_ORDER,    /* body: an order, ft_order_write() ─▶ `outcome` of the other nodes */
+    FT_ASK_CARRIED   /* the other way: the relay has had an order of another node carried out here
+                      * (ft_control_foreign), and this is `outcome`, which does not come back */
 };
 
 struct ft_relay_ask {
@@ -70,9 +73,24 @@ struct ft_relay_ask {
     uint32_t worker;
     enum ft_ask_kind kind;
     struct ft_buffer body, answer;
-    struct ft_problem problem; /* FT_OK: there is an answer */
-    void *asker;               /* the hub's */
+    struct ft_order_outcome outcome; /* of an order: there is one beside a problem, too */
+    struct ft_problem problem;       /* FT_OK: it was answered, wholly */
+    void *asker;                     /* whose it is: the hub's; of CARRIED the relay's */
+    uint64_t token;                  /* the same */
 };
+
+/* Makes a question of this worker; `open` gets it back, and frees it. Fill in `body` and `asker`, then
+ * hand it to ft_relay_ops.ask. */
+struct ft_relay_ask *ft_relay_ask_new(uint32_t worker, enum ft_ask_kind kind,
+                                      void (*open)(struct ft_letter *letter,
+                                                   struct ft_worker *worker));
+void ft_relay_ask_free(struct ft_relay_ask *ask);
+
+/* Returns the question that came back as this letter. */
+static inline struct ft_relay_ask *ft_relay_ask_of(struct ft_letter *letter)
+{
+    return (struct ft_relay_ask *)letter; /* the first member */
+}
 
 /* A session became present on a topic, or is not any more. */
 struct ft_relay_presence {
@@ -106,7 +124,8 @@ struct ft_relay_ops {
     /* Takes a change of presence, from malloc, and frees it. Changes of one session keep their order. */
     void (*presence)(void *relay, struct ft_relay_presence *change);
 
-    /* Says why the node is not ready, in one line of at most 200 bytes; false: it is. Any thread. */
+    /* Says why the node is not ready, in one line of valid UTF-8 that fits, NUL included; false: it is. Any
+     * thread. */
     bool (*is_unready)(void *relay, char why[200]);
 
     /* Lends the relay's figures, hub/metrics.h. Any thread. */

@@ -127,7 +127,7 @@ def test_subscriptions_of_a_user_end_in_all_their_sessions(root, login, stream, 
     events = stream(broker, "u/a", "v", token=token("ann"))
     order = {"user": "ann", "topics": ["u/a", "u/+", "never"]}
     answer = root.post("/v1/unsubscribe", order, encoding)
-    assert answer == {"sessions": 7, "subscriptions": 13}
+    assert answer == {"sessions": 7, "subscriptions": 13, "nodes": 1}
     for each in theirs:
         assert sorted(told(each)) == ["u/+", "u/a"]
     assert events.next("error")["unsubscribed"] == ["u/a"]

@@ -131,11 +131,12 @@ Test(http_api, answers_come_in_the_order_of_the_requests)
     strcat(text, request("POST /v1/publish", JSON, "[{\"topic\":\"a\",\"data\":2}]"));
     strcat(text, request("GET /nowhere", "", ""));
     ft_fake_http_say(&http, text);
-    cr_assert_str_eq(ft_fake_http_told(&http),
-                     "200 {\"pos\":\"teststream.1\"}\n200 {\"status\":\"ok\"}\n"
-                     "200 {\"sessions\":0}\n200 {\"results\":[{\"pos\":\"teststream.2\"}]}\n"
-                     "404 {\"error\":{\"code\":404,\"message\":\"there is nothing at "
-                     "\\\"/nowhere\\\"\"}}\n");
+    cr_assert_str_eq(
+        ft_fake_http_told(&http),
+        "200 {\"pos\":\"teststream.1\"}\n200 {\"status\":\"ok\"}\n"
+        "200 {\"sessions\":0,\"nodes\":1}\n200 {\"results\":[{\"pos\":\"teststream.2\"}]}\n"
+        "404 {\"error\":{\"code\":404,\"message\":\"there is nothing at "
+        "\\\"/nowhere\\\"\"}}\n");
     end();
 }
 
@@ -163,10 +164,10 @@ Test(http_api, an_order_reaches_the_sessions_of_all_workers)
     }
     cr_assert_str_eq(
         ask("POST /v1/unsubscribe", JSON, "{\"user\":\"ann\",\"topics\":[\"a\",\"c\"]}"),
-        "200 {\"sessions\":2,\"subscriptions\":2}\n");
+        "200 {\"sessions\":2,\"subscriptions\":2,\"nodes\":1}\n");
     cr_assert_str_eq(
         ask("POST /v1/disconnect", JSON "Accept: application/msgpack\r\n", "{\"user\":\"ann\"}"),
-        "200 \x81\xa8sessions\x02\n");
+        "200 \x82\xa8sessions\x02\xa5nodes\x01\n");
     cr_assert(strstr(ft_fake_client_told(&clients[0]), "close(4403)"));
     cr_assert(strstr(ft_fake_client_told(&clients[1]), "close(4403)"));
     cr_assert(strncmp(ask("POST /v1/disconnect", JSON, "{\"user\":null}"), "400 ", 4) == 0);
