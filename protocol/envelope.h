@@ -139,6 +139,19 @@ bool ft_reader_is_empty(const struct ft_reader *reader);
 /* Says whether the last ft_reader_next() failed at the syntax itself. */
 bool ft_reader_is_broken(const struct ft_reader *reader);
 
+/* Lends the whole message; goes on in a copy of it, with another scratch. A reader may be copied before an
+ * envelope is read, to read that one again later. */
+static inline struct ft_slice ft_reader_message(const struct ft_reader *reader)
+{
+    return reader->message_;
+}
+
+static inline void ft_reader_move(struct ft_reader *reader, const uint8_t *copy, uint8_t *scratch)
+{
+    reader->message_.ptr = copy;
+    reader->scratch_ = scratch;
+}
+
 /*
  * Reads the next envelope into `env`. Returns FT_OK; or an error with `problem` filled, in which case
  * `env->id` is still set where the envelope is good JSON or MessagePack, so that the reply can carry it.

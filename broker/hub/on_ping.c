@@ -9,6 +9,8 @@ enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *env
 {
     (void)problem;
     ft_worker_settle(session->asker.worker);
+    if (ft_stall_until_answered(session))
+        return FT_OK;
     if (envelope->id.kind != FT_ID_NONE) {
         ft_reply_ok(session, envelope->id);
         return FT_OK;

@@ -28,7 +28,10 @@ static struct ft_session *session_of(struct ft_asker *asker)
 static void asker_published(struct ft_asker *asker, struct ft_id id,
                             const struct ft_outcome *outcome)
 {
-    ft_reply_published(session_of(asker), id, outcome);
+    struct ft_session *s = session_of(asker);
+    ft_reply_published(s, id, outcome);
+    if (s->stall)
+        ft_stall_answered(s);
 }
 
 static void asker_hold(struct ft_asker *asker, bool on)
@@ -76,6 +79,8 @@ static void count_waiting(struct ft_session *s)
 void ft_session_gone(struct ft_session *s)
 {
     struct ft_worker *w = s->asker.worker;
+    if (s->stall)
+        ft_stall_drop(s);
     ft_session_unsubscribe_all(s);
     ft_outbox_clear(&s->outbox, &w->pool);
     count_waiting(s);
@@ -301,6 +306,8 @@ void ft_session_end(struct ft_session *s, uint16_t close_code, const char *reaso
     s->is_ending = true;
     ft_log(FT_LOG_DEBUG, "session_end", "session=%.*s code=%u reason=\"%s\"", FT_SESSION_ID_LEN,
            s->id, close_code, reason);
+    if (s->stall)
+        ft_stall_drop(s);
     ft_session_unsubscribe_all(s);
     /* A blocked peer would get its backlog before the close frame, and so perhaps never. */
     if (s->is_blocked)
@@ -309,7 +316,7 @@ void ft_session_end(struct ft_session *s, uint16_t close_code, const char *reaso
         ft_reply_bye(s, close_code, reason);
     else
         ft_reply_close(s, close_code, reason);
-    ft_session_pause(s, FT_PAUSED_JOURNAL | FT_PAUSED_OUTBOX, false);
+    ft_session_pause(s, FT_PAUSED_JOURNAL | FT_PAUSED_OUTBOX | FT_PAUSED_RELAY, false);
     ft_wheel_set(&s->asker.worker->wheel, &s->timer, CLOSE_WAIT_MS);
 }
 
@@ -319,6 +326,8 @@ void ft_session_peer_closed(struct ft_session *s, uint16_t code)
         return; /* it is the answer to our own close frame */
     ft_worker_settle(
         s->asker.worker); /* a publish may have come in the same segment: acknowledge it */
+    if (s->stall)
+        ft_stall_drop(s);
     ft_session_unsubscribe_all(s);
     ft_reply_close(s, code, "");
     ft_session_flush(s);

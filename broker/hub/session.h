@@ -28,6 +28,7 @@
 
 struct ft_feed;
 struct ft_run;
+struct ft_stall;
 struct ft_throttle;
 
 /* One filter of one session. The offsets matter while the session is not live: feed.h. */
@@ -63,6 +64,7 @@ struct ft_session {
 
     struct ft_subscription *subscriptions;
     struct ft_throttle *throttles, *chosen; /* the latter while a run is routed */
+    struct ft_stall *stall;                 /* NULL: nothing of it has to wait */
     struct ft_wheel_timer timer;
     uint8_t *partial; /* a message that is still coming in */
     uint32_t partial_len;
@@ -77,6 +79,7 @@ struct ft_session {
 /* Reasons to stop reading from a session. */
 #define FT_PAUSED_JOURNAL 1 /* the journal waits for a slow worker */
 #define FT_PAUSED_OUTBOX  2 /* it does not read its own replies */
+#define FT_PAUSED_RELAY   4 /* a request of it waits for other nodes: stall.h */
 
 /* What a blocked peer has to take within limits.write_timeout. A phone on the worst of links takes ten
  * times as much in a minute; who wants to hold a connection for nothing must not come away cheaper. */
@@ -98,7 +101,8 @@ void ft_session_open(struct ft_session *session, struct ft_worker *worker,
 
 /*
  * Carries out a `sub`, an envelope in JSON, for an event stream. Its `ok` is the first event. On an
- * error nothing was sent, and nothing will be: the caller says what is wrong and calls ft_session_gone().
+ * error nothing was sent, and nothing will be: the caller says what is wrong and calls ft_session_gone(). Where
+ * it has to wait (stall.h), what goes wrong later is an event `error`, and the stream ends.
  */
 FT_MUST_USE enum ft_err ft_session_carry_out(struct ft_session *session, struct ft_slice envelope,
                                              struct ft_problem *problem);

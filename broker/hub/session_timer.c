@@ -40,7 +40,8 @@ static bool is_dead(struct ft_session *s)
         ft_session_heard(s);
         return false;
     }
-    uint64_t real_ms = s->paused & FT_PAUSED_JOURNAL ? 0 : s->ops->silence_ms(s->conn);
+    uint64_t real_ms =
+        s->paused & (FT_PAUSED_JOURNAL | FT_PAUSED_RELAY) ? 0 : s->ops->silence_ms(s->conn);
     if (real_ms >= 2 * ping_ms(s))
         return true;
     s->heard = ft_wheel_now(&s->asker.worker->wheel) - (uint32_t)(real_ms / FT_WHEEL_TICK_MS);

@@ -64,6 +64,8 @@ static void report(struct ft_session *session, struct ft_id id, const struct ft_
     if (session->asker.unacked > 0)
         ft_worker_settle(session->asker.worker);
     ft_reply_error(session, id, problem);
+    if (session->frames == FT_FRAMES_EVENTS) /* it waited, and has its status and a head by now */
+        ft_session_end(session, (uint16_t)(4000 + ft_err_wire(problem->err)), problem->text);
     if (problem->err == FT_ERR_BAD_ENVELOPE && ++session->bad_count == FT_BAD_ENVELOPES_MAX)
         ft_session_end(session, 4400, "too many bad envelopes");
 }
@@ -79,7 +81,8 @@ static bool make_room(struct ft_session *session, size_t most)
 
 void ft_handle_message(struct ft_session *session, struct ft_slice message)
 {
-    size_t queue_bytes = session->asker.worker->options->queue_bytes;
+    if (session->stall && ft_stall_queue(session, message))
+        return;
     enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
     if (encoding == FT_JSON && !ft_utf8_is_valid(message)) {
         ft_session_end(session, 1007, "a text message has to be UTF-8");
@@ -87,20 +90,32 @@ void ft_handle_message(struct ft_session *session, struct ft_slice message)
     }
     struct ft_problem problem;
     struct ft_reader reader;
-    struct ft_envelope envelope;
     if (ft_reader_begin(&reader, encoding, message, session->asker.worker->scratch, &problem) !=
-        FT_OK) {
+        FT_OK)
         report(session, (struct ft_id){.kind = FT_ID_NONE}, &problem);
-        return;
-    }
-    while (ft_reader_has_more(&reader) && !session->is_ending) {
-        enum ft_err err = ft_reader_next(&reader, &envelope, &problem);
+    else
+        ft_handle_envelopes(session, &reader);
+}
+
+void ft_handle_envelopes(struct ft_session *session, struct ft_reader *reader)
+{
+    size_t queue_bytes = session->asker.worker->options->queue_bytes;
+    bool may_stall = session->asker.worker->wants != NULL;
+    struct ft_problem problem;
+    struct ft_envelope envelope;
+    struct ft_reader mark = *reader;
+    while (ft_reader_has_more(reader) && !session->is_ending) {
+        if (may_stall)
+            mark = *reader;
+        enum ft_err err = ft_reader_next(reader, &envelope, &problem);
         if (err == FT_OK) {
             ft_verb verb = verbs[envelope.op];
             err = verb ? verb(session, &envelope, &problem) : unknown_op(&envelope, &problem);
         }
         if (err != FT_OK)
             report(session, envelope.id, &problem);
+        if (session->stall && ft_stall_keep(session, &mark))
+            return;
         /* Twice: `history`, whose answers are the large ones, refuses before it comes to this. */
         if (!make_room(session, 2 * queue_bytes))
             ft_session_end(session, 4508, "slow consumer: more replies than limits.queue wait");
@@ -123,10 +138,14 @@ enum ft_err ft_session_carry_out(struct ft_session *session, struct ft_slice mes
     if (!ft_utf8_is_valid(message))
         return ft_problem_set(problem, FT_ERR_BAD_REQUEST, "topics and positions have to be UTF-8");
     enum ft_err err = ft_reader_begin(&reader, FT_JSON, message, w->scratch, problem);
+    struct ft_reader mark = reader;
     if (err == FT_OK)
         err = ft_reader_next(&reader, &envelope, problem);
     if (err != FT_OK)
         return err;
     FT_ASSERT(envelope.op == FT_OP_SUB); /* whatever is in it, http/ wrote it as one */
-    return ft_on_sub(session, &envelope, problem);
+    err = ft_on_sub(session, &envelope, problem);
+    if (session->stall)
+        (void)ft_stall_keep(session, &mark);
+    return err;
 }

@@ -6,7 +6,8 @@
 #include "protocol/topic.h"
 
 /* Carries out one envelope of `session`. On failure it returns an error with `problem` filled, and
- * has changed nothing; the caller replies. Success replies itself, where there is an id. */
+ * has changed nothing; the caller replies. Success replies itself, where there is an id. Where it has to wait
+ * (stall.h) it has changed nothing either, and is called with the same envelope again. */
 typedef enum ft_err (*ft_verb)(struct ft_session *session, const struct ft_envelope *envelope,
                                struct ft_problem *problem);
 
@@ -30,7 +31,8 @@ enum ft_err ft_check_filters(const struct ft_envelope *envelope, struct ft_probl
 struct ft_slice ft_next_filter(const struct ft_envelope *envelope, size_t *at,
                                uint8_t text[FT_TOPIC_BYTES_MAX]);
 
-/* Reads a whole message of `session` and carries out its envelopes, in order. */
+/* Reads a whole message of `session` and carries out its envelopes, in order; or those that are left of one. */
 void ft_handle_message(struct ft_session *session, struct ft_slice message);
+void ft_handle_envelopes(struct ft_session *session, struct ft_reader *reader);
 
 #endif

@@ -12,6 +12,7 @@
 #include "broker/hub/router.h"
 #include "broker/hub/sys_stats.h"
 #include "broker/hub/throttle.h"
+#include "protocol/topic.h"
 #include "protocol/number.h"
 
 #include <stdlib.h>
@@ -85,6 +86,8 @@ static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
     uint64_t seed;
     FT_ASSERT(getrandom(&seed, sizeof(seed), 0) == sizeof(seed));
     w->trie = ft_topic_trie_new(seed);
+    w->wants = hub->relay_ops ? ft_wants_new(hub->interest) : NULL;
+    ft_stalls_init(&w->stalls);
     w->cursor = ft_journal_head(hub->journal);
     settings_take(w);
     ft_outbox_pool_init(&w->pool, w->options->flush_bytes);
@@ -105,6 +108,7 @@ static void worker_free(struct ft_worker *w)
     ft_buffer_fini(&w->reply_buffer);
     ft_buffer_fini(&w->reply_head);
     ft_topic_trie_free(w->trie);
+    ft_wants_free(w->wants);
     ft_journal_writer_free(w->writer);
     ft_journal_reader_free(w->reader);
     free(w->batch);
@@ -195,10 +199,15 @@ void ft_worker_add_sub(struct ft_worker *w, struct ft_slice filter, struct ft_tr
         w->cursor = ft_journal_head(w->hub->journal);
     }
     ft_topic_trie_add(w->trie, filter, sub);
+    if (w->wants && ft_wants_add(w->wants, filter))
+        w->hub->relay_ops->interest(w->hub->relay);
 }
 
 void ft_worker_remove_sub(struct ft_worker *w, struct ft_trie_sub *sub)
 {
+    char filter[FT_TOPIC_BYTES_MAX];
+    if (w->wants)
+        ft_wants_remove(w->wants, ft_slice(filter, ft_topic_trie_filter_of(w->trie, sub, filter)));
     ft_topic_trie_remove(w->trie, sub);
     if (ft_topic_trie_subs(w->trie) == 0) {
         ft_journal_reader_at(w->reader, UINT64_MAX);
@@ -478,6 +487,7 @@ bool ft_worker_end_turn(struct ft_worker *w)
     uint64_t before = w->cursor;
     bool is_done = false;
     ft_mailbox_read(w);
+    ft_stalls_run(w);
     turn_quick_wheel(w);
     /* Half of what a session may hold, so that nobody who reads is ever near its bound. */
     size_t round_bytes = w->options->queue_bytes / 2;
@@ -504,11 +514,11 @@ bool ft_worker_end_turn(struct ft_worker *w)
     /* A flush may have published: a session that began there has read its first messages. */
     bool is_empty = w->batch_len == 0 || w->is_stalled;
     is_done = is_done && are_fed && is_empty && !w->flushes;
-    if (!is_done || ft_topic_trie_subs(w->trie) == 0)
+    if (!is_done || (ft_topic_trie_subs(w->trie) == 0 && !ft_stalls_are_there(&w->stalls)))
         return is_done;
     /* Either the appender sees us asleep and wakes us, or we see its publication here. */
     atomic_store(&w->is_asleep, true);
-    return ft_journal_head(hub->journal) == w->cursor;
+    return ft_journal_head(hub->journal) == w->cursor && ft_stalls_are_calm(w);
 }
 
 /* Says in the log that something had to go because of a bound, so that the operator can raise it. */

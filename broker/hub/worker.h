@@ -26,6 +26,8 @@
 #include "broker/hub/roster.h"
 #include "broker/hub/quota.h"
 #include "broker/hub/session.h"
+#include "broker/hub/stall.h"
+#include "broker/hub/wants.h"
 #include "broker/hub/wheel.h"
 #include "protocol/writer.h"
 
@@ -46,6 +48,7 @@ struct ft_hub_options {
     size_t flush_bytes;           /* limits.flush, per write */
     uint32_t ping_s;              /* limits.ping */
     uint32_t write_timeout_s;     /* limits.write_timeout; 0: none */
+    uint32_t relay_deadline_ms;   /* relay.deadline; 0: two seconds */
     struct ft_policies *policies; /* by topic; NULL: defaults for all */
 
     /* Not the hub's: what broker/http/ goes by in a turn (http/options.h), which changes as these do.
@@ -125,6 +128,8 @@ struct ft_worker {
     struct ft_journal_reader *reader;
     uint64_t cursor; /* fanned out up to here */
     struct ft_topic_trie *trie;
+    struct ft_wants *wants; /* NULL: there are no other nodes */
+    struct ft_stalls stalls;
     uint64_t match_serial;
     struct ft_outbox_pool pool;
     struct ft_wheel wheel;

@@ -1,0 +1,432 @@
+/*
+ * Stalled sessions: what they wait for, what they keep meanwhile, and how they go on. Knows no verb: an
+ * envelope that has waited is handed to verbs.c again, as if it had just come. The worker's thread.
+ */
+#include "broker/hub/stall.h"
+
+#include "broker/base/alloc.h"
+#include "broker/hub/verbs.h"
+#include "broker/hub/wants.h"
+#include "broker/hub/worker.h"
+#include "protocol/position.h"
+
+#include <stdlib.h>
+
+/* How long a `since` ahead of this node is waited for. A message from Redis takes milliseconds, a hole that is
+ * healed by the next beat a second. */
+#define AHEAD_MS 1500
+/* relay.deadline where nobody said another one. */
+#define DEADLINE_MS 2000
+/* Publishes are answered within the deadline; what comes later than that by this much does not come. */
+#define ANSWERS_SLACK_MS 1000
+
+/* A message of which all or the rest is still to be read. */
+struct kept {
+    struct kept *next;
+    struct ft_reader reader; /* where it goes on … */
+    bool is_begun;           /* … if it has begun */
+    uint32_t len;
+    uint8_t bytes[];
+};
+
+struct ft_stall {
+    struct ft_alarm alarm; /* the first field: when its time is over */
+    struct ft_session *session;
+    struct ft_stall *next,
+        **link; /* of those who wait for the same, or are ready; link NULL: neither */
+    enum ft_stall_kind kind;
+    bool is_waiting, is_running;
+    bool is_dropped; /* while it was running, which frees it */
+    bool has_held;
+    bool has_waited[FT_STALL_KINDS]; /* this envelope, for that */
+    struct ft_partition_set held;    /* wanted on behalf of this envelope */
+    struct ft_partition_set joining; /* to be joined */
+    struct ft_place *places;         /* to be reached */
+    uint32_t place_count;
+    struct kept *first, **end;
+    size_t bytes; /* of what came behind the first */
+};
+
+/* ---- the lists ---- */
+
+void ft_stalls_init(struct ft_stalls *stalls)
+{
+    *stalls = (struct ft_stalls){0};
+    stalls->ready_end = &stalls->ready;
+}
+
+static struct ft_stalls *stalls_of(const struct ft_stall *stall)
+{
+    return &stall->session->asker.worker->stalls;
+}
+
+static void list_remove(struct ft_stall *stall)
+{
+    struct ft_stalls *stalls = stalls_of(stall);
+    if (!stall->link)
+        return;
+    *stall->link = stall->next;
+    if (stall->next)
+        stall->next->link = stall->link;
+    else if (stalls->ready_end == &stall->next)
+        stalls->ready_end = stall->link;
+    stall->link = NULL;
+}
+
+static void make_ready(struct ft_stall *stall)
+{
+    struct ft_stalls *stalls = stalls_of(stall);
+    ft_wheel_cancel(&stall->alarm.timer);
+    list_remove(stall);
+    stall->next = NULL;
+    stall->link = stalls->ready_end;
+    *stalls->ready_end = stall;
+    stalls->ready_end = &stall->next;
+}
+
+static void on_alarm(struct ft_alarm *alarm)
+{
+    make_ready((struct ft_stall *)alarm);
+}
+
+bool ft_stalls_are_there(const struct ft_stalls *stalls)
+{
+    bool are_there = stalls->ready != NULL;
+    for (int kind = 0; kind < FT_STALL_KINDS; kind++)
+        are_there = are_there || stalls->waiting[kind];
+    return are_there;
+}
+
+bool ft_stalls_are_calm(const struct ft_worker *w)
+{
+    const struct ft_stalls *stalls = &w->stalls;
+    if (stalls->ready)
+        return false;
+    if (stalls->waiting[FT_STALL_JOIN] && ft_interest_version(w->hub->interest) != stalls->version)
+        return false;
+    return !stalls->waiting[FT_STALL_AHEAD] || ft_journal_head(w->hub->journal) == stalls->head;
+}
+
+/* ---- beginning to wait ---- */
+
+static uint32_t deadline_ms(const struct ft_session *s)
+{
+    uint32_t set_ms = s->asker.worker->options->relay_deadline_ms;
+    return set_ms ? set_ms : DEADLINE_MS;
+}
+
+static bool may_wait(const struct ft_session *s, enum ft_stall_kind kind)
+{
+    return s->asker.worker->wants && !s->is_ending && !(s->stall && s->stall->has_waited[kind]);
+}
+
+static struct ft_stall *wait(struct ft_session *s, enum ft_stall_kind kind, uint32_t ms)
+{
+    struct ft_worker *w = s->asker.worker;
+    struct ft_stall *stall = s->stall;
+    if (!stall) {
+        stall = s->stall = ft_alloc_zero(sizeof(*stall));
+        stall->session = s;
+        stall->end = &stall->first;
+        stall->alarm.fire = on_alarm;
+    }
+    stall->kind = kind;
+    stall->is_waiting = stall->has_waited[kind] = true;
+    stall->next = w->stalls.waiting[kind];
+    stall->link = &w->stalls.waiting[kind];
+    if (stall->next)
+        stall->next->link = &stall->next;
+    w->stalls.waiting[kind] = stall;
+    ft_wheel_set(&w->alarms, &stall->alarm.timer, ms);
+    if (s->frames != FT_FRAMES_EVENTS) /* which says nothing; but that it is gone has to be seen */
+        ft_session_pause(s, FT_PAUSED_RELAY, true);
+    return stall;
+}
+
+static void hold(struct ft_stall *stall, const struct ft_partition_set *touched)
+{
+    struct ft_worker *w = stall->session->asker.worker;
+    if (stall->has_held)
+        return;
+    stall->has_held = true;
+    stall->held = *touched;
+    if (ft_wants_add_set(w->wants, touched))
+        w->hub->relay_ops->interest(w->hub->relay);
+}
+
+static void release(struct ft_stall *stall)
+{
+    if (stall->has_held)
+        ft_wants_remove_set(stall->session->asker.worker->wants, &stall->held);
+    stall->has_held = false;
+}
+
+bool ft_stall_until_joined(struct ft_session *s, const struct ft_partition_set *touched)
+{
+    if (!may_wait(s, FT_STALL_JOIN))
+        return false;
+    const struct ft_hub *hub = s->asker.worker->hub;
+    struct ft_partition_set joining = {0};
+    bool are_there = false;
+    for (uint32_t k = 0; k < hub->interest->partitions.count; k++) {
+        if (!ft_partition_set_has(touched, k) || ft_interest_is_joined(hub->interest, k) ||
+            !hub->relay_ops->is_up(hub->relay, k))
+            continue;
+        ft_partition_set_add(&joining, k);
+        are_there = true;
+    }
+    if (!are_there)
+        return false;
+    struct ft_stall *stall = wait(s, FT_STALL_JOIN, deadline_ms(s));
+    stall->joining = joining;
+    hold(stall, touched);
+    return true;
+}
+
+/* Returns how many of the positions are ahead of this node, and where they are in `places` (room for all that
+ * are in the list). */
+static uint32_t find_ahead(struct ft_journal *journal, const struct ft_partition_set *touched,
+                           const struct ft_list *since, struct ft_place *places)
+{
+    uint8_t text[FT_POSITION_BYTES_MAX];
+    uint32_t n = 0;
+    size_t at = 0;
+    for (uint32_t i = 0; i < since->count; i++) {
+        struct ft_slice item;
+        struct ft_position_parts parts;
+        uint32_t index;
+        uint64_t offset;
+        if (ft_list_next(since, &at, text, sizeof(text), &item) != FT_OK ||
+            ft_position_read(item, &parts, NULL) != FT_OK)
+            continue;
+        int32_t partition = ft_stream_partition(parts.stream);
+        if (partition < 0 || partition >= FT_PARTITIONS_MAX ||
+            !ft_partition_set_has(touched, (uint32_t)partition) ||
+            ft_journal_find(journal, parts.stream, parts.offset, &index, &offset) != FT_FOUND_AHEAD)
+            continue;
+        places[n] = (struct ft_place){.index = index, .seq = parts.offset};
+        memcpy(places[n++].stream, parts.stream.ptr, FT_STREAM_NAME_LEN);
+    }
+    return n;
+}
+
+bool ft_stall_until_there(struct ft_session *s, const struct ft_partition_set *touched,
+                          const struct ft_list *since)
+{
+    if (since->count == 0 || !may_wait(s, FT_STALL_AHEAD))
+        return false;
+    struct ft_place *places = ft_alloc(since->count * sizeof(*places));
+    uint32_t n = find_ahead(s->asker.worker->hub->journal, touched, since, places);
+    if (n == 0) {
+        free(places);
+        return false;
+    }
+    struct ft_stall *stall = wait(s, FT_STALL_AHEAD, AHEAD_MS);
+    stall->places = ft_realloc(places, n * sizeof(*places));
+    stall->place_count = n;
+    hold(stall, touched);
+    return true;
+}
+
+bool ft_stall_until_answered(struct ft_session *s)
+{
+    if (s->asker.unacked == 0 || !may_wait(s, FT_STALL_ANSWERS))
+        return false;
+    (void)wait(s, FT_STALL_ANSWERS, deadline_ms(s) + ANSWERS_SLACK_MS);
+    return true;
+}
+
+/* ---- what is kept ---- */
+
+static struct kept *kept_new(struct ft_slice message)
+{
+    struct kept *kept = ft_alloc(sizeof(*kept) + message.len);
+    kept->next = NULL;
+    kept->is_begun = false;
+    kept->len = (uint32_t)message.len;
+    if (message.len > 0)
+        memcpy(kept->bytes, message.ptr, message.len);
+    return kept;
+}
+
+static void push(struct ft_stall *stall, struct kept *kept)
+{
+    *stall->end = kept;
+    stall->end = &kept->next;
+}
+
+static void pop(struct ft_stall *stall)
+{
+    struct kept *kept = stall->first;
+    stall->first = kept->next;
+    if (!stall->first)
+        stall->end = &stall->first;
+    free(kept);
+}
+
+bool ft_stall_keep(struct ft_session *s, const struct ft_reader *mark)
+{
+    struct ft_stall *stall = s->stall;
+    if (!stall->is_waiting) { /* it has not come to that, or no more */
+        release(stall);
+        memset(stall->has_waited, 0, sizeof(stall->has_waited));
+        return false;
+    }
+    struct kept *kept = stall->first;
+    if (!kept)
+        push(stall, kept = kept_new(ft_reader_message(mark)));
+    kept->reader = *mark;
+    kept->is_begun = true;
+    return true;
+}
+
+bool ft_stall_queue(struct ft_session *s, struct ft_slice message)
+{
+    struct ft_stall *stall = s->stall;
+    if (stall->is_running)
+        return false;
+    /* Nothing is read from it: what comes all the same was read already. */
+    if (stall->bytes + message.len > s->asker.worker->options->message_bytes) {
+        ft_session_end(s, 4508, "more was sent than is kept while a request waits");
+        return true;
+    }
+    stall->bytes += message.len;
+    push(stall, kept_new(message));
+    return true;
+}
+
+/* ---- going on ---- */
+
+static void stall_free(struct ft_stall *stall)
+{
+    while (stall->first)
+        pop(stall);
+    free(stall->places);
+    free(stall);
+}
+
+void ft_stall_drop(struct ft_session *s)
+{
+    struct ft_stall *stall = s->stall;
+    ft_wheel_cancel(&stall->alarm.timer);
+    list_remove(stall);
+    release(stall);
+    s->stall = NULL;
+    stall->is_dropped = true;
+    if (!stall->is_running)
+        stall_free(stall);
+}
+
+void ft_stall_answered(struct ft_session *s)
+{
+    struct ft_stall *stall = s->stall;
+    if (stall->is_waiting && stall->kind == FT_STALL_ANSWERS && s->asker.unacked == 0)
+        make_ready(stall);
+}
+
+/* Reads the first message that is kept, from where it waits. */
+static void read_first(struct ft_stall *stall)
+{
+    struct ft_session *s = stall->session;
+    struct ft_worker *w = s->asker.worker;
+    struct kept *kept = stall->first;
+    if (kept->len > w->options->message_bytes) { /* so is the scratch by now */
+        ft_session_end(s, 1009, "a message may not be as long any more");
+    } else if (kept->is_begun) {
+        ft_reader_move(&kept->reader, kept->bytes, w->scratch);
+        struct ft_reader reader = kept->reader;
+        ft_handle_envelopes(s, &reader);
+    } else {
+        ft_handle_message(s, ft_slice(kept->bytes, kept->len));
+    }
+}
+
+static void go_on(struct ft_stall *stall)
+{
+    struct ft_session *s = stall->session;
+    stall->is_waiting = false;
+    stall->is_running = true;
+    free(stall->places);
+    stall->places = NULL;
+    stall->place_count = 0;
+    while (stall->first && !stall->is_dropped) {
+        read_first(stall);
+        if (stall->is_waiting)
+            break;
+        pop(stall);
+    }
+    stall->is_running = false;
+    if (stall->is_dropped) {
+        stall_free(stall);
+    } else if (!stall->is_waiting) {
+        ft_stall_drop(s);
+        ft_session_pause(s, FT_PAUSED_RELAY, false);
+    }
+}
+
+/* ---- looking ---- */
+
+static bool are_joined(const struct ft_partition_set *joining,
+                       const struct ft_partition_set *joined)
+{
+    uint64_t missing = 0;
+    for (size_t i = 0; i < sizeof(joined->words) / sizeof(joined->words[0]); i++)
+        missing |= joining->words[i] & ~joined->words[i];
+    return missing == 0;
+}
+
+static void look_at_partitions(struct ft_worker *w)
+{
+    const struct ft_interest *interest = w->hub->interest;
+    struct ft_partition_set joined = {0};
+    w->stalls.version = ft_interest_version(interest); /* before looking */
+    for (uint32_t k = 0; k < interest->partitions.count; k++) {
+        if (ft_interest_is_joined(interest, k))
+            ft_partition_set_add(&joined, k);
+    }
+    struct ft_stall *next;
+    for (struct ft_stall *stall = w->stalls.waiting[FT_STALL_JOIN]; stall; stall = next) {
+        next = stall->next;
+        if (are_joined(&stall->joining, &joined))
+            make_ready(stall);
+    }
+}
+
+/* Says whether a place is reached, or never will be because its stream is another one by now. */
+static bool is_reached(const struct ft_place *place, const struct ft_place *now)
+{
+    return !now || strcmp(now->stream, place->stream) != 0 || now->seq >= place->seq;
+}
+
+static void look_at_places(struct ft_worker *w)
+{
+    struct ft_place places[FT_PARTITIONS_MAX];
+    const struct ft_place *now[FT_PARTITIONS_MAX] = {0};
+    w->stalls.head = ft_journal_head(w->hub->journal);
+    uint32_t n = ft_journal_places(w->hub->journal, NULL, w->stalls.head, places);
+    for (uint32_t i = 0; i < n; i++)
+        now[places[i].index] = &places[i];
+    struct ft_stall *next;
+    for (struct ft_stall *stall = w->stalls.waiting[FT_STALL_AHEAD]; stall; stall = next) {
+        next = stall->next;
+        uint32_t i = 0;
+        while (i < stall->place_count && is_reached(&stall->places[i], now[stall->places[i].index]))
+            i++;
+        if (i == stall->place_count)
+            make_ready(stall);
+    }
+}
+
+void ft_stalls_run(struct ft_worker *w)
+{
+    if (w->stalls.waiting[FT_STALL_JOIN] &&
+        ft_interest_version(w->hub->interest) != w->stalls.version)
+        look_at_partitions(w);
+    if (w->stalls.waiting[FT_STALL_AHEAD] && ft_journal_head(w->hub->journal) != w->stalls.head)
+        look_at_places(w);
+    struct ft_stall *stall;
+    while ((stall = w->stalls.ready)) {
+        list_remove(stall);
+        go_on(stall);
+    }
+}
