@@ -46,6 +46,7 @@ struct ft_asker {
     struct ft_identity *who;    /* a reference; never NULL */
     struct ft_account *account; /* NULL: nothing of that */
     uint32_t unacked;           /* publishes whose outcome will be told, if need be */
+    struct ft_ticket *ticket;   /* outgoing.c's: stands for it where it may be gone; or NULL */
     uint32_t held_at; /* the worker's: 1 + its place among those that are held, 0: not there */
 };
 

@@ -1,9 +1,11 @@
 /*
- * Publishing: checks a publication, applies its topic's policy, and hands it to the worker's batch. What
- * becomes of it the asker hears when the batch is numbered (worker.c). The worker's thread.
+ * Publishing: checks a publication, applies its topic's policy, and hands it to the worker's batch, or, where
+ * Redis numbers it, to the one of its partition (outgoing.c). What becomes of it the asker hears later. The
+ * worker's thread.
  */
 #include "broker/hub/publish.h"
 
+#include "broker/hub/outgoing.h"
 #include "broker/hub/worker.h"
 #include "protocol/quote.h"
 #include "protocol/topic.h"
@@ -70,6 +72,18 @@ static uint32_t expires_ds(const struct ft_worker *w, const struct ft_envelope *
     return w->now_ds + 1 + (uint32_t)(ttl_s < TTL_S_MAX ? ttl_s : TTL_S_MAX) * 10;
 }
 
+/* What this node alone numbers: all of it, or in a cluster what is ephemeral. */
+static void publish_here(struct ft_asker *asker, const struct ft_envelope *envelope,
+                         struct ft_publication_spec *spec)
+{
+    struct ft_key key;
+    if (envelope->key.ptr) {
+        key = ft_journal_key(asker->worker->hub->journal, envelope->topic, envelope->key);
+        spec->key = &key;
+    }
+    ft_worker_publish_for(asker, envelope->id, spec);
+}
+
 static enum ft_err take_in(struct ft_asker *asker, const struct ft_envelope *envelope,
                            struct ft_problem *problem)
 {
@@ -88,7 +102,9 @@ static enum ft_err take_in(struct ft_asker *asker, const struct ft_envelope *env
 
     bool is_retained = envelope->retain || policy->retain;
     bool clears = is_retained && is_null(envelope->data);
+    bool is_json = envelope->data.kind == FT_DATA_JSON || envelope->data.kind == FT_DATA_B64;
     struct ft_publication_spec spec = {
+        .encoding = is_json ? FT_JSON : FT_MSGPACK,
         .topic = envelope->topic,
         .data = envelope->data,
         .expires_ds = expires_ds(w, envelope, policy),
@@ -98,12 +114,12 @@ static enum ft_err take_in(struct ft_asker *asker, const struct ft_envelope *env
         .is_retained = is_retained && !clears,
         .clears_retained = clears,
     };
-    struct ft_key key;
-    if (envelope->key.ptr) {
-        key = ft_journal_key(w->hub->journal, envelope->topic, envelope->key);
-        spec.key = &key;
-    }
-    ft_worker_publish(asker, envelope->id, &spec);
+    if (w->outgoing && !policy->ephemeral)
+        err = ft_outgoing_publish(asker, envelope, &spec, problem);
+    else
+        publish_here(asker, envelope, &spec);
+    if (err != FT_OK)
+        return err;
     ft_count(&w->metrics.publications_received[spec.encoding], 1);
     ft_count(&w->metrics.publications_received_bytes[spec.encoding], spec.data.bytes.len);
     return FT_OK;

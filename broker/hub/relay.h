@@ -29,17 +29,26 @@ struct ft_relay_result {
 
 /* What the script has to know of one publication beside its bytes. */
 struct ft_relay_item {
-    uint32_t at, len;  /* of its entry, in batch->entries */
-    uint32_t topic_at; /* of its topic, in batch->entries … */
-    uint32_t key_at;   /* … and of its key, in batch->keys */
+    uint32_t at, len; /* of its entry, in batch->entries */
     uint32_t history, ttl_ms;
-    uint8_t topic_len, key_len; /* key_len 0: it has none */
     bool is_retained, clears_retained;
+    uint8_t key_len; /* 0: it has none */
+
+    /* of one that is not plain, in batch->keys: */
+    uint8_t topic_len;
+    uint32_t topic_at, key_at;
 };
+
+/* Says whether there is nothing to do for it but to number and tell it. */
+static inline bool ft_relay_item_is_plain(const struct ft_relay_item *item)
+{
+    return item->key_len == 0 && item->history == 0 && !item->is_retained && !item->clears_retained;
+}
 
 /* Publications of one partition that a worker took in within a turn. */
 struct ft_relay_batch {
-    struct ft_letter letter; /* how it comes back; not where it is ephemeral: then it is dropped */
+    struct ft_letter
+        letter; /* how it comes back; where it is ephemeral it is dropped, by any thread */
     struct ft_relay_batch *next; /* the holder's */
     uint32_t worker, partition;
     bool is_ephemeral;

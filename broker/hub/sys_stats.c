@@ -6,8 +6,8 @@
 #include "broker/hub/sys_stats.h"
 
 #include "broker/base/alloc.h"
-#include "broker/hub/asker.h"
 #include "broker/hub/metrics.h"
+#include "broker/hub/outgoing.h"
 #include "broker/hub/worker.h"
 #include "protocol/topic.h"
 
@@ -18,28 +18,16 @@
 #define STATS_MAX ((size_t)256 * 1024)
 
 struct ft_sys_stats {
-    struct ft_asker asker; /* needs no answers */
+    struct ft_worker *worker;
     struct ft_figures now, before;
     bool has_before;
     struct ft_buffer text;
 };
 
-static void published(struct ft_asker *asker, struct ft_id id, const struct ft_outcome *outcome)
-{
-    (void)asker, (void)id, (void)outcome;
-}
-
-static void hold(struct ft_asker *asker, bool on)
-{
-    (void)asker, (void)on;
-}
-
 struct ft_sys_stats *ft_sys_stats_new(struct ft_worker *w)
 {
-    static const struct ft_asker_ops ops = {.published = published, .hold = hold};
     struct ft_sys_stats *stats = ft_alloc_zero(sizeof(*stats));
-    stats->asker.worker = w;
-    stats->asker.ops = &ops;
+    stats->worker = w;
     ft_buffer_init(&stats->text, STATS_MAX);
     return stats;
 }
@@ -62,7 +50,7 @@ static struct ft_slice topic_of(const struct ft_worker *w, char text[FT_TOPIC_BY
 
 static void publish(struct ft_sys_stats *stats, struct ft_slice topic)
 {
-    struct ft_worker *w = stats->asker.worker;
+    struct ft_worker *w = stats->worker;
     ft_figures_read(&stats->now, w, true);
     ft_buffer_clear(&stats->text);
     struct ft_writer out;
@@ -70,12 +58,7 @@ static void publish(struct ft_sys_stats *stats, struct ft_slice topic)
     ft_figures_write_stats(&stats->now, stats->has_before ? &stats->before : NULL, &out);
     stats->before = stats->now;
     stats->has_before = true;
-    struct ft_publication_spec spec = {
-        .topic = topic,
-        .data = {.kind = FT_DATA_JSON, .bytes = ft_buffer_slice(&stats->text)},
-        .is_ephemeral = true,
-    };
-    ft_worker_publish(&stats->asker, (struct ft_id){.kind = FT_ID_NONE}, &spec);
+    ft_outgoing_announce(w, topic, ft_buffer_slice(&stats->text));
 }
 
 void ft_sys_stats_tick(struct ft_worker *w)
@@ -90,6 +73,8 @@ void ft_sys_stats_tick(struct ft_worker *w)
         return;
     for (uint32_t i = 1; i < hub->worker_count; i++)
         is_heard |= atomic_load_explicit(&hub->workers[i]->hears_stats, memory_order_relaxed);
+    /* Who listens on another node is not known here. */
+    is_heard |= topic.len > 0 && hub->relay_ops;
     if (is_heard && !w->is_stalled)
         publish(hub->sys_stats, topic);
     else

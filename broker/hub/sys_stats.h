@@ -1,6 +1,7 @@
 /*
  * The node's figures as publications on $sys/<node>/stats, once a second while somebody listens: on any
- * worker, which is why each of them looks into its own trie and worker 0 publishes.
+ * worker, which is why each of them looks into its own trie and worker 0 publishes. In a cluster somebody may
+ * always listen.
  */
 #ifndef FT_HUB_SYS_STATS_H
 #define FT_HUB_SYS_STATS_H

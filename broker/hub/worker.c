@@ -1,6 +1,6 @@
 /*
- * A worker's turn: the batch of publishes, the order of commit, fan-out and flush, and who is woken.
- * Does not know what loop runs it. Each worker is touched by its own thread only, but for is_asleep.
+ * A worker's turn: the order of commit, fan-out and flush, and who is woken. The batch of publishes is in
+ * worker_batch.c. Does not know what loop runs it. Each worker is touched by its own thread only, but for is_asleep.
  */
 #include "broker/hub/worker.h"
 
@@ -8,12 +8,12 @@
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/hub/feed.h"
+#include "broker/hub/outgoing.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/router.h"
 #include "broker/hub/sys_stats.h"
 #include "broker/hub/throttle.h"
 #include "protocol/topic.h"
-#include "protocol/number.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -23,8 +23,6 @@
 #define REPORT_EVERY_S 60
 /* A turn of a flooded worker goes back to its sockets after so many rounds of fan-out. */
 #define ROUNDS_MAX 8
-/* Bytes of publications that are numbered under one lock. */
-#define SLICE_BYTES ((size_t)256 * 1024)
 /* Sessions that are fetched ahead of the one that is flushed: a flush takes longer than a fetch. */
 #define PREFETCH_AHEAD 2
 /* Ceiling of one reply. The largest is a history, which keeps to half of limits.queue but for one
@@ -97,6 +95,8 @@ static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
     w->feeds_end = &w->feeds;
     w->flushes_end = &w->flushes;
     ft_mailbox_init(&w->mailbox);
+    if (hub->relay_ops)
+        w->outgoing = ft_open_batches_new(w);
     return w;
 }
 
@@ -104,6 +104,7 @@ static void worker_free(struct ft_worker *w)
 {
     ft_roster_fini(&w->sessions);
     ft_mailbox_fini(&w->mailbox);
+    ft_open_batches_free(w->outgoing);
     ft_outbox_pool_fini(&w->pool);
     ft_buffer_fini(&w->reply_buffer);
     ft_buffer_fini(&w->reply_head);
@@ -215,158 +216,10 @@ void ft_worker_remove_sub(struct ft_worker *w, struct ft_trie_sub *sub)
     }
 }
 
-/* ---- publishing ---- */
-
-static void batch_grow(struct ft_worker *w)
-{
-    w->batch_cap = w->batch_cap ? 2 * w->batch_cap : FT_BATCH_MAX;
-    w->batch = ft_realloc(w->batch, w->batch_cap * sizeof(*w->batch));
-    w->pending = ft_realloc(w->pending, w->batch_cap * sizeof(*w->pending));
-}
-
-/* Says what became of a publication that the journal took, or knew. */
-static void outcome_of(const struct ft_worker *w, const struct ft_publication *p,
-                       char text[FT_POS_LEN_MAX], struct ft_outcome *outcome)
-{
-    *outcome = (struct ft_outcome){.is_duplicate = p->is_duplicate};
-    if (p->is_ephemeral)
-        return;
-    if (!p->is_duplicate) {
-        outcome->pos = ft_publication_pos(p);
-        return;
-    }
-    memcpy(text, ft_journal_stream(w->hub->journal), FT_STREAM_NAME_LEN);
-    text[FT_STREAM_NAME_LEN] = '.';
-    size_t digits = ft_uint_print(p->offset, text + FT_STREAM_NAME_LEN + 1);
-    outcome->pos = ft_slice(text, FT_STREAM_NAME_LEN + 1 + digits);
-}
-
-/* Tells those who asked what number their publishes got. */
-static void acknowledge(const struct ft_worker *w, struct ft_publication *const *batch,
-                        struct ft_pending *pending, uint32_t n)
-{
-    char text[FT_STREAM_NAME_LEN + 1 + FT_UINT_TEXT_MAX];
-    struct ft_outcome outcome;
-    for (uint32_t i = 0; i < n; i++) {
-        struct ft_asker *asker = pending[i].asker;
-        if (!asker)
-            continue;
-        asker->unacked--;
-        struct ft_id id = pending[i].id;
-        if (id.kind == FT_ID_STR)
-            id.str.ptr = pending[i].text;
-        outcome_of(w, batch[i], text, &outcome);
-        asker->ops->published(asker, id, &outcome);
-    }
-}
-
-/* Has an asker wait until the journal has taken the batch. */
-static void hold(struct ft_worker *w, struct ft_asker *asker)
-{
-    if (asker->held_at)
-        return;
-    if (w->held_len == w->held_cap) {
-        w->held_cap = w->held_cap ? 2 * w->held_cap : 64;
-        w->held = ft_realloc(w->held, w->held_cap * sizeof(*w->held));
-    }
-    w->held[w->held_len++] = asker;
-    asker->held_at = w->held_len;
-    asker->ops->hold(asker, true);
-}
-
-static void resume_publishers(struct ft_worker *w)
-{
-    w->is_stalled = false;
-    for (uint32_t i = 0; i < w->held_len; i++) {
-        struct ft_asker *asker = w->held[i];
-        if (!asker)
-            continue;
-        asker->held_at = 0;
-        asker->ops->hold(asker, false);
-    }
-    w->held_len = 0;
-}
-
-/* Returns how many of the batch, from `done` on, are numbered under one lock: so few that nobody waits
- * long for it, and that even the smallest journal is a multiple of them. */
-static uint32_t next_slice(const struct ft_worker *w, uint32_t done)
-{
-    uint32_t n = 0;
-    for (size_t bytes = 0; done + n < w->batch_len && n < FT_BATCH_MAX && bytes < SLICE_BYTES; n++)
-        bytes += w->batch[done + n]->size_;
-    return n;
-}
-
-/* Numbers what is in the batch. Returns false when the journal has no room for it yet. */
-static bool commit(struct ft_worker *w)
-{
-    uint32_t done = 0;
-    while (done < w->batch_len) {
-        uint32_t n = next_slice(w, done);
-        if (!ft_journal_append(w->writer, w->batch + done, n, w->now_s))
-            break;
-        acknowledge(w, w->batch + done, w->pending + done, n);
-        done += n;
-    }
-    if (done > 0) {
-        w->has_appended = true;
-        w->batch_len -= done;
-        memmove(w->batch, w->batch + done, w->batch_len * sizeof(*w->batch));
-        memmove(w->pending, w->pending + done, w->batch_len * sizeof(*w->pending));
-    }
-    if (w->batch_len > 0) {
-        if (!w->is_stalled && ft_log_is_on(FT_LOG_DEBUG))
-            ft_log(FT_LOG_DEBUG, "journal_full", "worker=%u waiting=%u", w->index, w->batch_len);
-        w->is_stalled = true;
-        return false;
-    }
-    if (w->is_stalled)
-        resume_publishers(w);
-    return true;
-}
-
-void ft_worker_publish(struct ft_asker *asker, struct ft_id id, struct ft_publication_spec *spec)
-{
-    struct ft_worker *w = asker->worker;
-    if (w->batch_len == w->batch_cap)
-        batch_grow(w);
-    bool is_json = spec->data.kind == FT_DATA_JSON || spec->data.kind == FT_DATA_B64;
-    spec->encoding = is_json ? FT_JSON : FT_MSGPACK;
-    spec->at_ms = w->now_ms;
-    spec->accepted_s = w->now_s;
-    spec->taken_us = (uint32_t)w->turn_us;
-    w->batch[w->batch_len] = ft_journal_build(w->writer, spec);
-    struct ft_pending *pending = &w->pending[w->batch_len++];
-    pending->asker = NULL;
-    if (id.kind != FT_ID_NONE) {
-        pending->asker = asker;
-        pending->id = id;
-        if (id.kind == FT_ID_STR)
-            memcpy(pending->text, id.str.ptr, id.str.len);
-        asker->unacked++;
-    }
-    if (w->is_stalled || (w->batch_len >= FT_BATCH_MAX && !commit(w)))
-        hold(w, asker);
-}
-
-void ft_worker_forget_pending(struct ft_asker *asker)
-{
-    struct ft_worker *w = asker->worker;
-    for (uint32_t i = 0; asker->unacked > 0 && i < w->batch_len; i++) {
-        if (w->pending[i].asker == asker) {
-            w->pending[i].asker = NULL;
-            asker->unacked--;
-        }
-    }
-    if (asker->held_at)
-        w->held[asker->held_at - 1] = NULL;
-    asker->held_at = 0;
-}
-
 void ft_worker_settle(struct ft_worker *w)
 {
     if (w->batch_len > 0)
-        (void)commit(w);
+        (void)ft_worker_commit(w);
     (void)ft_router_run(w, SIZE_MAX);
 }
 
@@ -489,16 +342,20 @@ bool ft_worker_end_turn(struct ft_worker *w)
     ft_mailbox_read(w);
     ft_stalls_run(w);
     turn_quick_wheel(w);
+    ft_outgoing_hand_over(w);
     /* Half of what a session may hold, so that nobody who reads is ever near its bound. */
     size_t round_bytes = w->options->queue_bytes / 2;
     for (int round = 0; round < ROUNDS_MAX && !is_done; round++) {
-        bool committed = w->batch_len == 0 || commit(w);
+        bool committed = w->batch_len == 0 || ft_worker_commit(w);
         is_done = ft_router_run(w, round_bytes);
         if (!committed)
-            (void)commit(w); /* our own lag may have been what the journal waited for */
+            (void)ft_worker_commit(w); /* our own lag may have been what the journal waited for */
         flush_round(w);
     }
     bool are_fed = ft_feeds_serve(w);
+    ft_outgoing_hand_over(
+        w); /* what a flush has published, and what was taken in for other nodes */
+    ft_worker_let_go(w);
     if (w->has_appended) {
         w->has_appended = false;
         wake_others(w, true);

@@ -95,6 +95,8 @@ struct ft_hub {
     struct ft_worker *workers[FT_WORKERS_MAX];
 };
 
+struct ft_open_batches;
+
 /* Who wants to know the number of a publish that waits for one. */
 struct ft_pending {
     struct ft_asker *asker; /* NULL: nobody, or gone */
@@ -148,7 +150,9 @@ struct ft_worker {
     struct ft_mailbox mailbox;
     struct ft_flush *flushes, **flushes_end; /* in the order in which they were queued */
 
-    struct ft_asker **held; /* who has to wait until the journal takes the batch; holes are NULL */
+    struct ft_open_batches *outgoing; /* what Redis is to number; NULL: there is no relay */
+
+    struct ft_asker **held; /* who has to wait until there is room for more; holes are NULL */
     uint32_t held_len, held_cap;
 
     const struct ft_subscription **throttled; /* of the run that is routed */
@@ -220,9 +224,20 @@ void ft_worker_flush_cancel(struct ft_worker *worker, struct ft_flush *flush);
 
 /* ---- for the hub's own files ---- */
 
-/* Takes a publish into the batch. Its topic is valid and its data passed the reader; `encoding`, clocks
- * and what is the journal's are filled in. */
-void ft_worker_publish(struct ft_asker *asker, struct ft_id id, struct ft_publication_spec *spec);
+/* Takes a publication into the batch, of which the journal makes entries. Its topic is valid and its data
+ * passed the reader; clocks and what is the journal's are filled in. Returns who waits for it: nobody. */
+struct ft_pending *ft_worker_publish(struct ft_worker *worker, struct ft_publication_spec *spec);
+
+/* The same for an asker, who hears of it by this `id`, and is held when there is no room. */
+void ft_worker_publish_for(struct ft_asker *asker, struct ft_id id,
+                           struct ft_publication_spec *spec);
+
+/* Numbers what is in the batch. Returns false when the journal has no room for it yet. */
+bool ft_worker_commit(struct ft_worker *worker);
+
+/* Has an asker wait until there is room for more; lets all go on that do, where there is. */
+void ft_worker_hold(struct ft_asker *asker);
+void ft_worker_let_go(struct ft_worker *worker);
 
 /*
  * Numbers what is in the batch and fans everything out up to the head of the journal, so that what

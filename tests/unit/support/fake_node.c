@@ -4,6 +4,7 @@
 
 #include "broker/base/alloc.h"
 #include "protocol/position.h"
+#include "tests/unit/support/fake_relay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,8 +126,9 @@ static const struct ft_loop_ops loop_ops = {fake_wake, fake_hurry};
 
 #define DEFAULT(field, value) ((field) = (field) ? (field) : (value))
 
-void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_options *journal,
-                       const struct ft_hub_options *options, uint32_t workers)
+void ft_fake_node_init_cluster(struct ft_fake_node *node, const struct ft_journal_options *journal,
+                               const struct ft_hub_options *options, uint32_t workers,
+                               struct ft_fake_relay *relay)
 {
     *node = (struct ft_fake_node){.wall_ms = FT_FAKE_WALL_MS, .mono_ms = 1000};
     node->quotas = ft_quotas_new(&(struct ft_quota_limits){0});
@@ -134,6 +136,8 @@ void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_option
     kept.stream = FT_FAKE_STREAM;
     DEFAULT(kept.size_bytes, (size_t)1 << 20);
     DEFAULT(kept.age_s, 300);
+    if (relay)
+        kept.streams = relay->interest.partitions.count;
     node->journal = ft_journal_new(&kept);
     struct ft_hub_options hub = *options;
     DEFAULT(hub.node, "n1");
@@ -149,7 +153,16 @@ void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_option
                                .gate_ops = &ft_fake_gate_ops,
                                .gate = &node->gate,
                                .quotas = node->quotas,
+                               .relay_ops = relay ? &ft_fake_relay_ops : NULL,
+                               .relay = relay,
+                               .interest = relay ? &relay->interest : NULL,
                            });
+}
+
+void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_options *journal,
+                       const struct ft_hub_options *options, uint32_t workers)
+{
+    ft_fake_node_init_cluster(node, journal, options, workers, NULL);
 }
 
 void ft_fake_node_fini(struct ft_fake_node *node)

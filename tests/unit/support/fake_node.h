@@ -51,6 +51,12 @@ struct ft_fake_client {
 void ft_fake_node_init(struct ft_fake_node *node, const struct ft_journal_options *journal,
                        const struct ft_hub_options *options, uint32_t workers);
 
+/* The same for a node of a cluster, whose relay outlives it (fake_relay.h). */
+struct ft_fake_relay;
+void ft_fake_node_init_cluster(struct ft_fake_node *node, const struct ft_journal_options *journal,
+                               const struct ft_hub_options *options, uint32_t workers,
+                               struct ft_fake_relay *relay);
+
 /* Closes every connection that is left, and frees the node. */
 void ft_fake_node_fini(struct ft_fake_node *node);
 
