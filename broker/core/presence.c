@@ -6,6 +6,7 @@
 
 #include "broker/base/alloc.h"
 #include "broker/core/hash.h"
+#include "protocol/msgpack_scan.h"
 
 #include <stdlib.h>
 
@@ -305,4 +306,31 @@ void ft_presence_write_client(struct ft_writer *w, const struct ft_present *who)
     write_who(w, who);
     ft_write_key(w, "since");
     ft_write_uint(w, who->since_ms);
+}
+
+static bool read_key(struct ft_scan *scan, const char *key, struct ft_value *value)
+{
+    return ft_msgpack_item(scan, value) && value->kind == FT_VALUE_STR &&
+           ft_slice_equal(value->text, ft_slice_str(key)) && ft_msgpack_item(scan, value);
+}
+
+bool ft_presence_read_client(struct ft_scan *scan, struct ft_present *who)
+{
+    struct ft_value value;
+    if (!ft_msgpack_item(scan, &value) || value.kind != FT_VALUE_MAP || value.num != 3)
+        return false;
+    if (!read_key(scan, "session", &value) || value.kind != FT_VALUE_STR ||
+        value.text.len != FT_PRESENT_SESSION_LEN)
+        return false;
+    memcpy(who->session, value.text.ptr, FT_PRESENT_SESSION_LEN);
+    if (!read_key(scan, "user", &value))
+        return false;
+    if (value.kind == FT_VALUE_STR ? value.text.len > FT_PRESENT_USER_MAX
+                                   : value.kind != FT_VALUE_NULL)
+        return false;
+    who->user = value.kind == FT_VALUE_STR ? value.text : ft_slice(NULL, 0);
+    if (!read_key(scan, "since", &value) || value.kind != FT_VALUE_UINT)
+        return false;
+    who->since_ms = value.num;
+    return true;
 }

@@ -12,6 +12,8 @@
 #define FT_CORE_PRESENCE_H
 
 #include "protocol/buffer.h"
+#include "protocol/error.h"
+#include "protocol/scan.h"
 #include "protocol/topic.h"
 #include "protocol/writer.h"
 
@@ -100,5 +102,8 @@ void ft_presence_write_event(struct ft_writer *writer, bool is_join, const struc
 
 /* Writes {"session":…,"user":…,"since":…}. */
 void ft_presence_write_client(struct ft_writer *writer, const struct ft_present *who);
+
+/* Reads one that was written in MessagePack, from where the scan stands. False: it is not one. */
+FT_MUST_USE bool ft_presence_read_client(struct ft_scan *scan, struct ft_present *who);
 
 #endif

@@ -2,6 +2,7 @@
 #include "broker/hub/asker.h"
 
 #include "broker/base/alloc.h"
+#include "broker/hub/presence.h"
 #include "broker/hub/worker.h"
 
 #include <stdlib.h>
@@ -17,6 +18,7 @@ void ft_asker_init(struct ft_asker *asker, struct ft_worker *worker, const struc
 void ft_asker_fini(struct ft_asker *asker)
 {
     ft_worker_forget_pending(asker);
+    ft_presence_forget(asker);
     ft_identity_unref(asker->who);
     asker->who = NULL;
     for (int kind = 0; kind < FT_QUOTA_KINDS; kind++)

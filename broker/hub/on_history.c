@@ -5,25 +5,12 @@
 #include "broker/hub/verbs.h"
 #include "broker/hub/worker.h"
 
-static enum ft_err check_room(const struct ft_session *session, struct ft_problem *problem)
-{
-    size_t most = session->asker.worker->options->queue_bytes;
-    if (!session->is_blocked || session->outbox.own_bytes <= most)
-        return FT_OK;
-    return ft_problem_set(problem, FT_ERR_TOO_MANY,
-                          "answers of %zu bytes have to be read before the next (limits.queue)",
-                          most);
-}
-
 static void answer(struct ft_session *session, struct ft_id id, const struct ft_history *history)
 {
     struct ft_writer *w = ft_reply_begin(session, "ok", id, ft_history_pairs(history));
     ft_history_write(history, w);
     ft_reply_end(session);
-    /* Not at the end of the turn: a message may ask for a thousand. Where the socket is full, this also
-     * stops reading the next message. */
-    if (session->outbox.own_bytes > session->asker.worker->options->queue_bytes / 2)
-        ft_session_flush(session);
+    ft_flush_answers(session);
 }
 
 enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *envelope,
@@ -32,7 +19,7 @@ enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *
     struct ft_history *history = NULL;
     bool is_asked = envelope->id.kind != FT_ID_NONE;
     enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
-    enum ft_err err = check_room(session, problem);
+    enum ft_err err = ft_check_answers(session, problem);
     if (err == FT_OK)
         err = ft_asker_pass(&session->asker, FT_QUOTA_REQUESTS, problem);
     if (err == FT_OK)

@@ -4,6 +4,7 @@
  * is. What is to come from the past is left to the session's feed (feed.h).
  */
 #include "broker/hub/feed.h"
+#include "broker/hub/presence.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/throttle.h"
 #include "broker/hub/verbs.h"
@@ -235,5 +236,6 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
     struct start start = find_start(session, &wish);
     place(session, envelope, &wish, &start);
     reply(session, envelope->id, &wish, &start);
+    ft_hub_presence_begin(session, envelope);
     return FT_OK;
 }

@@ -70,7 +70,7 @@ struct ft_relay_batch {
 /* What a node may be asked beside publishing. An answer is one MessagePack value, as the API gives it. */
 enum ft_ask_kind {
     FT_ASK_NODES,    /* body empty                       ─▶ {"nodes":[{…},…]} */
-    FT_ASK_PRESENCE, /* body: a topic's text             ─▶ {"count":n,"clients":[{…},…]} */
+    FT_ASK_PRESENCE, /* body: a topic's text             ─▶ [{…},…], the clients, and `count` */
     FT_ASK_ORDER,    /* body: an order, ft_order_write() ─▶ `outcome` of the other nodes */
     FT_ASK_CARRIED   /* the other way: the relay has had an order of another node carried out here
                       * (ft_control_foreign), and this is `outcome`, which does not come back */
@@ -83,6 +83,7 @@ struct ft_relay_ask {
     enum ft_ask_kind kind;
     struct ft_buffer body, answer;
     struct ft_order_outcome outcome; /* of an order: there is one beside a problem, too */
+    uint64_t count;                  /* of PRESENCE: clients that there are, listed or not */
     struct ft_problem problem;       /* FT_OK: it was answered, wholly */
     void *asker;                     /* whose it is: the hub's; of CARRIED the relay's */
     uint64_t token;                  /* the same */

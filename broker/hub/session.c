@@ -9,6 +9,7 @@
 #include "broker/base/log.h"
 #include "broker/core/trie_node.h"
 #include "broker/hub/feed.h"
+#include "broker/hub/presence.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/throttle.h"
 #include "broker/hub/verbs.h"
@@ -413,6 +414,7 @@ void ft_session_unsubscribe(struct ft_subscription *subscription)
     ft_feed_uncount(s);
     ft_feed_assign(subscription, 0);
     ft_throttle_release(subscription->throttle);
+    ft_hub_presence_end(subscription);
     ft_worker_remove_sub(s->asker.worker, &subscription->sub);
     free(subscription);
     if (!s->subscriptions)

@@ -40,6 +40,7 @@ struct ft_subscription {
     uint64_t from;                        /* what comes after this offset is for it … */
     uint64_t had;                         /* … and up to here it has come */
     uint32_t snapshot;                    /* number of the snapshot that is under way, 0: none */
+    bool is_present;                      /* its session is, by it: presence.h */
 };
 
 struct ft_session {

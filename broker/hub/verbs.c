@@ -15,6 +15,7 @@
 static const ft_verb verbs[FT_OPS] = {
     [FT_OP_SUB] = ft_on_sub,         [FT_OP_UNSUB] = ft_on_unsub, [FT_OP_PUB] = ft_on_pub,
     [FT_OP_HISTORY] = ft_on_history, [FT_OP_AUTH] = ft_on_auth,   [FT_OP_PING] = ft_on_ping,
+    [FT_OP_PRESENCE] = ft_on_presence,
 };
 
 enum ft_err ft_check_filters(const struct ft_envelope *envelope, struct ft_problem *problem)
@@ -48,13 +49,29 @@ struct ft_slice ft_next_filter(const struct ft_envelope *envelope, size_t *at,
     return filter;
 }
 
+enum ft_err ft_check_answers(const struct ft_session *session, struct ft_problem *problem)
+{
+    size_t most = session->asker.worker->options->queue_bytes;
+    if (!session->is_blocked || session->outbox.own_bytes <= most)
+        return FT_OK;
+    return ft_problem_set(problem, FT_ERR_TOO_MANY,
+                          "answers of %zu bytes have to be read before the next (limits.queue)",
+                          most);
+}
+
+void ft_flush_answers(struct ft_session *session)
+{
+    if (session->outbox.own_bytes > session->asker.worker->options->queue_bytes / 2)
+        ft_session_flush(session);
+}
+
 static enum ft_err unknown_op(const struct ft_envelope *envelope, struct ft_problem *problem)
 {
     if (!envelope->op_name.ptr)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD, "the envelope has no op");
     char quoted[FT_QUOTE_MAX];
     return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                          "op is %s, but a client may send sub, unsub, pub, history, auth and ping",
+                          "op is %s, but a client may send sub, unsub, pub, history, presence, auth and ping",
                           ft_quote(envelope->op_name, quoted));
 }
 

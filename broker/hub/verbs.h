@@ -19,6 +19,8 @@ enum ft_err ft_on_pub(struct ft_session *session, const struct ft_envelope *enve
                       struct ft_problem *problem);
 enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *envelope,
                           struct ft_problem *problem);
+enum ft_err ft_on_presence(struct ft_session *session, const struct ft_envelope *envelope,
+                           struct ft_problem *problem);
 enum ft_err ft_on_auth(struct ft_session *session, const struct ft_envelope *envelope,
                        struct ft_problem *problem);
 enum ft_err ft_on_ping(struct ft_session *session, const struct ft_envelope *envelope,
@@ -30,6 +32,15 @@ enum ft_err ft_check_filters(const struct ft_envelope *envelope, struct ft_probl
 /* Reads the next of those filters into `text` and lends it. Start with `*at` = 0. */
 struct ft_slice ft_next_filter(const struct ft_envelope *envelope, size_t *at,
                                uint8_t text[FT_TOPIC_BYTES_MAX]);
+
+/* Says whether a session has read its answers so far that it may have another one, which takes ten thousand
+ * times as much as the request. */
+FT_MUST_USE enum ft_err ft_check_answers(const struct ft_session *session,
+                                         struct ft_problem *problem);
+
+/* Sends a large answer at once and not at the end of the turn: a message may ask for a thousand. Where the socket
+ * is full, this also stops reading the next message. */
+void ft_flush_answers(struct ft_session *session);
 
 /* Reads a whole message of `session` and carries out its envelopes, in order; or those that are left of one. */
 void ft_handle_message(struct ft_session *session, struct ft_slice message);

@@ -9,6 +9,7 @@
 #include "broker/base/log.h"
 #include "broker/hub/feed.h"
 #include "broker/hub/outgoing.h"
+#include "broker/hub/presence.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/router.h"
 #include "broker/hub/sys_stats.h"
@@ -69,6 +70,9 @@ static void settings_take(struct ft_worker *w)
     pthread_mutex_unlock(&w->hub->lock);
     w->options = &w->settings->options;
     w->scratch = ft_realloc(w->scratch, w->options->message_bytes + MARGIN);
+    if (before && (ft_policies_have_presence(before->options.policies) ||
+                   ft_policies_have_presence(w->options->policies)))
+        ft_hub_presence_reconsider(w);
     settings_release(w->hub, before);
 }
 
@@ -97,6 +101,7 @@ static struct ft_worker *worker_new(struct ft_hub *hub, uint32_t index)
     ft_mailbox_init(&w->mailbox);
     if (hub->relay_ops)
         w->outgoing = ft_open_batches_new(w);
+    w->presence = ft_presence_desk_new(w);
     return w;
 }
 
@@ -105,6 +110,7 @@ static void worker_free(struct ft_worker *w)
     ft_roster_fini(&w->sessions);
     ft_mailbox_fini(&w->mailbox);
     ft_open_batches_free(w->outgoing);
+    ft_presence_desk_free(w->presence);
     ft_outbox_pool_fini(&w->pool);
     ft_buffer_fini(&w->reply_buffer);
     ft_buffer_fini(&w->reply_head);
@@ -141,6 +147,7 @@ struct ft_hub *ft_hub_new(const struct ft_hub_options *options, struct ft_journa
     hub->relay = ports->relay;
     hub->interest = ports->interest;
     hub->worker_count = count;
+    hub->presence = ft_hub_presence_new();
     for (uint32_t i = 0; i < count; i++)
         hub->workers[i] = worker_new(hub, i);
     hub->started_ms = ft_clock_wall_ms();
@@ -153,6 +160,7 @@ void ft_hub_free(struct ft_hub *hub)
     if (!hub)
         return;
     ft_sys_stats_free(hub->sys_stats);
+    ft_hub_presence_free(hub->presence);
     for (uint32_t i = 0; i < hub->worker_count; i++)
         worker_free(hub->workers[i]);
     settings_release(hub, atomic_load(&hub->settings));

@@ -89,6 +89,7 @@ struct ft_hub {
     void *relay;
     struct ft_interest *interest;
     struct ft_sys_stats *sys_stats;
+    struct ft_hub_presence *presence;
     uint64_t started_ms; /* wall clock */
     uint64_t reported;   /* what bounds have cost so far, as last logged; worker 0's */
     uint32_t worker_count;
@@ -159,6 +160,7 @@ struct ft_worker {
     uint32_t throttled_len, throttled_cap;
     struct ft_wheel quick; /* of throttles, with ticks of FT_QUICK_TICK_MS */
     uint32_t quick_set;    /* timers in it */
+    struct ft_presence_desk *presence;
 
     struct ft_feed *feeds, **feeds_end; /* that can go on, first come, first served */
     struct ft_rewind rewind;

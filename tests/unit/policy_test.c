@@ -246,12 +246,12 @@ Test(policy, random_rules_win_as_the_twin_says)
 
 Test(policy, a_set_says_whether_presence_is_on_anywhere)
 {
-    struct ft_policies *policies = ft_policies_new();
+    struct ft_policies *set = ft_policies_new();
     cr_expect_not(ft_policies_have_presence(NULL));
-    cr_expect_not(ft_policies_have_presence(policies));
-    cr_assert(ft_policies_add(policies, ft_slice_str("a/#"), &(struct ft_policy){.retain = true}));
-    cr_expect_not(ft_policies_have_presence(policies));
-    cr_assert(ft_policies_add(policies, ft_slice_str("a/b"), &(struct ft_policy){.presence = true}));
-    cr_expect(ft_policies_have_presence(policies));
-    ft_policies_free(policies);
+    cr_expect_not(ft_policies_have_presence(set));
+    cr_assert(ft_policies_add(set, ft_slice_str("a/#"), &(struct ft_policy){.retain = true}));
+    cr_expect_not(ft_policies_have_presence(set));
+    cr_assert(ft_policies_add(set, ft_slice_str("a/b"), &(struct ft_policy){.presence = true}));
+    cr_expect(ft_policies_have_presence(set));
+    ft_policies_free(set);
 }

@@ -238,3 +238,33 @@ Test(presence, it_is_told_in_json)
                      "{\"session\":\"session-00000002\",\"user\":null,\"since\":18}]");
     ft_buffer_fini(&out);
 }
+
+Test(presence, a_client_is_read_as_it_was_written)
+{
+    char long_user[FT_PRESENT_USER_MAX + 1];
+    memset(long_user, 'u', sizeof(long_user) - 1);
+    long_user[sizeof(long_user) - 1] = 0;
+    const char *users[] = {NULL, "", "ann", long_user};
+    for (unsigned i = 0; i < 4; i++) {
+        struct ft_buffer out;
+        struct ft_writer w;
+        struct ft_present written = who_is(i, users[i], i ? 1763700000000 : 0), read;
+        ft_buffer_init(&out, 1000);
+        ft_writer_init(&w, FT_MSGPACK, &out);
+        ft_presence_write_client(&w, &written);
+        for (size_t len = 0; len < out.len; len++) {
+            struct ft_slice cut = ft_input_exact(ft_slice(out.ptr, len));
+            struct ft_scan scan = ft_scan_of(cut);
+            cr_expect_not(ft_presence_read_client(&scan, &read));
+            ft_input_free(cut);
+        }
+        struct ft_scan scan = ft_scan_of(ft_buffer_slice(&out));
+        cr_assert(ft_presence_read_client(&scan, &read));
+        cr_expect_arr_eq(read.session, written.session, FT_PRESENT_SESSION_LEN);
+        cr_expect_eq(read.since_ms, written.since_ms);
+        cr_expect_eq(read.user.ptr == NULL, users[i] == NULL);
+        cr_expect(ft_slice_equal(read.user, written.user));
+        cr_expect_eq(scan.at, scan.end);
+        ft_buffer_fini(&out);
+    }
+}
