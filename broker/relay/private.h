@@ -7,7 +7,7 @@
  *     partition.c   one partition: joining, taking in, healing
  *     outgoing.c    publishes: from batches to scripts and back
  *     inlet.c       PUBLISH <prefix>:in:<topic> of other software
- *     ask.c         nodes and orders; presence.c who is there
+ *     ask.c         orders for all nodes, and roll.c: which there are; presence.c who is there
  *     gauges.c      figures that are looked up: in flight, lag, …
  *     command.c     commands in Redis' protocol; script.c, scripts/: what runs inside Redis
  */
@@ -143,6 +143,10 @@ void ft_asks_take(struct ft_asks *asks, struct ft_relay_ask *ask);
 void ft_asks_up(struct ft_asks *asks, struct ft_server *server);
 void ft_asks_down(struct ft_asks *asks, struct ft_server *server);
 void ft_asks_tick(struct ft_asks *asks);
+
+/* Adds what the node says of itself beside its beats, for the hash of all nodes: as much as concerns this
+ * server. See roll.c. */
+void ft_asks_describe(struct ft_asks *asks, struct ft_server *server, struct ft_buffer *out);
 
 /* A message on the channel of all nodes, or an answer on the node's own; true where it was for it. */
 bool ft_asks_message(struct ft_asks *asks, struct ft_server *server, struct ft_slice channel,

@@ -2,7 +2,8 @@
 -- what it hears there comes behind everything that was published before.
 --
 -- KEYS  1 P:node:<name>   the lease: text that begins with the instance, 16 characters
---       2 P:nodes         hash: name of a node -> its figures
+--       2 P:nodes         hash: name of a node -> [ms, [[k, name, head, ms], …]] in MessagePack, by the clock
+--                         here and as things stand here, and its figures behind that
 --       from 3 on         P:{k}:meta of the partitions
 -- ARGV  1 channel of the node   2 lease   3 for how many ms   4 number of the beat   5 name of the node
 --       6 its figures ('': nothing is kept)
@@ -18,14 +19,16 @@ if held and string.sub(held, 1, 16) ~= string.sub(ARGV[2], 1, 16) then
     return {'held', held}
 end
 call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-if ARGV[6] ~= '' then
-    call('HSET', KEYS[2], ARGV[5], ARGV[6])
-end
 local heads = {}
 for i = 3, #KEYS do
     local found = call('HMGET', KEYS[i], 's', 'o', 't')
     heads[i - 2] = {tonumber(ARGV[i + 4]), found[1] or '', tonumber(found[2]) or 0,
                     tonumber(found[3]) or 0}
+end
+if ARGV[6] ~= '' then
+    local now = call('TIME')
+    local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+    call('HSET', KEYS[2], ARGV[5], cmsgpack.pack({ms, heads}) .. ARGV[6])
 end
 local beat = cmsgpack.pack({1, tonumber(ARGV[4]), heads})
 call('PUBLISH', ARGV[1], beat)
