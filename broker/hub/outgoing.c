@@ -103,8 +103,7 @@ static void tell(const struct batch *batch, const struct waiting *waiting,
         id.str = ft_slice(batch->texts.ptr + waiting->text_at, waiting->text_len);
     if (asker) {
         asker->unacked--;
-        if (id.kind != FT_ID_NONE || outcome->problem)
-            asker->ops->published(asker, id, outcome);
+        asker->ops->published(asker, id, outcome);
     }
     release(waiting->ticket);
 }

@@ -15,7 +15,8 @@ enum { WORKERS = 3, PARTITIONS = 4, ROUNDS = 3000, RELIED_ON = 50 };
 
 static struct ft_interest interest;
 static _Atomic uint32_t finished, news, left;
-static uint64_t begun[PARTITIONS]; /* what the relay does before it says that it has joined; no atomic */
+static uint64_t
+    begun[PARTITIONS]; /* what the relay does before it says that it has joined; no atomic */
 
 static void *work(void *arg)
 {
@@ -30,7 +31,8 @@ static void *work(void *arg)
         FT_ASSERT(since > 0);
         for (uint32_t i = 0; i < RELIED_ON; i++) {
             FT_ASSERT(ft_interest_is_joined(&interest, partition));
-            FT_ASSERT(begun[partition] == since); /* the relay would have to leave it to begin again */
+            FT_ASSERT(begun[partition] ==
+                      since); /* the relay would have to leave it to begin again */
         }
         ft_interest_unwant(&interest, partition);
         if (round % 16 == 0)

@@ -24,8 +24,8 @@ static size_t room(void *context, size_t *most)
 
 static bool is_up(void *context, uint32_t partition)
 {
-    (void)context, (void)partition;
-    return true;
+    (void)partition;
+    return !((struct ft_fake_relay *)context)->is_away;
 }
 
 static void note_interest(void *context)

@@ -14,6 +14,7 @@ struct ft_fake_relay {
     struct ft_relay_batch *first, **end; /* batches, in the order in which they were handed over */
     uint32_t batches;                    /* how many these are */
     uint32_t interests;                  /* times that something was wanted that was not */
+    bool is_away;                        /* no server is reached */
 };
 
 extern const struct ft_relay_ops ft_fake_relay_ops;
