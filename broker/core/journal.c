@@ -644,36 +644,61 @@ enum ft_found ft_journal_find(struct ft_journal *j, struct ft_slice stream, uint
 
 /* ---- frames ---- */
 
+/* Prints where all streams stood at an offset. */
+static size_t print_places(const struct ft_journal *j, uint64_t at, char *id)
+{
+    struct ft_place places[FT_PARTITIONS_MAX];
+    uint32_t n = ft_streams_places(j->streams, NULL, at, places);
+    size_t len = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (i > 0)
+            id[len++] = ',';
+        len += ft_place_print(&places[i], id + len);
+    }
+    return len;
+}
+
 /* Returns the event of a publication where there are many streams. A browser keeps the last id alone: so it has
  * the places of all streams. What is older than the places around it has none, and the last one counts on. */
-static struct ft_slice event_of(struct ft_journal *j, const struct ft_publication *p, size_t *made)
+static struct ft_slice event_of(struct ft_journal *j, const struct ft_publication *p,
+                                bool is_locked, size_t *made)
 {
     char id[FT_PARTITIONS_MAX * (FT_POS_LEN_MAX + 1)];
     size_t len = 0;
     if (!ft_publication_has_event(p) && ft_publication_is_counted(p)) {
-        struct ft_place places[FT_PARTITIONS_MAX];
-        uint32_t n = ft_journal_places(j, NULL, p->offset, places);
-        for (uint32_t i = 0; i < n; i++) {
-            if (i > 0)
-                id[len++] = ',';
-            len += ft_place_print(&places[i], id + len);
-        }
+        if (!is_locked)
+            pthread_mutex_lock(&j->lock);
+        len = print_places(j, p->offset, id);
+        if (!is_locked)
+            pthread_mutex_unlock(&j->lock);
     }
     return ft_publication_event(p, ft_slice(id, len), made);
 }
 
-struct ft_slice ft_journal_frame(struct ft_journal *j, const struct ft_publication *p,
-                                 enum ft_frames frames)
+static struct ft_slice frame_of(struct ft_journal *j, const struct ft_publication *p,
+                                enum ft_frames frames, bool is_locked)
 {
     size_t made;
     struct ft_slice frame = j->streams && frames == FT_FRAMES_EVENTS
-                                ? event_of(j, p, &made)
+                                ? event_of(j, p, is_locked, &made)
                                 : ft_publication_frame(p, frames, &made);
     if (made) {
         atomic_fetch_add_explicit(&chunk_of(p)->other_bytes, made, memory_order_relaxed);
         atomic_fetch_add_explicit(&j->other_bytes, made, memory_order_relaxed);
     }
     return frame;
+}
+
+struct ft_slice ft_journal_frame(struct ft_journal *j, const struct ft_publication *p,
+                                 enum ft_frames frames)
+{
+    return frame_of(j, p, frames, false);
+}
+
+struct ft_slice ft_journal_frame_locked(struct ft_journal *j, const struct ft_publication *p,
+                                        enum ft_frames frames)
+{
+    return frame_of(j, p, frames, true);
 }
 
 void ft_journal_stats(struct ft_journal *j, struct ft_journal_stats *stats)

@@ -169,6 +169,10 @@ enum ft_found ft_journal_find(struct ft_journal *journal, struct ft_slice stream
 struct ft_slice ft_journal_frame(struct ft_journal *journal, const struct ft_publication *p,
                                  enum ft_frames frames);
 
+/* The same while the topics are lent, and so the lock is taken. */
+struct ft_slice ft_journal_frame_locked(struct ft_journal *journal, const struct ft_publication *p,
+                                        enum ft_frames frames);
+
 /* Says whether any topic has a last value. Any thread. */
 bool ft_journal_has_retained(const struct ft_journal *journal);
 

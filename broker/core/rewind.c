@@ -58,6 +58,14 @@ static void settle(struct ft_rewind *r)
     r->count = n;
 }
 
+/* Says whether it has a position in this stream. */
+static bool is_of(const struct ft_publication *p, struct ft_slice stream)
+{
+    struct ft_slice pos = ft_publication_pos(p);
+    return pos.len > stream.len && memcmp(pos.ptr, stream.ptr, stream.len) == 0 &&
+           pos.ptr[stream.len] == '.';
+}
+
 /* Notes a publication if it is one that is looked for. Returns false when it is past its time. */
 static bool found(struct ft_rewind *r, struct ft_pick pick)
 {
@@ -65,6 +73,8 @@ static bool found(struct ft_rewind *r, struct ft_pick pick)
     if (ft_publication_is_expired(p, r->want.now_ds))
         return false;
     if (p->offset <= r->want.after || p->offset > r->bound)
+        return true;
+    if (r->want.stream.len > 0 && p->seq <= r->want.seq && is_of(p, r->want.stream))
         return true;
     if (r->count == 2 * FT_REWIND_MAX)
         settle(r);
@@ -153,8 +163,12 @@ struct ft_slice ft_rewind_frame(const struct ft_rewind *r, const struct ft_pick 
                                 enum ft_frames frames)
 {
     /* What is in the journal is the journal's, and so are further frames of it. */
-    return pick->is_copy ? ft_publication_frame(pick->publication, frames, NULL)
-                         : ft_journal_frame(r->journal, pick->publication, frames);
+    if (!pick->is_copy)
+        return ft_journal_frame_locked(r->journal, pick->publication, frames);
+    /* A place that is long gone is none to go on from with many streams. */
+    return frames == FT_FRAMES_EVENTS && ft_journal_streams(r->journal) > 0
+               ? ft_publication_event(pick->publication, ft_slice("", 0), NULL)
+               : ft_publication_frame(pick->publication, frames, NULL);
 }
 
 uint64_t ft_rewind_end(struct ft_rewind *r)

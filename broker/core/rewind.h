@@ -20,10 +20,12 @@
 #define FT_REWIND_MAX 4096
 
 struct ft_rewind_want {
-    uint64_t after, upto; /* offsets after … upto are looked at; upto counts in */
-    uint32_t last;        /* so many of the latest of each topic up to `upto`; 0: none */
-    bool retained;        /* last values, too */
-    uint32_t now_ds;      /* monotonic, tenths of a second: what is past its time is left out */
+    uint64_t after, upto;   /* offsets after … upto are looked at; upto counts in */
+    uint32_t last;          /* so many of the latest of each topic up to `upto`; 0: none */
+    bool retained;          /* last values, too */
+    struct ft_slice stream; /* not empty: of this stream only what comes after `seq` */
+    uint64_t seq;
+    uint32_t now_ds; /* monotonic, tenths of a second: what is past its time is left out */
 };
 
 struct ft_pick {

@@ -6,6 +6,7 @@
 #include "broker/hub/feed.h"
 
 #include "broker/base/alloc.h"
+#include "broker/hub/places.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/throttle.h"
 #include "broker/hub/worker.h"
@@ -52,6 +53,36 @@ void ft_feed_wake(struct ft_feed *feed)
     list_add(feed->session->asker.worker, feed);
 }
 
+/* ---- where streams begin ---- */
+
+struct ft_starts *ft_starts_new(uint32_t count, uint64_t live)
+{
+    struct ft_starts *starts = ft_alloc(sizeof(*starts) + count * sizeof(starts->at[0]));
+    *starts = (struct ft_starts){.users = 1, .count = count, .live = live};
+    for (uint32_t i = 0; i < count; i++)
+        starts->at[i] = live;
+    return starts;
+}
+
+struct ft_starts *ft_starts_use(struct ft_starts *starts)
+{
+    if (starts)
+        starts->users++;
+    return starts;
+}
+
+void ft_starts_release(struct ft_starts *starts)
+{
+    if (starts && --starts->users == 0)
+        free(starts);
+}
+
+/* Returns the offset from which on entries like this one are for the subscription. */
+static uint64_t start_of(const struct ft_subscription *sub, const struct ft_publication *p)
+{
+    return sub->starts && p->stream < sub->starts->count ? sub->starts->at[p->stream] : sub->from;
+}
+
 /* ---- how feeds begin and end ---- */
 
 /* Returns the session's feed, made on need where it is live. */
@@ -79,15 +110,29 @@ void ft_feed_resume(struct ft_session *s, uint64_t offset)
     feed->cursor = offset;
 }
 
+void ft_feed_stay(struct ft_session *s, uint64_t offset)
+{
+    struct ft_feed *feed = feed_of(s);
+    if (feed->until < offset)
+        feed->until = offset;
+}
+
+static void free_snapshot(struct ft_snapshot *snapshot)
+{
+    ft_starts_release(snapshot->starts);
+    free(snapshot);
+}
+
 uint32_t ft_feed_add_snapshot(struct ft_session *s, const struct ft_snapshot *wanted)
 {
     struct ft_snapshot *snapshot = ft_alloc(sizeof(*snapshot));
     *snapshot = *wanted;
+    (void)ft_starts_use(snapshot->starts);
     if (++s->asker.worker->snapshots == 0)
         s->asker.worker->snapshots++; /* 0 is none */
     snapshot->number = s->asker.worker->snapshots;
     struct ft_snapshot **at = &feed_of(s)->snapshots;
-    while (*at && (*at)->upto <= snapshot->upto)
+    while (*at && (*at)->at <= snapshot->at)
         at = &(*at)->next;
     snapshot->next = *at;
     *at = snapshot;
@@ -117,7 +162,7 @@ void ft_feed_assign(struct ft_subscription *subscription, uint32_t number)
         return;
     gone = *at;
     *at = gone->next;
-    free(gone);
+    free_snapshot(gone);
 }
 
 void ft_feed_park(struct ft_session *s, const struct ft_run *run)
@@ -157,7 +202,7 @@ static void drop_snapshot(struct ft_feed *feed)
 {
     struct ft_snapshot *snapshot = feed->snapshots;
     feed->snapshots = snapshot->next;
-    free(snapshot);
+    free_snapshot(snapshot);
 }
 
 void ft_feed_end(struct ft_session *s)
@@ -177,14 +222,37 @@ void ft_feed_end(struct ft_session *s)
 
 /* ---- snapshots ---- */
 
+/* Says whether the journal brings it to those for whom the snapshot is. */
+static bool is_to_come(const struct ft_snapshot *snapshot, const struct ft_publication *p)
+{
+    const struct ft_starts *starts = snapshot->starts;
+    return starts && ft_publication_is_counted(p) && p->stream < starts->count &&
+           p->offset > starts->at[p->stream];
+}
+
+/* Cuts off an event's id: of streams that begin at different places it would say too much. */
+static void cut_id(struct ft_slice *event)
+{
+    const uint8_t *line =
+        event->len > 2 && event->ptr[0] == 'i' ? memchr(event->ptr, '\n', event->len) : NULL;
+    if (line)
+        *event = ft_slice(line + 1, event->len - (size_t)(line + 1 - event->ptr));
+}
+
 /* Queues one publication of a snapshot. */
-static void push_pick(struct ft_session *s, const struct ft_pick *pick)
+static void push_pick(struct ft_session *s, const struct ft_snapshot *snapshot,
+                      const struct ft_pick *pick)
 {
     struct ft_slice frame =
         ft_rewind_frame(&s->asker.worker->rewind, pick, (enum ft_frames)s->frames);
+    bool is_cut = snapshot->starts && s->frames == FT_FRAMES_EVENTS;
+    if (is_to_come(snapshot, pick->publication))
+        return;
+    if (is_cut)
+        cut_id(&frame);
     if (pick->is_retained)
         ft_reply_retained(s, frame);
-    else if (pick->is_copy)
+    else if (pick->is_copy || is_cut)
         ft_reply_frame(s, frame);
     else
         ft_session_queue(s, pick->publication->offset, frame.len);
@@ -215,12 +283,12 @@ static size_t step_snapshot(struct ft_feed *feed)
     size_t before = s->outbox.bytes;
     struct ft_pick pick;
     while (s->outbox.bytes < room && ft_rewind_next(&w->rewind, &pick)) {
-        push_pick(s, &pick);
+        push_pick(s, snapshot, &pick);
         snapshot->has_old = snapshot->has_old || pick.is_retained || pick.is_copy;
     }
     snapshot->after = ft_rewind_end(&w->rewind);
     if (snapshot->after == UINT64_MAX) {
-        if (snapshot->has_old)
+        if (snapshot->has_old && !snapshot->starts)
             ft_reply_event_id(s, snapshot->upto);
         drop_snapshot(feed);
     }
@@ -292,11 +360,13 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
     struct ft_throttle *shortest = NULL;
     for (uint32_t i = memo->first; i < memo->first + memo->count; i++) {
         const struct ft_subscription *sub = w->matched[i];
-        if (p->offset <= sub->had) {
-            if (p->offset > sub->from)
-                return; /* it has come already */
+        if (p->entry == FT_ENTRY_WARM && !(sub->starts && p->offset <= sub->starts->live))
+            continue; /* it was accepted before the subscription was there */
+        uint64_t start = start_of(sub, p);
+        if (p->offset <= start)
             continue;
-        }
+        if (p->offset <= sub->had)
+            return; /* it has come already */
         is_wanted = true;
         if (!sub->throttle)
             is_direct = true;
@@ -316,6 +386,20 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
         ft_session_queue(s, p->offset, bytes);
     else
         ft_throttle_offer(shortest, p, bytes);
+}
+
+/* Tells of a gap in a stream that the session was listening to. */
+static void take_gap(struct ft_feed *feed, const struct ft_publication *gap)
+{
+    struct ft_session *s = feed->session;
+    const struct ft_subscription *sub = s->subscriptions;
+    while (sub && !(start_of(sub, gap) < gap->offset && sub->had < gap->offset &&
+                    ft_subscription_touches(sub, gap->stream)))
+        sub = sub->next;
+    if (!sub)
+        return;
+    ft_throttles_flush(s);
+    ft_reply_gap_of(s, gap);
 }
 
 /* Moves the cursor on until a write is full, or it has come to `upto`. Returns what it counts. */
@@ -338,7 +422,10 @@ static size_t step_journal(struct ft_feed *feed, uint64_t upto)
         }
         feed->cursor++;
         looks++;
-        take(feed, p);
+        if (p->entry <= FT_ENTRY_WARM)
+            take(feed, p);
+        else if (p->entry == FT_ENTRY_GAP)
+            take_gap(feed, p);
     }
     return s->outbox.bytes - before + looks * LOOK_BYTES;
 }
@@ -354,10 +441,10 @@ static size_t serve(struct ft_feed *feed)
         return 0; /* comes back when it is not: ft_session_writable() */
     /* A snapshot has positions up to where it was taken. Whoever has seen them resumes from there: so all
      * of before has to come first. */
-    uint64_t upto = feed->snapshots ? feed->snapshots->upto : w->cursor;
+    uint64_t upto = feed->snapshots ? feed->snapshots->at : w->cursor;
     bool is_there = feed->snapshots && feed->cursor >= upto;
     size_t used = is_there ? step_snapshot(feed) : step_journal(feed, upto);
-    if (!feed->snapshots && feed->cursor >= w->cursor) {
+    if (!feed->snapshots && feed->cursor >= w->cursor && feed->cursor >= feed->until) {
         ft_throttles_flush(s); /* which filter a topic came by may change now */
         ft_feed_end(s);
     }

@@ -16,12 +16,29 @@
  * before, that is, `from` < o <= `had`.
  *
  * The memory of a feed is this struct, however far behind it is.
+ *
+ * Where streams are many, a client may have come further in one than in another, as nodes journal them in
+ * different orders: then `from` is an offset for each stream (struct ft_starts). What was published before
+ * this node listened (FT_ENTRY_WARM) is for those alone who have said where they are.
  */
 #ifndef FT_HUB_FEED_H
 #define FT_HUB_FEED_H
 
 #include "broker/hub/router.h"
 #include "broker/hub/session.h"
+
+/* Where each stream begins for the subscriptions of one `sub`: journal offsets. */
+struct ft_starts {
+    uint32_t users;
+    uint32_t count;
+    uint64_t live; /* where the session was live: where streams begin that were not named */
+    uint64_t at[]; /* by the stream's index */
+};
+
+/* Makes one of which the caller is a user, all streams beginning at `live`. */
+struct ft_starts *ft_starts_new(uint32_t count, uint64_t live);
+struct ft_starts *ft_starts_use(struct ft_starts *starts); /* NULL is allowed */
+void ft_starts_release(struct ft_starts *starts);          /* the same */
 
 /* Last values and the latest of each topic, for the subscriptions that carry its number. */
 struct ft_snapshot {
@@ -30,7 +47,9 @@ struct ft_snapshot {
     uint32_t last;
     bool retained;
     bool has_old; /* it had a last value, or what has left the journal: no places to go on from */
-    uint64_t after, upto; /* how far it has come; where it ends */
+    uint64_t after, upto;     /* how far it has come; where it ends */
+    uint64_t at;              /* it comes when the feed is here */
+    struct ft_starts *starts; /* not NULL: of each stream up to where it begins */
 };
 
 struct ft_feed {
@@ -38,9 +57,10 @@ struct ft_feed {
     struct ft_feed *next,
         **link;      /* among those that can go on; link NULL: it waits for the socket */
     uint64_t cursor; /* the session is through with everything up to here */
+    uint64_t until;  /* it does not end before, because of what the client has had of it */
     uint64_t counted,
         counted_from;              /* publications that the router passed by, from this offset on */
-    struct ft_snapshot *snapshots; /* by `upto`; each comes when the cursor is there */
+    struct ft_snapshot *snapshots; /* by `at`; each comes when the cursor is there */
     bool is_parked;                /* because the session is slow, not because it asked */
     bool is_counting;              /* `counted` is all that it would have got since */
 };
@@ -49,7 +69,10 @@ struct ft_feed {
  * that the caller then marks. `offset` is not beyond the worker's cursor. */
 void ft_feed_resume(struct ft_session *session, uint64_t offset);
 
-/* Adds a snapshot up to offset `upto` and returns its number, for ft_feed_assign(). */
+/* Has the session be on its feed at least until it has come to `offset`, where the journal is already. */
+void ft_feed_stay(struct ft_session *session, uint64_t offset);
+
+/* Adds a snapshot, a user of its `starts`, and returns its number, for ft_feed_assign(). */
 uint32_t ft_feed_add_snapshot(struct ft_session *session, const struct ft_snapshot *wanted);
 
 /* Has a subscription be of this snapshot, or of none (0), and no more of the one before. */

@@ -61,11 +61,17 @@ static enum ft_err read_query(const struct ft_worker *w, const struct ft_envelop
         return err;
     query->want.last = UINT32_MAX;
     query->limit = at_most(envelope->has_limit ? envelope->limit : DEFAULT);
-    struct ft_slice stream = ft_slice_str(ft_journal_stream(w->hub->journal));
-    if (!ft_slice_equal(position.stream, stream) || position.offset > query->want.upto)
+    uint32_t index;
+    uint64_t at;
+    enum ft_found found =
+        ft_journal_find(w->hub->journal, position.stream, position.offset, &index, &at);
+    if (found == FT_FOUND_UNKNOWN || found == FT_FOUND_AHEAD)
         return FT_OK; /* of another life: all that is kept, and no claim */
-    query->is_recovered = position.offset >= ft_journal_tail(w->hub->journal);
-    query->want.after = position.offset;
+    query->is_recovered = found == FT_FOUND;
+    query->want.seq = position.offset;
+    query->want.stream = position.stream;
+    if (found == FT_FOUND)
+        query->want.after = at;
     return FT_OK;
 }
 

@@ -6,73 +6,71 @@
 #include "broker/hub/feed.h"
 #include "broker/hub/presence.h"
 #include "broker/hub/reply.h"
+#include "broker/hub/since.h"
 #include "broker/hub/throttle.h"
 #include "broker/hub/verbs.h"
 #include "broker/hub/worker.h"
-#include "protocol/position.h"
 #include "protocol/quote.h"
 #include "protocol/topic.h"
 
 /* What a `sub` asks for. */
 struct wish {
-    bool has_since;    /* `since` is there … */
-    bool names_us;     /* … and names the broker's stream … */
-    bool names_others; /* … and streams that it does not know */
-    uint64_t since;    /* the offset in the broker's stream */
+    bool has_since;
     uint32_t last, every_ms;
+    struct ft_partition_set touched; /* by its filters, where there are many streams */
+    struct ft_since since;           /* as it was found */
 };
 
 /* Where the filters' feed begins, and what comes before. */
 struct start {
-    uint64_t from; /* everything after it comes */
+    uint64_t from;            /* everything after it comes */
+    struct ft_starts *starts; /* where streams are many, and were named: a reference */
+    uint64_t until;           /* the client may have had something up to here */
     bool is_recovered;
 };
 
-static enum ft_err read_since(const struct ft_session *session, const struct ft_envelope *envelope,
-                              struct wish *wish, struct ft_problem *problem)
+static enum ft_err read_wish(const struct ft_envelope *envelope, struct wish *wish,
+                             struct ft_problem *problem)
 {
-    wish->has_since = envelope->since.bytes.ptr != NULL;
-    if (envelope->has_since_text)
-        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                              "since must be an array of positions in a sub");
-    struct ft_slice stream = ft_slice_str(ft_journal_stream(session->asker.worker->hub->journal));
-    uint8_t text[FT_POSITION_BYTES_MAX];
-    size_t at = 0;
-    for (uint32_t i = 0; i < envelope->since.count; i++) {
-        struct ft_slice item;
-        struct ft_position_parts position;
-        if (ft_list_next(&envelope->since, &at, text, sizeof(text), &item) != FT_OK)
-            return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                                  "position %u of since is longer than %zu bytes", i + 1,
-                                  sizeof(text));
-        enum ft_err err = ft_position_read(item, &position, problem);
-        if (err != FT_OK)
-            return err;
-        if (!ft_slice_equal(position.stream, stream)) {
-            wish->names_others = true;
-            continue;
-        }
-        if (!wish->names_us || position.offset > wish->since)
-            wish->since = position.offset;
-        wish->names_us = true;
-    }
-    return FT_OK;
-}
-
-static enum ft_err read_wish(const struct ft_session *session, const struct ft_envelope *envelope,
-                             struct wish *wish, struct ft_problem *problem)
-{
-    *wish = (struct wish){0};
+    *wish = (struct wish){.has_since = envelope->since.bytes.ptr != NULL};
     if (envelope->every_ms > FT_EVERY_MS_MAX)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD,
                               "every is %llu, but it must be at most %d milliseconds",
                               (unsigned long long)envelope->every_ms, FT_EVERY_MS_MAX);
     wish->every_ms = (uint32_t)envelope->every_ms;
     wish->last = envelope->last < UINT32_MAX ? (uint32_t)envelope->last : UINT32_MAX;
-    enum ft_err err = read_since(session, envelope, wish, problem);
     if (wish->has_since)
         wish->last = 0; /* who says where it stopped goes on from there */
-    return err;
+    if (envelope->has_since_text)
+        return ft_problem_set(problem, FT_ERR_BAD_FIELD,
+                              "since must be an array of positions in a sub");
+    return ft_since_check(&envelope->since, problem);
+}
+
+/* Works out which partitions the filters touch. */
+static void find_touched(const struct ft_session *session, const struct ft_envelope *envelope,
+                         struct wish *wish)
+{
+    const struct ft_interest *interest = session->asker.worker->hub->interest;
+    uint8_t text[FT_TOPIC_BYTES_MAX];
+    size_t at = 0;
+    for (uint32_t i = 0; interest && i < envelope->topics.count; i++)
+        ft_partitions_touched(&interest->partitions, ft_next_filter(envelope, &at, text),
+                              &wish->touched);
+}
+
+/* Brings the worker to where everything of before is out, and finds what the client has seen. That may have
+ * been on another worker, which was ahead of this one. */
+static void settle(struct ft_worker *w, const struct ft_envelope *envelope, struct wish *wish)
+{
+    ft_worker_settle(w);
+    if (!wish->has_since)
+        return;
+    ft_since_find(w->hub->journal, &envelope->since, &wish->touched, &wish->since);
+    if (!wish->since.is_ahead && wish->since.newest <= w->cursor)
+        return;
+    ft_worker_settle(w);
+    ft_since_find(w->hub->journal, &envelope->since, &wish->touched, &wish->since);
 }
 
 static enum ft_err check_permission(const struct ft_session *session,
@@ -127,32 +125,65 @@ static enum ft_err subscribe(struct ft_session *session, const struct ft_envelop
 
 /* Says whether the answer has to wait, because more is about to be known: then nothing has changed. The filters are
  * there, so what is joined stays joined. */
-static bool is_early(struct ft_session *session, const struct ft_envelope *envelope)
+static bool is_early(struct ft_session *session, const struct ft_envelope *envelope,
+                     const struct wish *wish)
 {
-    const struct ft_worker *w = session->asker.worker;
-    struct ft_partition_set touched = {0};
-    uint8_t text[FT_TOPIC_BYTES_MAX];
-    size_t at = 0;
-    if (!w->wants)
-        return false;
-    for (uint32_t i = 0; i < envelope->topics.count; i++)
-        ft_partitions_touched(&w->hub->interest->partitions, ft_next_filter(envelope, &at, text),
-                              &touched);
-    return ft_stall_until_joined(session, &touched) ||
-           ft_stall_until_there(session, &touched, &envelope->since);
+    return session->asker.worker->wants &&
+           (ft_stall_until_joined(session, &wish->touched) ||
+            ft_stall_until_there(session, &wish->touched, &envelope->since));
 }
 
-/* Decides where the feed begins. It is recovered when the journal has everything since. */
-static struct start find_start(struct ft_session *session, const struct wish *wish)
+/* Decides where the feed begins in a node's own journal. */
+static struct start start_of_own(const struct ft_worker *w, const struct ft_since *since)
+{
+    const struct ft_named *named = &since->named[0];
+    struct start start = {.from = w->cursor};
+    if (!since->is_any || named->found == FT_FOUND_AHEAD || named->at > w->cursor)
+        return start;
+    start.is_recovered = since->is_recovered;
+    start.from = named->at;
+    return start;
+}
+
+/* Decides where each stream begins: those that were not named are live. */
+static struct start start_of_many(const struct ft_worker *w, const struct ft_since *since)
+{
+    uint32_t count = ft_journal_streams(w->hub->journal);
+    struct start start = {.from = w->cursor};
+    if (!since->is_any)
+        return start;
+    start.is_recovered = since->is_recovered;
+    start.until = since->newest;
+    start.starts = ft_starts_new(count, w->cursor);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!since->named[i].is_there)
+            continue;
+        start.starts->at[i] = since->named[i].at;
+        start.from = since->named[i].at < start.from ? since->named[i].at : start.from;
+    }
+    return start;
+}
+
+static struct start find_start(const struct ft_worker *w, const struct wish *wish)
+{
+    return ft_journal_streams(w->hub->journal) > 0 ? start_of_many(w, &wish->since)
+                                                   : start_of_own(w, &wish->since);
+}
+
+/* Adds the snapshot that the filters are to have, if any; returns its number. */
+static uint32_t add_snapshot(struct ft_session *session, const struct wish *wish,
+                             const struct start *start, bool is_behind)
 {
     struct ft_worker *w = session->asker.worker;
-    struct start start = {.from = w->cursor};
-    if (!wish->names_us || wish->since > w->cursor)
-        return start;
-    uint64_t tail = ft_journal_tail(w->hub->journal);
-    start.is_recovered = wish->since >= tail && !wish->names_others;
-    start.from = wish->since >= tail ? wish->since : tail;
-    return start;
+    struct ft_snapshot wanted = {
+        .last = wish->last,
+        .retained = !start->is_recovered && ft_journal_has_retained(w->hub->journal),
+        .upto = start->starts ? w->cursor : start->from,
+        .starts = start->starts,
+    };
+    /* What it has positions of has come then: to a session that has been waiting for more, at the end. */
+    wanted.at = start->starts && !is_behind ? start->from : wanted.upto;
+    return wanted.last > 0 || wanted.retained ? ft_feed_add_snapshot(session, &wanted) : 0;
 }
 
 /* Gives the filters their options and sends them to where they begin. */
@@ -160,16 +191,12 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
                   const struct wish *wish, const struct start *start)
 {
     struct ft_worker *w = session->asker.worker;
+    bool is_behind = session->feed != NULL;
     if (start->from < w->cursor)
         ft_feed_resume(session, start->from);
-    struct ft_snapshot wanted = {
-        .last = wish->last,
-        .retained = !start->is_recovered && ft_journal_has_retained(w->hub->journal),
-        .upto = start->from,
-    };
-    uint32_t snapshot = 0;
-    if (wanted.last > 0 || wanted.retained)
-        snapshot = ft_feed_add_snapshot(session, &wanted);
+    if (start->until > w->cursor)
+        ft_feed_stay(session, start->until);
+    uint32_t snapshot = add_snapshot(session, wish, start, is_behind);
 
     uint8_t text[FT_TOPIC_BYTES_MAX];
     size_t at = 0;
@@ -177,8 +204,11 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
         struct ft_subscription *subscription =
             ft_session_find(session, ft_next_filter(envelope, &at, text));
         ft_feed_assign(subscription, snapshot);
-        if (wish->has_since)
+        if (wish->has_since) {
             subscription->from = subscription->had = start->from;
+            ft_starts_release(subscription->starts);
+            subscription->starts = ft_starts_use(start->starts);
+        }
         struct ft_throttle *before = subscription->throttle;
         subscription->throttle =
             wish->every_ms > 0 ? ft_throttle_use(session, wish->every_ms) : NULL;
@@ -186,23 +216,50 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
     }
 }
 
-static void reply(struct ft_session *session, struct ft_id id, const struct wish *wish,
-                  const struct start *start)
+/* Says where a stream is that the client has named. It knows best, where nothing is missing. */
+static void correct_place(struct ft_journal *journal, const struct ft_named *named,
+                          struct ft_place *place)
 {
+    struct ft_partition_set set = {0};
+    ft_partition_set_add(&set, place->index);
+    if (named->found == FT_FOUND)
+        place->seq = named->seq;
+    else
+        (void)ft_journal_places(journal, &set, named->at, place);
+}
+
+/* Fills in where it is safe to resume from. What the session's other filters are behind with comes after
+ * `behind`. */
+static uint32_t find_places(const struct ft_worker *w, const struct wish *wish,
+                            const struct start *start, uint64_t behind, struct ft_place *places)
+{
+    struct ft_journal *journal = w->hub->journal;
+    if (!start->starts)
+        return ft_journal_places(journal, &wish->touched,
+                                 start->from < behind ? start->from : behind, places);
+    uint32_t n = ft_journal_places(journal, &wish->touched, behind, places);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct ft_named *named = &wish->since.named[places[i].index];
+        if (named->is_there && named->found != FT_FOUND_AHEAD &&
+            (named->at <= behind || behind == w->cursor))
+            correct_place(journal, named, &places[i]);
+    }
+    return n;
+}
+
+static void reply(struct ft_session *session, struct ft_id id, const struct wish *wish,
+                  const struct start *start, uint64_t behind)
+{
+    struct ft_place places[FT_PARTITIONS_MAX];
     if (id.kind == FT_ID_NONE && session->frames != FT_FRAMES_EVENTS)
         return;
-    /* Where it is safe to resume from: what the session's other filters are behind with comes after. */
-    uint64_t pos = start->from;
-    if (session->feed && session->feed->cursor < pos)
-        pos = session->feed->cursor;
+    uint32_t n = find_places(session->asker.worker, wish, start, behind, places);
     struct ft_writer *w = ft_reply_begin(session, "ok", id, wish->has_since ? 2 : 1);
     if (wish->has_since) {
         ft_write_key(w, "recovered");
         ft_write_bool(w, start->is_recovered);
     }
-    ft_write_key(w, "pos");
-    ft_write_array(w, 1);
-    ft_reply_write_pos(session, pos);
+    ft_reply_write_places(session, places, n);
     ft_reply_end(session);
 }
 
@@ -214,14 +271,13 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
     if (err == FT_OK)
         err = check_permission(session, envelope, problem);
     if (err == FT_OK)
-        err = read_wish(session, envelope, &wish, problem);
+        err = read_wish(envelope, &wish, problem);
     if (err != FT_OK)
         return err;
 
-    ft_worker_settle(session->asker.worker);
-    if (wish.names_us && wish.since > session->asker.worker->cursor)
-        ft_worker_settle(
-            session->asker.worker); /* seen on another worker, which was ahead of this one */
+    struct ft_worker *w = session->asker.worker;
+    find_touched(session, envelope, &wish);
+    settle(w, envelope, &wish);
     if (session->is_too_slow)
         return FT_OK; /* it ends with this turn: an `ok` would name a place that it has not come to */
     ft_throttles_flush(session);
@@ -229,13 +285,15 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
     err = subscribe(session, envelope, problem);
     if (err != FT_OK)
         return err;
-    if (is_early(session, envelope)) {
+    if (is_early(session, envelope, &wish)) {
         take_back(session, before);
         return FT_OK;
     }
-    struct start start = find_start(session, &wish);
+    struct start start = find_start(w, &wish);
+    uint64_t behind = session->feed ? session->feed->cursor : w->cursor;
     place(session, envelope, &wish, &start);
-    reply(session, envelope->id, &wish, &start);
+    reply(session, envelope->id, &wish, &start, behind);
     ft_hub_presence_begin(session, envelope);
+    ft_starts_release(start.starts);
     return FT_OK;
 }

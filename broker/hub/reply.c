@@ -4,6 +4,7 @@
  */
 #include "broker/hub/reply.h"
 
+#include "broker/hub/places.h"
 #include "broker/hub/worker.h"
 #include "protocol/ws_frame.h"
 
@@ -55,15 +56,18 @@ static void add_event_id(struct ft_buffer *head, struct ft_slice pos)
     ft_buffer_add(head, pos.ptr, pos.len);
 }
 
-void ft_reply_write_pos(struct ft_session *s, uint64_t offset)
+void ft_reply_write_places(struct ft_session *s, const struct ft_place *places, uint32_t n)
 {
     struct ft_worker *w = s->asker.worker;
-    char pos[FT_POS_LEN_MAX + 8];
-    int n = snprintf(pos, sizeof(pos), "%s.%llu", ft_journal_stream(w->hub->journal),
-                     (unsigned long long)offset);
-    ft_write_str(&w->reply_writer, ft_slice(pos, (size_t)n));
-    if (is_events(s))
-        add_event_id(&w->reply_head, ft_slice(pos, (size_t)n));
+    ft_write_key(&w->reply_writer, "pos");
+    ft_write_array(&w->reply_writer, n);
+    for (uint32_t i = 0; i < n; i++) {
+        char text[FT_POS_LEN_MAX];
+        struct ft_slice pos = ft_slice(text, ft_place_print(&places[i], text));
+        ft_write_str(&w->reply_writer, pos);
+        if (is_events(s))
+            add_event_id(&w->reply_head, pos);
+    }
 }
 
 /* Completes what goes before an event. Returns how long the whole frame is. */
@@ -164,12 +168,35 @@ void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
 
 void ft_reply_event_id(struct ft_session *s, uint64_t offset)
 {
-    char text[FT_POS_LEN_MAX + 16];
+    struct ft_buffer *id = &s->asker.worker->reply_head;
+    struct ft_place places[FT_PARTITIONS_MAX];
     if (!is_events(s))
         return;
-    int n = snprintf(text, sizeof(text), "id: %s.%llu\n\n",
-                     ft_journal_stream(s->asker.worker->hub->journal), (unsigned long long)offset);
-    push(s, ft_slice(text, (size_t)n));
+    uint32_t n = ft_journal_places(s->asker.worker->hub->journal, NULL, offset, places);
+    if (n == 0)
+        return;
+    ft_buffer_clear(id);
+    ft_buffer_add_str(id, "\n"); /* the line before it: not sent */
+    for (uint32_t i = 0; i < n; i++) {
+        char text[FT_POS_LEN_MAX];
+        add_event_id(id, ft_slice(text, ft_place_print(&places[i], text)));
+    }
+    ft_buffer_add_str(id, "\n\n");
+    push(s, ft_slice(id->ptr + 1, id->len - 1));
+}
+
+static void write_reason(struct ft_session *s, const char *reason, const uint64_t *lost,
+                         uint64_t offset)
+{
+    struct ft_place places[FT_PARTITIONS_MAX];
+    uint32_t n = ft_session_places(s, offset, places);
+    struct ft_writer *w = ft_reply_begin(s, "gap", no_id, lost ? 3 : 2);
+    write_pair(w, "reason", ft_slice_str(reason));
+    if (lost) {
+        ft_write_key(w, "lost");
+        ft_write_uint(w, *lost);
+    }
+    ft_reply_write_places(s, places, n);
 }
 
 static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
@@ -177,15 +204,7 @@ static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offse
     struct ft_metrics *metrics = &s->asker.worker->metrics;
     ft_count(&metrics->gaps[FT_GAP_SLOW], 1);
     ft_count(&metrics->deliveries_dropped[FT_DROP_SLOW], lost ? *lost : 0);
-    struct ft_writer *w = ft_reply_begin(s, "gap", no_id, lost ? 3 : 2);
-    write_pair(w, "reason", ft_slice_str("slow"));
-    if (lost) {
-        ft_write_key(w, "lost");
-        ft_write_uint(w, *lost);
-    }
-    ft_write_key(w, "pos");
-    ft_write_array(w, 1);
-    ft_reply_write_pos(s, offset);
+    write_reason(s, "slow", lost, offset);
 }
 
 void ft_reply_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
@@ -200,6 +219,13 @@ void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t 
     write_gap(s, lost, offset);
     size_t len = finish(s);
     put(s, ft_outbox_push_gap_front(&s->outbox, &s->asker.worker->pool, len));
+}
+
+void ft_reply_gap_of(struct ft_session *s, const struct ft_publication *gap)
+{
+    ft_count(&s->asker.worker->metrics.gaps[FT_GAP_RELAY], 1);
+    write_reason(s, "relay", gap->lost > 0 ? &gap->lost : NULL, gap->offset);
+    ft_reply_end(s);
 }
 
 void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_problem *problem)

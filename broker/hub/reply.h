@@ -27,24 +27,27 @@ void ft_reply_ok(struct ft_session *session, struct ft_id id);
 void ft_reply_published(struct ft_session *session, struct ft_id id,
                         const struct ft_outcome *outcome);
 
-/* Writes the position of an offset of the broker's stream. */
-void ft_reply_write_pos(struct ft_session *session, uint64_t offset);
+/* Writes `pos`, key and value: so many positions. */
+void ft_reply_write_places(struct ft_session *session, const struct ft_place *places, uint32_t n);
 
 /* Queues the frame of a publication, marked as its topic's last value; or any whole frame, as it is. */
 void ft_reply_retained(struct ft_session *session, struct ft_slice frame);
 void ft_reply_frame(struct ft_session *session, struct ft_slice frame);
 
 /*
- * Says to an event stream, without an event, that it goes on after `offset` (nothing to any other session). A
+ * Says to an event stream, without an event, that it goes on after journal offset `offset` (nothing to any other session). A
  * browser resumes from the last id that it got, not from the greatest, and behind a snapshot that may be one
  * that is long gone, or that lies before much that it never asked for.
  */
 void ft_reply_event_id(struct ft_session *session, uint64_t offset);
 
-/* Queues {"op":"gap","reason":"slow","lost":…,"pos":["…"]}: what follows begins after `offset`. `lost`
- * may be NULL: it is not known. The second one goes in front of all that waits. */
+/* Queues {"op":"gap","reason":"slow","lost":…,"pos":["…",…]}: what follows begins after journal offset `offset`.
+ * `lost` may be NULL: it is not known. The second one goes in front of all that waits. */
 void ft_reply_gap(struct ft_session *session, const uint64_t *lost, uint64_t offset);
 void ft_reply_gap_in_front(struct ft_session *session, const uint64_t *lost, uint64_t offset);
+
+/* The same with the reason "relay", for the journal's entry of a gap. */
+void ft_reply_gap_of(struct ft_session *session, const struct ft_publication *gap);
 
 /* Queues {"op":"error",…}, with the id where there is one. */
 void ft_reply_error(struct ft_session *session, struct ft_id id, const struct ft_problem *problem);

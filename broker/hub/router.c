@@ -5,6 +5,9 @@
 #include "broker/hub/router.h"
 
 #include "broker/base/alloc.h"
+#include "broker/hub/feed.h"
+#include "broker/hub/places.h"
+#include "broker/hub/reply.h"
 #include "broker/hub/throttle.h"
 
 /* Begins a run at `offset`, which is there, and extends it as far as topic and `last` allow. */
@@ -21,7 +24,7 @@ static void run_begin(struct ft_run *run, struct ft_journal *journal, uint64_t o
     };
     while (offset + run->count <= last && run->count < FT_RUN_MAX) {
         p = ft_journal_peek(journal, offset + run->count);
-        if (!ft_slice_equal(ft_publication_topic(p), run->topic))
+        if (p->entry != FT_ENTRY_LIVE || !ft_slice_equal(ft_publication_topic(p), run->topic))
             break;
         run->count++;
     }
@@ -102,6 +105,35 @@ static void route(struct ft_worker *worker, struct ft_run *run)
         offer(worker, run, match);
 }
 
+/* ---- entries that nobody gets as they are ---- */
+
+/* Tells a live session of a gap, once, whatever number of its filters can hear from there. */
+static void tell(struct ft_session *s, const struct ft_publication *gap)
+{
+    const struct ft_subscription *sub = s->subscriptions;
+    if (s->feed || s->is_too_slow)
+        return; /* its feed comes there, or it ends */
+    while (sub && !ft_subscription_touches(sub, gap->stream))
+        sub = sub->next;
+    if (!sub)
+        return;
+    ft_throttles_flush(s);
+    if (!ft_session_is_over(s)) {
+        ft_reply_gap_of(s, gap);
+        return;
+    }
+    ft_feed_park(s, &(struct ft_run){.offset = gap->offset});
+    ft_feed_uncount(s);
+}
+
+/* Passes an entry that is not live. */
+static void pass(struct ft_worker *w, const struct ft_publication *p)
+{
+    for (uint32_t i = 0; p->entry == FT_ENTRY_GAP && i < w->sessions.count; i++)
+        tell(w->sessions.entries[i].session, p);
+    w->cursor++;
+}
+
 bool ft_router_run(struct ft_worker *worker, size_t bytes)
 {
     struct ft_journal *journal = worker->hub->journal;
@@ -112,11 +144,16 @@ bool ft_router_run(struct ft_worker *worker, size_t bytes)
     }
     if (worker->cursor == head)
         return true;
-    if (!worker->has_routed)
-        worker->oldest_us = ft_journal_peek(journal, worker->cursor + 1)->taken_us;
-    worker->has_routed = true;
     for (size_t routed = 0; worker->cursor < head && routed < bytes;) {
         struct ft_run run;
+        const struct ft_publication *first = ft_journal_peek(journal, worker->cursor + 1);
+        if (first->entry != FT_ENTRY_LIVE) {
+            pass(worker, first);
+            continue;
+        }
+        if (!worker->has_routed)
+            worker->oldest_us = first->taken_us;
+        worker->has_routed = true;
         run_begin(&run, journal, worker->cursor + 1, head);
         route(worker, &run);
         worker->cursor += run.count;

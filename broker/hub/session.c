@@ -415,6 +415,7 @@ void ft_session_unsubscribe(struct ft_subscription *subscription)
     ft_feed_assign(subscription, 0);
     ft_throttle_release(subscription->throttle);
     ft_hub_presence_end(subscription);
+    ft_starts_release(subscription->starts);
     ft_worker_remove_sub(s->asker.worker, &subscription->sub);
     free(subscription);
     if (!s->subscriptions)

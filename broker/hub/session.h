@@ -29,6 +29,7 @@
 struct ft_feed;
 struct ft_run;
 struct ft_stall;
+struct ft_starts;
 struct ft_throttle;
 
 /* One filter of one session. The offsets matter while the session is not live: feed.h. */
@@ -37,7 +38,8 @@ struct ft_subscription {
     struct ft_session *session;
     struct ft_subscription *next, **link; /* of the session */
     struct ft_throttle *throttle;         /* NULL: everything comes at once */
-    uint64_t from;                        /* what comes after this offset is for it … */
+    struct ft_starts *starts;             /* NULL: all streams from … */
+    uint64_t from;                        /* … here: what comes after this offset is for it … */
     uint64_t had;                         /* … and up to here it has come */
     uint32_t snapshot;                    /* number of the snapshot that is under way, 0: none */
     bool is_present;                      /* its session is, by it: presence.h */
