@@ -62,6 +62,12 @@ static void http_upgrade(void *conn, const struct ft_upgrade *upgrade)
 void ft_fake_http_init(struct ft_fake_node *node, const struct ft_http_options *options,
                        uint32_t workers)
 {
+    ft_fake_http_init_cluster(node, options, workers, NULL);
+}
+
+void ft_fake_http_init_cluster(struct ft_fake_node *node, const struct ft_http_options *options,
+                               uint32_t workers, struct ft_fake_relay *relay)
+{
     struct ft_http_options own = *options;
     DEFAULT(own.ws_path, "/ws");
     DEFAULT(own.cookie, "fantail_token");
@@ -69,10 +75,10 @@ void ft_fake_http_init(struct ft_fake_node *node, const struct ft_http_options *
     DEFAULT(own.header_timeout_s, 10);
     DEFAULT(own.body_timeout_s, 30);
     own.allow_no_origin = true;
-    ft_fake_node_init(node, &(struct ft_journal_options){.keys = 100},
-                      &(struct ft_hub_options){.http = ft_http_options_copy(&own),
-                                               .free_http = ft_http_options_free},
-                      workers);
+    ft_fake_node_init_cluster(node, &(struct ft_journal_options){.keys = 100},
+                              &(struct ft_hub_options){.http = ft_http_options_copy(&own),
+                                                       .free_http = ft_http_options_free},
+                              workers, relay);
     node->gate.door = FT_FAKE_OPEN;
 }
 

@@ -26,6 +26,10 @@ struct ft_fake_http {
 void ft_fake_http_init(struct ft_fake_node *node, const struct ft_http_options *options,
                        uint32_t workers);
 
+/* The same for a node of a cluster, whose relay outlives it (fake_relay.h). */
+void ft_fake_http_init_cluster(struct ft_fake_node *node, const struct ft_http_options *options,
+                               uint32_t workers, struct ft_fake_relay *relay);
+
 /* Opens a connection from loopback, in a turn of its own. */
 void ft_fake_http_open(struct ft_fake_node *node, struct ft_fake_http *http, uint32_t worker);
 void ft_fake_http_close(struct ft_fake_http *http);

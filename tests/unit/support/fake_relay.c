@@ -33,10 +33,20 @@ static void note_interest(void *context)
     ((struct ft_fake_relay *)context)->interests++;
 }
 
+static void take_ask(void *context, struct ft_relay_ask *ask)
+{
+    struct ft_fake_relay *relay = context;
+    ask->next = NULL;
+    *relay->asks_end = ask;
+    relay->asks_end = &ask->next;
+}
+
 static bool is_unready(void *context, char why[200])
 {
-    (void)context, (void)why;
-    return false;
+    const struct ft_fake_relay *relay = context;
+    if (relay->why)
+        snprintf(why, 200, "%s", relay->why);
+    return relay->why != NULL;
 }
 
 static const struct ft_relay_figures *lend_figures(void *context)
@@ -51,6 +61,7 @@ const struct ft_relay_ops ft_fake_relay_ops = {
     .room = room,
     .is_up = is_up,
     .interest = note_interest,
+    .ask = take_ask,
     .is_unready = is_unready,
     .figures = lend_figures,
 };
@@ -59,6 +70,7 @@ void ft_fake_relay_init(struct ft_fake_relay *relay, const struct ft_partitions 
 {
     *relay = (struct ft_fake_relay){.room = (size_t)1 << 20, .most = (size_t)1 << 20};
     relay->end = &relay->first;
+    relay->asks_end = &relay->asks;
     ft_interest_init(&relay->interest, partitions);
 }
 
@@ -67,6 +79,9 @@ void ft_fake_relay_fini(struct ft_fake_relay *relay)
     struct ft_relay_batch *batch;
     while ((batch = ft_fake_relay_take(relay)))
         batch->letter.drop(&batch->letter);
+    struct ft_relay_ask *ask;
+    while ((ask = ft_fake_relay_asked(relay)))
+        ask->letter.drop(&ask->letter);
     ft_interest_fini(&relay->interest);
 }
 
@@ -80,6 +95,22 @@ struct ft_relay_batch *ft_fake_relay_take(struct ft_fake_relay *relay)
         relay->end = &relay->first;
     relay->batches--;
     return batch;
+}
+
+struct ft_relay_ask *ft_fake_relay_asked(struct ft_fake_relay *relay)
+{
+    struct ft_relay_ask *ask = relay->asks;
+    if (!ask)
+        return NULL;
+    relay->asks = ask->next;
+    if (!relay->asks)
+        relay->asks_end = &relay->asks;
+    return ask;
+}
+
+void ft_fake_relay_answer(struct ft_fake_node *node, struct ft_relay_ask *ask)
+{
+    ft_letter_post(node->hub, ask->worker, &ask->letter);
 }
 
 void ft_fake_relay_accept(struct ft_fake_node *node, struct ft_relay_batch *batch, uint64_t first)

@@ -14,7 +14,9 @@ struct ft_fake_relay {
     struct ft_relay_batch *first, **end; /* batches, in the order in which they were handed over */
     uint32_t batches;                    /* how many these are */
     uint32_t interests;                  /* times that something was wanted that was not */
-    bool is_away;                        /* no server is reached */
+    struct ft_relay_ask *asks, **asks_end; /* questions, the same way */
+    const char *why;                       /* the node is not ready; NULL: it is */
+    bool is_away;                          /* no server is reached */
 };
 
 extern const struct ft_relay_ops ft_fake_relay_ops;
@@ -32,6 +34,11 @@ struct ft_relay_batch *ft_fake_relay_take(struct ft_fake_relay *relay);
  * with all of them. The worker reads it in its next turn. */
 void ft_fake_relay_accept(struct ft_fake_node *node, struct ft_relay_batch *batch, uint64_t first);
 void ft_fake_relay_refuse(struct ft_fake_node *node, struct ft_relay_batch *batch, enum ft_err err);
+
+/* Takes the question that was asked first, or NULL. Fill in its answer and give it back: whoever asked reads it
+ * in his worker's next turn. */
+struct ft_relay_ask *ft_fake_relay_asked(struct ft_fake_relay *relay);
+void ft_fake_relay_answer(struct ft_fake_node *node, struct ft_relay_ask *ask);
 
 /* Reads entry `i` of a batch, and says what it has, in a few words; lent until the next call:
  *
