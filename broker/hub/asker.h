@@ -23,8 +23,9 @@ struct ft_outcome {
 
 struct ft_asker_ops {
     /* The publish with this `id` was accepted, or (in a cluster) was not, or nobody knows. Without an id
-     * (FT_ID_NONE) nothing but what went wrong is to be said. Called at the end of a turn, or from ft_worker_settle(), and
-     * with a problem only in a later turn; may queue bytes, must not end or free the asker. */
+     * (FT_ID_NONE) nothing but what went wrong is to be said. Called at the end of a turn, or from
+     * ft_worker_settle(), and with a problem only in a later turn; may queue bytes, must not end or free
+     * the asker. */
     void (*published)(struct ft_asker *asker, struct ft_id id, const struct ft_outcome *outcome);
 
     /* There is no room for more: send no more publishes; or go on, in a later turn, not from within.

@@ -53,7 +53,8 @@
     X(LIMIT, PUBLISHES, "publishes") X(LIMIT, REQUESTS, "requests")
 #define FT_LABEL_VALUES_OUTCOME(X) X(OUTCOME, ACCEPTED, "accepted") \
     X(OUTCOME, DUPLICATE, "duplicate") X(OUTCOME, REFUSED, "refused") \
-    X(OUTCOME, UNANSWERED, "unanswered") X(OUTCOME, EPHEMERAL, "ephemeral")
+    X(OUTCOME, UNANSWERED, "unanswered") X(OUTCOME, EPHEMERAL, "ephemeral") \
+    X(OUTCOME, DROPPED, "dropped")
 #define FT_LABEL_VALUES_KIND(X) X(KIND, STORED, "stored") X(KIND, EPHEMERAL, "ephemeral") \
     X(KIND, INLET, "inlet")
 #define FT_LABEL_VALUES_REJECTED(X) X(REJECTED, FOREIGN, "foreign") \

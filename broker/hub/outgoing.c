@@ -9,8 +9,6 @@
 
 #include <stdlib.h>
 
-/* What an entry has beside its topic and its data, at most. */
-#define ENTRY_OVERHEAD 96
 /* No batch comes near it: one entry, and it is full. */
 #define ENTRIES_MAX ((size_t)1 << 31)
 /* When who was refused may try again. */
@@ -172,7 +170,7 @@ static struct batch *batch_for(struct ft_open_batches *open, const struct ft_rel
     const struct ft_partitions *partitions = &open->worker->hub->interest->partitions;
     uint32_t partition = ft_partition_of(partitions, entry->topic);
     struct batch *batch = open->open[is_ephemeral][partition];
-    size_t len = entry->topic.len + entry->data.bytes.len + ENTRY_OVERHEAD;
+    size_t len = ft_relay_entry_size(entry->topic, entry->data.bytes);
     if (batch && (batch->relay.count == FT_OUTGOING_COUNT ||
                   batch->relay.entries.len + len > FT_OUTGOING_BYTES)) {
         unlink_batch(open, batch);

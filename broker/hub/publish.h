@@ -7,7 +7,7 @@
 /*
  * Checks a `pub` envelope (rates, topic, permission, data, ttl, key; SPEC.md sections 3, 4, 8), applies its
  * topic's policy, and hands it to the batch. With an `id` the asker's `published` follows, exactly once,
- * unless ft_worker_forget_pending() comes before; without one, only if it fails after all. On an error `problem`
+ * unless ft_worker_forget_pending() comes before; without one, only where Redis numbers it. On an error `problem`
  * is filled and nothing was done.
  */
 FT_MUST_USE enum ft_err ft_publish(struct ft_asker *asker, const struct ft_envelope *envelope,

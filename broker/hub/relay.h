@@ -61,6 +61,7 @@ struct ft_relay_batch {
     struct ft_buffer command;
     uint64_t deadline_ms; /* monotonic: when whoever waits gives up */
     size_t bytes;         /* that it takes of relay.queue */
+    uint32_t parts, args; /* of the script's */
 
     /* the answer: a problem (FT_OK: none) for all of it, or a result for each (NULL: nobody asked) */
     struct ft_problem problem;

@@ -123,6 +123,10 @@ void ft_outgoing_down(struct ft_outgoing *outgoing, struct ft_server *server);
 void ft_outgoing_tick(struct ft_outgoing *outgoing);                       /* deadlines */
 size_t ft_outgoing_room(const struct ft_outgoing *outgoing, size_t *most); /* any thread */
 
+/* Publishes something of the broker's own from the relay's thread, ephemeral, on all nodes: a topic that begins
+ * with '$', and a JSON value. */
+void ft_relay_announce(struct ft_relay *relay, struct ft_slice topic, struct ft_slice json);
+
 /* ---- inlet.c ---- */
 
 struct ft_inlet *ft_inlet_new(struct ft_relay *relay);
