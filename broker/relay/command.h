@@ -25,6 +25,7 @@ enum ft_script {
     FT_SCRIPT_BEAT, /* renews the node's lease and tells the heads of partitions, by its own channel */
     FT_SCRIPT_REGISTER, /* takes the node's name, and compares the cluster's settings */
     FT_SCRIPT_LEAVE,    /* gives the node's name back */
+    FT_SCRIPT_REAP,     /* removes who was present on nodes that are gone */
     FT_SCRIPTS
 };
 

@@ -24,6 +24,7 @@ EMBED(join);
 EMBED(beat);
 EMBED(register);
 EMBED(leave);
+EMBED(reap);
 
 #define SCRIPT(name)                                      \
     {                                                     \
@@ -35,7 +36,7 @@ static const struct {
 } scripts[FT_SCRIPTS] = {
     [FT_SCRIPT_PUBLISH] = SCRIPT(publish), [FT_SCRIPT_JOIN] = SCRIPT(join),
     [FT_SCRIPT_BEAT] = SCRIPT(beat),       [FT_SCRIPT_REGISTER] = SCRIPT(register),
-    [FT_SCRIPT_LEAVE] = SCRIPT(leave),
+    [FT_SCRIPT_LEAVE] = SCRIPT(leave),     [FT_SCRIPT_REAP] = SCRIPT(reap),
 };
 
 static char shas[FT_SCRIPTS][2 * FT_SHA1_BYTES + 1];
