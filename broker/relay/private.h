@@ -2,8 +2,9 @@
  * What the files of the relay share: one thread, its loop, the servers, the partitions. Nothing here is
  * touched by another thread but where it says so.
  *
- *     relay.c       the thread: inbox, tick, messages and servers to whom they concern
- *     server.c      one Redis server: connections, checks, beats (server.h); uv_hiredis.c below it
+ *     relay.c       the relay as others see it; thread.c its thread: inbox, tick, who is told what
+ *     sink.c        what was taken in, to the journal
+ *     server.c      one Redis server: connections, checks, beats (server.h, server_private.h)
  *     partition.c   one partition: joining, taking in, healing
  *     outgoing.c    publishes: from batches to scripts and back
  *     inlet.c       PUBLISH <prefix>:in:<topic> of other software
@@ -62,19 +63,41 @@ static inline struct ft_server *ft_relay_server(struct ft_relay *relay, uint32_t
     return relay->servers[partition % relay->server_count];
 }
 
-/* ---- relay.c: called by server.c ---- */
+/* ---- thread.c ---- */
+
+/* A callback begins: the clocks are read. */
+void ft_relay_enter(struct ft_relay *relay);
 
 /* The server is UP, or is not any more: everybody who lives on it goes on, or waits. */
 void ft_relay_up(struct ft_relay *relay, struct ft_server *server);
 void ft_relay_down(struct ft_relay *relay, struct ft_server *server);
 
-/* A message has come on a channel that is not the server's own. */
+/* A message has come that is no echo of a beat. */
 void ft_relay_message(struct ft_relay *relay, struct ft_server *server, struct ft_slice channel,
                       struct ft_slice payload);
 
-/* Appends what was built to the journal and wakes the workers, at the end of this turn of the loop; returns
- * false when the journal has no room now: then Pub/Sub is not read until it has. */
+/* What became of the attempt to reach server `index`. `why`: what is wrong, NULL where nothing is; `is_final`:
+ * it will not go by itself, so that a node which is just starting gives up. */
+void ft_relay_report(struct ft_relay *relay, uint32_t index, bool is_final, const char *why);
+
+/* Says whether ft_relay_new() has returned; if so, ends the node: another one has its name. */
+bool ft_relay_is_serving(const struct ft_relay *relay);
+void ft_relay_expel(struct ft_relay *relay, const char *why);
+
+/* ---- sink.c ---- */
+
+/*
+ * Takes a publication that was built with relay->writer; always, and in the order in which they are built.
+ * What was taken goes to the journal at the end of this turn of the loop, in one go. Returns false when the
+ * journal has no room: then build no more until ft_part_resume(); Pub/Sub is not read as long.
+ */
 bool ft_relay_append(struct ft_relay *relay, struct ft_publication *publication);
+
+/* Says whether the journal has taken all it was given. */
+bool ft_relay_has_room(const struct ft_relay *relay);
+
+/* Appends what was taken now, so that the journal is where its caller is; false: it has no room. */
+bool ft_relay_flush(struct ft_relay *relay);
 
 /* ---- partition.c ---- */
 
@@ -112,7 +135,10 @@ void ft_part_seen(const struct ft_part *part, char stream[FT_STREAM_NAME_LEN + 1
 /* ---- outgoing.c ---- */
 
 struct ft_outgoing *ft_outgoing_new(struct ft_relay *relay);
-void ft_outgoing_free(struct ft_outgoing *outgoing); /* gives back what it has, as lost */
+void ft_outgoing_free(struct ft_outgoing *outgoing); /* after the workers */
+
+/* Gives back what it has, as lost; nothing is taken any more, but room is still asked for. */
+void ft_outgoing_stop(struct ft_outgoing *outgoing);
 
 /* Composes the command, and counts the batch: ft_relay_ops.publish, before it goes to the relay's thread. Any
  * thread, no lock. */

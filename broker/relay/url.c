@@ -16,8 +16,9 @@
 #define HOST_MAX     253
 #define DATABASE_MAX 99999
 
-/* Digits of a port or a database's number. */
-#define DIGITS_MAX 5
+/* Digits of a port or a database's number, and "?db=" with so many. */
+#define DIGITS_MAX     5
+#define DATABASE_SHOWN (DIGITS_MAX + 4)
 
 /* What is wrong with a URL; the first thing counts. */
 struct reading {
@@ -212,7 +213,8 @@ static bool read_unix(const struct reading *reading, struct ft_slice rest)
         return wrong(reading, "behind the ? there is db=NUMBER");
     if (mark && !read_database(reading, from(query, query.ptr + strlen(db))))
         return false;
-    snprintf(url->shown, sizeof(url->shown), "unix://%s", url->path);
+    snprintf(url->shown, sizeof(url->shown) - DATABASE_SHOWN, "unix://%.*s", (int)path.len,
+             (const char *)path.ptr); /* as it was written: that is ASCII */
     size_t len = strlen(url->shown);
     if (url->database > 0)
         snprintf(url->shown + len, sizeof(url->shown) - len, "?db=%u", url->database);

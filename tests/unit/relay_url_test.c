@@ -24,7 +24,7 @@ static const struct {
      "redis://h:65535/15", 65535, 15},
     {"redis://u:@h", "h", NULL, "u", "", "redis://h:6379", 6379, 0},
     {"unix:///run/redis.sock", NULL, "/run/redis.sock", NULL, NULL, "unix:///run/redis.sock", 0, 0},
-    {"unix:///run/a%20b.sock?db=7", NULL, "/run/a b.sock", NULL, NULL, "unix:///run/a b.sock?db=7",
+    {"unix:///run/a%20b.sock?db=7", NULL, "/run/a b.sock", NULL, NULL, "unix:///run/a%20b.sock?db=7",
      0, 7},
     {"unix://fan:se%63ret@/run/r.sock?db=0", NULL, "/run/r.sock", "fan", "secret",
      "unix:///run/r.sock", 0, 0},

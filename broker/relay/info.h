@@ -1,0 +1,29 @@
+/*
+ * What a Redis server says of itself (INFO), and whether it can carry a cluster. Pure.
+ */
+#ifndef FT_RELAY_INFO_H
+#define FT_RELAY_INFO_H
+
+#include "protocol/slice.h"
+
+/* Room for a value, and for the reason of a refusal, NUL included. */
+#define FT_INFO_VALUE_MAX 48
+#define FT_INFO_WHY_MAX   160
+
+struct ft_redis_info {
+    const char *product; /* "redis" or "valkey" */
+    char version[FT_INFO_VALUE_MAX], run_id[FT_INFO_VALUE_MAX], eviction[FT_INFO_VALUE_MAX];
+    bool has_aof;
+};
+
+enum ft_redis_verdict {
+    FT_REDIS_GOOD,
+    FT_REDIS_LOADING,   /* it will be, before long */
+    FT_REDIS_UNSUITABLE /* somebody has to do something */
+};
+
+/* Reads INFO's text. What is shown of it is fit for logs; `why` says why it is not GOOD. */
+enum ft_redis_verdict ft_redis_info_read(struct ft_slice text, struct ft_redis_info *info,
+                                         char why[FT_INFO_WHY_MAX]);
+
+#endif
