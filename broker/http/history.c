@@ -1,10 +1,24 @@
-/* GET /v1/history: the query is a `history` envelope, the answer its `ok` without `op` and `id`. The worker's
- * thread. */
+/* GET /v1/history: the query is a `history` envelope, the answer its `ok` without `op` and `id`. In a cluster it
+ * may wait until the node has joined the topic's partition. The worker's thread. */
 #include "broker/hub/history.h"
 
+#include "broker/base/alloc.h"
 #include "broker/http/answers.h"
 #include "broker/http/negotiate.h"
 #include "broker/http/query.h"
+#include "broker/hub/worker.h"
+
+#include <stdlib.h>
+
+/* A request that waits. */
+struct waiting {
+    struct ft_join_wait join; /* the first field */
+    struct ft_exchange *exchange;
+    struct ft_partition_set missing;
+    struct ft_envelope envelope; /* with what it lends in `text` */
+    enum ft_encoding encoding;
+    uint8_t text[];
+};
 
 static enum ft_err take_text(const char *name, struct ft_slice value, struct ft_slice *field,
                              struct ft_problem *problem)
@@ -53,6 +67,67 @@ static enum ft_err read_query(struct ft_query *query, const struct ft_http_head 
     return err == FT_ERR_NOT_FOUND ? FT_OK : err;
 }
 
+static void answer(struct ft_exchange *x, const struct ft_history *history,
+                   enum ft_encoding encoding)
+{
+    struct ft_writer w;
+    ft_answer_begin(x, encoding, &w);
+    ft_write_map(&w, ft_history_pairs(history));
+    ft_history_write(history, &w);
+    ft_answer_end(x);
+}
+
+/* ---- waiting ---- */
+
+static void free_waiting(struct ft_exchange *x)
+{
+    struct waiting *waiting = x->state;
+    ft_join_wait_end(&waiting->join);
+    ft_worker_unwant(x->asker.worker, &waiting->missing);
+    free(waiting);
+}
+
+static void on_joined(struct ft_join_wait *join)
+{
+    struct waiting *waiting = (struct waiting *)join;
+    struct ft_exchange *x = waiting->exchange;
+    struct ft_history *history = NULL;
+    struct ft_problem problem;
+    enum ft_err err =
+        ft_history_find(&x->asker, &waiting->envelope, waiting->encoding, &history, &problem);
+    if (err == FT_OK)
+        answer(x, history, waiting->encoding);
+    else
+        ft_exchange_fail(x, waiting->encoding, &problem);
+    ft_history_free(history);
+}
+
+static struct ft_slice copy(struct ft_slice text, uint8_t *to)
+{
+    if (text.len > 0)
+        memcpy(to, text.ptr, text.len);
+    return text.ptr ? ft_slice(to, text.len) : text;
+}
+
+/* What the request lends is copied: it is gone by then. */
+static void wait_for(struct ft_exchange *x, const struct ft_envelope *envelope,
+                     enum ft_encoding encoding, const struct ft_partition_set *missing)
+{
+    struct waiting *waiting =
+        ft_alloc_zero(sizeof(*waiting) + envelope->topic.len + envelope->since_text.len);
+    waiting->join.ready = on_joined;
+    waiting->exchange = x;
+    waiting->missing = *missing;
+    waiting->encoding = encoding;
+    waiting->envelope = *envelope;
+    waiting->envelope.topic = copy(envelope->topic, waiting->text);
+    waiting->envelope.since_text = copy(envelope->since_text, waiting->text + envelope->topic.len);
+    x->state = waiting;
+    x->free_state = free_waiting;
+    ft_worker_want(x->asker.worker, missing);
+    ft_join_wait_begin(&waiting->join, x->asker.worker, missing);
+}
+
 void ft_answer_history(struct ft_exchange *x, const struct ft_http_request *request)
 {
     enum ft_encoding encoding = ft_negotiate_encoding(request->head, FT_JSON);
@@ -60,17 +135,19 @@ void ft_answer_history(struct ft_exchange *x, const struct ft_http_request *requ
     struct ft_query query;
     struct ft_envelope envelope;
     struct ft_problem problem;
+    struct ft_partition_set missing;
     enum ft_err err = read_query(&query, request->head, &envelope, &problem);
     if (err == FT_OK)
-        err = ft_history_find(&x->asker, &envelope, encoding, &history, &problem);
-    if (err != FT_OK) {
-        ft_exchange_problem(x, request, &problem);
+        err = ft_history_check(&x->asker, &envelope, &problem);
+    if (err == FT_OK && ft_history_is_missing(&x->asker, envelope.topic, &missing)) {
+        wait_for(x, &envelope, encoding, &missing);
         return;
     }
-    struct ft_writer w;
-    ft_answer_begin(x, encoding, &w);
-    ft_write_map(&w, ft_history_pairs(history));
-    ft_history_write(history, &w);
-    ft_answer_end(x);
+    if (err == FT_OK)
+        err = ft_history_find(&x->asker, &envelope, encoding, &history, &problem);
+    if (err == FT_OK)
+        answer(x, history, encoding);
+    else
+        ft_exchange_problem(x, request, &problem);
     ft_history_free(history);
 }

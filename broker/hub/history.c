@@ -128,8 +128,8 @@ static void collect(struct ft_worker *w, struct ft_slice topic, const struct que
     (void)ft_rewind_end(&w->rewind);
 }
 
-static enum ft_err check(const struct ft_asker *asker, const struct ft_envelope *envelope,
-                         struct ft_problem *problem)
+enum ft_err ft_history_check(const struct ft_asker *asker, const struct ft_envelope *envelope,
+                             struct ft_problem *problem)
 {
     if (!envelope->topic.ptr)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD, "history needs a topic");
@@ -141,11 +141,22 @@ static enum ft_err check(const struct ft_asker *asker, const struct ft_envelope 
                           ft_quote(envelope->topic, quoted));
 }
 
+bool ft_history_is_missing(const struct ft_asker *asker, struct ft_slice topic,
+                           struct ft_partition_set *missing)
+{
+    const struct ft_worker *w = asker->worker;
+    struct ft_partition_set own = {0};
+    if (!w->wants)
+        return false;
+    ft_partition_set_add(&own, ft_partition_of(&w->hub->interest->partitions, topic));
+    return ft_join_is_missing(w, &own, missing);
+}
+
 enum ft_err ft_history_find(const struct ft_asker *asker, const struct ft_envelope *envelope,
                             enum ft_encoding encoding, struct ft_history **history,
                             struct ft_problem *problem)
 {
-    enum ft_err err = check(asker, envelope, problem);
+    enum ft_err err = ft_history_check(asker, envelope, problem);
     if (err != FT_OK)
         return err;
     ft_worker_settle(asker->worker);

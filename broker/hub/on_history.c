@@ -13,6 +13,14 @@ static void answer(struct ft_session *session, struct ft_id id, const struct ft_
     ft_flush_answers(session);
 }
 
+/* Says whether the answer has to wait. */
+static bool is_early(struct ft_session *session, struct ft_slice topic)
+{
+    struct ft_partition_set missing;
+    return ft_history_is_missing(&session->asker, topic, &missing) &&
+           ft_stall_until_joined(session, &missing);
+}
+
 enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *envelope,
                           struct ft_problem *problem)
 {
@@ -20,6 +28,10 @@ enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *
     bool is_asked = envelope->id.kind != FT_ID_NONE;
     enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
     enum ft_err err = ft_check_answers(session, problem);
+    if (err == FT_OK)
+        err = ft_history_check(&session->asker, envelope, problem);
+    if (err == FT_OK && is_early(session, envelope->topic))
+        return FT_OK;
     if (err == FT_OK)
         err = ft_asker_pass(&session->asker, FT_QUOTA_REQUESTS, problem);
     if (err == FT_OK)

@@ -6,7 +6,6 @@
 
 #include "broker/base/alloc.h"
 #include "broker/hub/verbs.h"
-#include "broker/hub/wants.h"
 #include "broker/hub/worker.h"
 #include "protocol/position.h"
 
@@ -15,8 +14,6 @@
 /* How long a `since` ahead of this node is waited for. A message from Redis takes milliseconds, a hole that is
  * healed by the next beat a second. */
 #define AHEAD_MS 1500
-/* relay.deadline where nobody said another one. */
-#define DEADLINE_MS 2000
 /* Publishes are answered within the deadline; what comes later than that by this much does not come. */
 #define ANSWERS_SLACK_MS 1000
 
@@ -40,7 +37,7 @@ struct ft_stall {
     bool has_held;
     bool has_waited[FT_STALL_KINDS]; /* this envelope, for that */
     struct ft_partition_set held;    /* wanted on behalf of this envelope */
-    struct ft_partition_set joining; /* to be joined */
+    struct ft_join_wait join;        /* to be joined */
     struct ft_place *places;         /* to be reached */
     uint32_t place_count;
     struct kept *first, **end;
@@ -73,11 +70,17 @@ static void list_remove(struct ft_stall *stall)
     stall->link = NULL;
 }
 
+static void stop_waiting(struct ft_stall *stall)
+{
+    ft_wheel_cancel(&stall->alarm.timer);
+    ft_join_wait_end(&stall->join);
+    list_remove(stall);
+}
+
 static void make_ready(struct ft_stall *stall)
 {
     struct ft_stalls *stalls = stalls_of(stall);
-    ft_wheel_cancel(&stall->alarm.timer);
-    list_remove(stall);
+    stop_waiting(stall);
     stall->next = NULL;
     stall->link = stalls->ready_end;
     *stalls->ready_end = stall;
@@ -89,75 +92,65 @@ static void on_alarm(struct ft_alarm *alarm)
     make_ready((struct ft_stall *)alarm);
 }
 
-bool ft_stalls_are_there(const struct ft_stalls *stalls)
+static void on_joined(struct ft_join_wait *join)
 {
-    bool are_there = stalls->ready != NULL;
-    for (int kind = 0; kind < FT_STALL_KINDS; kind++)
-        are_there = are_there || stalls->waiting[kind];
-    return are_there;
+    make_ready((struct ft_stall *)((char *)join - offsetof(struct ft_stall, join)));
+}
+
+bool ft_stalls_are_there(const struct ft_worker *w)
+{
+    return w->stalls.ready || w->stalls.ahead || w->join_waits.first;
 }
 
 bool ft_stalls_are_calm(const struct ft_worker *w)
 {
     const struct ft_stalls *stalls = &w->stalls;
-    if (stalls->ready)
-        return false;
-    if (stalls->waiting[FT_STALL_JOIN] && ft_interest_version(w->hub->interest) != stalls->version)
-        return false;
-    return !stalls->waiting[FT_STALL_AHEAD] || ft_journal_head(w->hub->journal) == stalls->head;
+    return !stalls->ready && ft_join_waits_are_calm(w) &&
+           (!stalls->ahead || ft_journal_head(w->hub->journal) == stalls->head);
 }
 
 /* ---- beginning to wait ---- */
-
-static uint32_t deadline_ms(const struct ft_session *s)
-{
-    uint32_t set_ms = s->asker.worker->options->relay_deadline_ms;
-    return set_ms ? set_ms : DEADLINE_MS;
-}
 
 static bool may_wait(const struct ft_session *s, enum ft_stall_kind kind)
 {
     return s->asker.worker->wants && !s->is_ending && !(s->stall && s->stall->has_waited[kind]);
 }
 
-static struct ft_stall *wait(struct ft_session *s, enum ft_stall_kind kind, uint32_t ms)
+/* Returns the session's stall, made on need. */
+static struct ft_stall *stall_of(struct ft_session *s)
 {
-    struct ft_worker *w = s->asker.worker;
-    struct ft_stall *stall = s->stall;
-    if (!stall) {
-        stall = s->stall = ft_alloc_zero(sizeof(*stall));
-        stall->session = s;
-        stall->end = &stall->first;
-        stall->alarm.fire = on_alarm;
-    }
+    if (s->stall)
+        return s->stall;
+    struct ft_stall *stall = s->stall = ft_alloc_zero(sizeof(*stall));
+    stall->session = s;
+    stall->end = &stall->first;
+    stall->alarm.fire = on_alarm;
+    stall->join.ready = on_joined;
+    return stall;
+}
+
+static void wait(struct ft_stall *stall, enum ft_stall_kind kind)
+{
+    struct ft_session *s = stall->session;
     stall->kind = kind;
     stall->is_waiting = stall->has_waited[kind] = true;
-    stall->next = w->stalls.waiting[kind];
-    stall->link = &w->stalls.waiting[kind];
-    if (stall->next)
-        stall->next->link = &stall->next;
-    w->stalls.waiting[kind] = stall;
-    ft_wheel_set(&w->alarms, &stall->alarm.timer, ms);
     if (s->frames != FT_FRAMES_EVENTS) /* which says nothing; but that it is gone has to be seen */
         ft_session_pause(s, FT_PAUSED_RELAY, true);
-    return stall;
 }
 
 static void hold(struct ft_stall *stall, const struct ft_partition_set *touched)
 {
-    struct ft_worker *w = stall->session->asker.worker;
     if (stall->has_held)
         return;
     stall->has_held = true;
     stall->held = *touched;
-    if (ft_wants_add_set(w->wants, touched))
-        w->hub->relay_ops->interest(w->hub->relay);
+    ft_worker_want(stall->session->asker.worker, touched);
 }
 
 static void release(struct ft_stall *stall)
 {
     if (stall->has_held)
-        ft_wants_remove_set(stall->session->asker.worker->wants, &stall->held);
+        ft_worker_unwant(stall->session->asker.worker, &stall->held);
     stall->has_held = false;
 }
 
@@ -165,20 +158,12 @@ bool ft_stall_until_joined(struct ft_session *s, const struct ft_partition_set *
 {
     if (!may_wait(s, FT_STALL_JOIN))
         return false;
-    const struct ft_hub *hub = s->asker.worker->hub;
-    struct ft_partition_set joining = {0};
-    bool are_there = false;
-    for (uint32_t k = 0; k < hub->interest->partitions.count; k++) {
-        if (!ft_partition_set_has(touched, k) || ft_interest_is_joined(hub->interest, k) ||
-            !hub->relay_ops->is_up(hub->relay, k))
-            continue;
-        ft_partition_set_add(&joining, k);
-        are_there = true;
-    }
-    if (!are_there)
+    struct ft_partition_set missing;
+    if (!ft_join_is_missing(s->asker.worker, touched, &missing))
         return false;
-    struct ft_stall *stall = wait(s, FT_STALL_JOIN, deadline_ms(s));
-    stall->joining = joining;
+    struct ft_stall *stall = stall_of(s);
+    wait(stall, FT_STALL_JOIN);
+    ft_join_wait_begin(&stall->join, s->asker.worker, &missing);
     hold(stall, touched);
     return true;
 }
@@ -221,7 +206,15 @@ bool ft_stall_until_there(struct ft_session *s, const struct ft_partition_set *t
         free(places);
         return false;
     }
-    struct ft_stall *stall = wait(s, FT_STALL_AHEAD, AHEAD_MS);
+    struct ft_worker *w = s->asker.worker;
+    struct ft_stall *stall = stall_of(s);
+    wait(stall, FT_STALL_AHEAD);
+    stall->next = w->stalls.ahead;
+    stall->link = &w->stalls.ahead;
+    if (stall->next)
+        stall->next->link = &stall->next;
+    w->stalls.ahead = stall;
+    ft_wheel_set(&w->alarms, &stall->alarm.timer, AHEAD_MS);
     stall->places = ft_realloc(places, n * sizeof(*places));
     stall->place_count = n;
     hold(stall, touched);
@@ -232,7 +225,10 @@ bool ft_stall_until_answered(struct ft_session *s)
 {
     if (s->asker.unacked == 0 || !may_wait(s, FT_STALL_ANSWERS))
         return false;
-    (void)wait(s, FT_STALL_ANSWERS, deadline_ms(s) + ANSWERS_SLACK_MS);
+    struct ft_worker *w = s->asker.worker;
+    struct ft_stall *stall = stall_of(s);
+    wait(stall, FT_STALL_ANSWERS);
+    ft_wheel_set(&w->alarms, &stall->alarm.timer, ft_relay_deadline_ms(w) + ANSWERS_SLACK_MS);
     return true;
 }
 
@@ -308,8 +304,7 @@ static void stall_free(struct ft_stall *stall)
 void ft_stall_drop(struct ft_session *s)
 {
     struct ft_stall *stall = s->stall;
-    ft_wheel_cancel(&stall->alarm.timer);
-    list_remove(stall);
+    stop_waiting(stall);
     release(stall);
     s->stall = NULL;
     stall->is_dropped = true;
@@ -366,32 +361,6 @@ static void go_on(struct ft_stall *stall)
 
 /* ---- looking ---- */
 
-static bool are_joined(const struct ft_partition_set *joining,
-                       const struct ft_partition_set *joined)
-{
-    uint64_t missing = 0;
-    for (size_t i = 0; i < sizeof(joined->words) / sizeof(joined->words[0]); i++)
-        missing |= joining->words[i] & ~joined->words[i];
-    return missing == 0;
-}
-
-static void look_at_partitions(struct ft_worker *w)
-{
-    const struct ft_interest *interest = w->hub->interest;
-    struct ft_partition_set joined = {0};
-    w->stalls.version = ft_interest_version(interest); /* before looking */
-    for (uint32_t k = 0; k < interest->partitions.count; k++) {
-        if (ft_interest_is_joined(interest, k))
-            ft_partition_set_add(&joined, k);
-    }
-    struct ft_stall *next;
-    for (struct ft_stall *stall = w->stalls.waiting[FT_STALL_JOIN]; stall; stall = next) {
-        next = stall->next;
-        if (are_joined(&stall->joining, &joined))
-            make_ready(stall);
-    }
-}
-
 /* Says whether a place is reached, or never will be because its stream is another one by now. */
 static bool is_reached(const struct ft_place *place, const struct ft_place *now)
 {
@@ -407,7 +376,7 @@ static void look_at_places(struct ft_worker *w)
     for (uint32_t i = 0; i < n; i++)
         now[places[i].index] = &places[i];
     struct ft_stall *next;
-    for (struct ft_stall *stall = w->stalls.waiting[FT_STALL_AHEAD]; stall; stall = next) {
+    for (struct ft_stall *stall = w->stalls.ahead; stall; stall = next) {
         next = stall->next;
         uint32_t i = 0;
         while (i < stall->place_count && is_reached(&stall->places[i], now[stall->places[i].index]))
@@ -419,10 +388,8 @@ static void look_at_places(struct ft_worker *w)
 
 void ft_stalls_run(struct ft_worker *w)
 {
-    if (w->stalls.waiting[FT_STALL_JOIN] &&
-        ft_interest_version(w->hub->interest) != w->stalls.version)
-        look_at_partitions(w);
-    if (w->stalls.waiting[FT_STALL_AHEAD] && ft_journal_head(w->hub->journal) != w->stalls.head)
+    ft_join_waits_look(w);
+    if (w->stalls.ahead && ft_journal_head(w->hub->journal) != w->stalls.head)
         look_at_places(w);
     struct ft_stall *stall;
     while ((stall = w->stalls.ready)) {

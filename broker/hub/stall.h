@@ -30,19 +30,18 @@ enum ft_stall_kind {
 
 /* A worker's. */
 struct ft_stalls {
-    struct ft_stall *waiting[FT_STALL_KINDS];
+    struct ft_stall *ahead;              /* that wait for positions */
+    uint64_t head;                       /* of the journal, when those were looked through */
     struct ft_stall *ready, **ready_end; /* that can go on, first come, first served */
-    uint32_t version;                    /* of the interest, when those were looked through … */
-    uint64_t head;                       /* … and of the journal */
 };
 
 void ft_stalls_init(struct ft_stalls *stalls);
 
-/* Lets those go on that can. Within a turn, before it commits. */
+/* Lets those go on that can, whoever waits for a partition too. Within a turn, before it commits. */
 void ft_stalls_run(struct ft_worker *worker);
 
-/* Says whether any session is stalled; and whether there is nothing to do for any of them now. */
-bool ft_stalls_are_there(const struct ft_stalls *stalls);
+/* Says whether anybody waits for what comes with a wake-up, and whether there is nothing to do for them now. */
+bool ft_stalls_are_there(const struct ft_worker *worker);
 bool ft_stalls_are_calm(const struct ft_worker *worker);
 
 /* ---- for verbs: each says whether the session is stalled now; then the verb returns FT_OK, and comes again ---- */

@@ -231,6 +231,17 @@ void ft_worker_settle(struct ft_worker *w)
     (void)ft_router_run(w, SIZE_MAX);
 }
 
+void ft_worker_want(struct ft_worker *w, const struct ft_partition_set *set)
+{
+    if (ft_wants_add_set(w->wants, set))
+        w->hub->relay_ops->interest(w->hub->relay);
+}
+
+void ft_worker_unwant(struct ft_worker *w, const struct ft_partition_set *set)
+{
+    ft_wants_remove_set(w->wants, set);
+}
+
 /* ---- the turn ---- */
 
 void ft_worker_mark_dirty(struct ft_worker *w, struct ft_session *session)
@@ -379,7 +390,7 @@ bool ft_worker_end_turn(struct ft_worker *w)
     /* A flush may have published: a session that began there has read its first messages. */
     bool is_empty = w->batch_len == 0 || w->is_stalled;
     is_done = is_done && are_fed && is_empty && !w->flushes;
-    if (!is_done || (ft_topic_trie_subs(w->trie) == 0 && !ft_stalls_are_there(&w->stalls)))
+    if (!is_done || (ft_topic_trie_subs(w->trie) == 0 && !ft_stalls_are_there(w)))
         return is_done;
     /* Either the appender sees us asleep and wakes us, or we see its publication here. */
     atomic_store(&w->is_asleep, true);

@@ -19,6 +19,7 @@
 #include "broker/core/rewind.h"
 #include "broker/core/topic_trie.h"
 #include "broker/hub/gate.h"
+#include "broker/hub/join_wait.h"
 #include "broker/hub/metrics.h"
 #include "broker/hub/ports.h"
 #include "broker/hub/question.h"
@@ -133,6 +134,7 @@ struct ft_worker {
     struct ft_topic_trie *trie;
     struct ft_wants *wants; /* NULL: there are no other nodes */
     struct ft_stalls stalls;
+    struct ft_join_waits join_waits;
     uint64_t match_serial;
     struct ft_outbox_pool pool;
     struct ft_wheel wheel;
@@ -253,6 +255,10 @@ void ft_worker_mark_dirty(struct ft_worker *worker, struct ft_session *session);
 /* Adds and removes in the trie; a worker without subscribers is not waited for (journal.h). */
 void ft_worker_add_sub(struct ft_worker *worker, struct ft_slice filter, struct ft_trie_sub *sub);
 void ft_worker_remove_sub(struct ft_worker *worker, struct ft_trie_sub *sub);
+
+/* Wants partitions for somebody who has no filter there (yet), and not any more. In a cluster. */
+void ft_worker_want(struct ft_worker *worker, const struct ft_partition_set *set);
+void ft_worker_unwant(struct ft_worker *worker, const struct ft_partition_set *set);
 
 /* Forgets an asker that goes: nobody is told any more what becomes of its publishes. */
 void ft_worker_forget_pending(struct ft_asker *asker);
