@@ -361,10 +361,8 @@ struct ft_outgoing *ft_outgoing_new(struct ft_relay *relay)
     return outgoing;
 }
 
-void ft_outgoing_free(struct ft_outgoing *outgoing)
+void ft_outgoing_stop(struct ft_outgoing *outgoing)
 {
-    if (!outgoing)
-        return;
     for (uint32_t i = 0; i < outgoing->relay->server_count; i++) {
         struct lane *lane = &outgoing->lanes[i];
         struct flight *flight;
@@ -378,6 +376,12 @@ void ft_outgoing_free(struct ft_outgoing *outgoing)
             free(flight);
         }
     }
+}
+
+void ft_outgoing_free(struct ft_outgoing *outgoing)
+{
+    if (!outgoing)
+        return;
     ft_buffer_fini(&outgoing->scratch);
     free(outgoing);
 }
