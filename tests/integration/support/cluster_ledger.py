@@ -287,11 +287,13 @@ class ClusterLedger:
                 due += every
 
     def until(self, condition, seconds=30):
-        """Works until the condition holds."""
+        """Works until the condition, which may be costly, holds."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"not within {seconds} s: {self.status()}"
-            self.turn()
+            look = time.monotonic() + 0.1
+            while time.monotonic() < look:
+                self.turn()
 
     def status(self):
         return {"acknowledged": len(self.entries), "open": [len(p.open) for p in self.publishers],
