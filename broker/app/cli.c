@@ -15,13 +15,23 @@
 #include <string.h>
 
 /* Long options without a letter. */
-enum { OPT_LISTEN = 256, OPT_WORKERS, OPT_NODE, OPT_SET, OPT_CHECK, OPT_TOPIC, OPT_SAMPLE };
+enum {
+    OPT_LISTEN = 256,
+    OPT_WORKERS,
+    OPT_NODE,
+    OPT_REDIS,
+    OPT_SET,
+    OPT_CHECK,
+    OPT_TOPIC,
+    OPT_SAMPLE
+};
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"workers", required_argument, NULL, OPT_WORKERS},
     {"node", required_argument, NULL, OPT_NODE},
+    {"redis", required_argument, NULL, OPT_REDIS},
     {"set", required_argument, NULL, OPT_SET},
     {"check-config", no_argument, NULL, OPT_CHECK},
     {"topic", required_argument, NULL, OPT_TOPIC},
@@ -33,7 +43,7 @@ static const struct option long_options[] = {
 
 static const char usage[] =
     "Usage: fantaild [-c FILE] [--listen ADDR:PORT]... [--workers N] [--node NAME]\n"
-    "                [--set NAME=VALUE]... [--check-config [--topic TOPIC]]\n"
+    "                [--redis URL]... [--set NAME=VALUE]... [--check-config [--topic TOPIC]]\n"
     "\n"
     "The Fantail message broker: serves publish and subscribe over WebSocket until SIGTERM.\n"
     "\n"
@@ -41,6 +51,7 @@ static const char usage[] =
     "      --listen ADDR:PORT    the setting listen; may be repeated\n"
     "      --workers N           the setting workers\n"
     "      --node NAME           the setting node\n"
+    "      --redis URL           the setting redis.url; may be repeated\n"
     "      --set NAME=VALUE      any setting, such as --set limits.message=256k; may be repeated\n"
     "      --check-config        print the settings in effect, or what is wrong, and exit\n"
     "      --topic TOPIC         with --check-config: print the policy of this topic instead\n"
@@ -104,6 +115,9 @@ static int take_option(struct reading *reading, int letter)
         return 0;
     case OPT_NODE:
         give(reading, "--node", "node");
+        return 0;
+    case OPT_REDIS:
+        give(reading, "--redis", "redis.url");
         return 0;
     case OPT_SET:
         give(reading, NULL, NULL);

@@ -31,6 +31,7 @@ enum ft_source { FT_SOURCE_DEFAULT, FT_SOURCE_FILE, FT_SOURCE_ENVIRONMENT, FT_SO
 #define FT_FIELD_FILTERS   struct ft_strings
 #define FT_FIELD_FILES     struct ft_strings
 #define FT_FIELD_TEXTS     struct ft_strings
+#define FT_FIELD_URLS      struct ft_strings
 #define FT_FIELD_COUNT     uint64_t
 #define FT_FIELD_BYTES     uint64_t
 #define FT_FIELD_SECONDS   uint64_t

@@ -28,7 +28,7 @@ static void print_value(const struct ft_option *option, const void *field, FILE 
         return;
     }
     ft_option_show(option, field, value, sizeof(value));
-    const char *mark = ft_option_is_secret(option) && value[0] ? "# " : "";
+    const char *mark = strstr(value, FT_OPTION_HIDDEN) ? "# " : "";
     fprintf(out, "%s%s =%s%s\n", mark, option->name, value[0] ? " " : "", value);
 }
 

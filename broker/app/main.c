@@ -11,6 +11,7 @@
 #include "broker/http/service.h"
 #include "broker/hub/worker.h"
 #include "broker/net/loops.h"
+#include "broker/relay/relay.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,10 @@
 #include <unistd.h>
 
 extern char **environ;
+
+/* Room for whatever loops or relay have to say. */
+#define ERROR_MAX \
+    (FT_RELAY_ERROR_MAX > FT_LOOPS_ERROR_MAX ? FT_RELAY_ERROR_MAX : FT_LOOPS_ERROR_MAX)
 
 /* Addresses of one kind: the bound of their rows in options.def. */
 #define LISTENS_MAX 16
@@ -49,6 +54,7 @@ static struct ft_journal *open_journal(const struct ft_config *config)
     fill_random(&seed, sizeof(seed));
     return ft_journal_new(&(struct ft_journal_options){
         .stream = stream,
+        .streams = config->redis_url.count > 0 ? (uint32_t)config->relay_partitions : 0,
         .size_bytes = config->journal_size,
         .age_s = (uint32_t)config->journal_age_s,
         .limits = {.topics = (uint32_t)config->journal_topics,
@@ -58,6 +64,12 @@ static struct ft_journal *open_journal(const struct ft_config *config)
         .seed = seed,
     });
 }
+
+/* What publications are kept in, and come by from other nodes. */
+struct node {
+    struct ft_journal *journal;
+    struct ft_relay *relay; /* NULL: there are no other nodes */
+};
 
 /* All listeners, in the order in which they are announced. */
 struct listens {
@@ -99,17 +111,62 @@ static struct ft_loops *open_loops(const struct ft_config *config, struct listen
         error);
 }
 
+/* Returns the relay, NULL with an empty `error` where there is none to be. */
+static struct ft_relay *open_relay(const struct ft_config *config, struct ft_journal *journal,
+                                   char error[FT_RELAY_ERROR_MAX])
+{
+    error[0] = '\0';
+    if (config->redis_url.count == 0)
+        return NULL;
+    return ft_relay_new(
+        &(struct ft_relay_options){
+            .node = config->node,
+            .version = FT_VERSION,
+            .urls = (const char *const *)config->redis_url.items,
+            .url_count = (uint32_t)config->redis_url.count,
+            .prefix = config->redis_prefix,
+            .partitions = {(uint32_t)config->relay_partitions, (uint32_t)config->relay_hash_levels},
+            .deadline_ms = (uint32_t)config->relay_deadline_ms,
+            .queue_bytes = config->relay_queue,
+            .length = (uint32_t)config->relay_length,
+            .age_s = (uint32_t)config->journal_age_s,
+            .journal_bytes = config->journal_size,
+            .message_bytes = config->limits_message,
+            .retained = (uint32_t)config->journal_retained,
+            .kept_topics = (uint32_t)config->journal_topics,
+        },
+        journal, error);
+}
+
+static bool open_node(struct node *node, const struct ft_config *config, char error[ERROR_MAX])
+{
+    node->journal = open_journal(config);
+    node->relay = open_relay(config, node->journal, error);
+    if (!node->relay && error[0])
+        ft_journal_free(node->journal);
+    return node->relay || !error[0];
+}
+
+static void close_node(struct node *node)
+{
+    ft_relay_free(node->relay);
+    ft_journal_free(node->journal);
+}
+
 static struct ft_hub *open_hub(struct ft_config *config, const struct ft_access *access,
-                               struct ft_journal *journal, struct ft_loops *loops)
+                               struct node *node, struct ft_loops *loops)
 {
     struct ft_hub_options options = ft_reload_hub_options(config);
-    return ft_hub_new(&options, journal, (uint32_t)config->workers,
+    return ft_hub_new(&options, node->journal, (uint32_t)config->workers,
                       &(struct ft_hub_ports){
                           .loop_ops = ft_loops_ops(),
                           .loops = loops,
                           .gate_ops = ft_auth_gate_ops(),
                           .gate = access->auth,
                           .quotas = access->quotas,
+                          .relay_ops = node->relay ? ft_relay_ops() : NULL,
+                          .relay = node->relay,
+                          .interest = node->relay ? ft_relay_interest(node->relay) : NULL,
                       });
 }
 
@@ -138,13 +195,16 @@ static int wait_for_signal(const sigset_t *signals)
     return number;
 }
 
-static void serve(const struct ft_cli *cli, struct ft_config *config, struct ft_access *access,
-                  const struct listens *listens, struct ft_loops *loops, const sigset_t *signals)
+/* Serves until a signal comes. Returns false when the node had to go, because another has its name. */
+static bool serve(const struct ft_cli *cli, struct ft_config *config, struct ft_access *access,
+                  const struct listens *listens, struct node *node, struct ft_loops *loops,
+                  const sigset_t *signals)
 {
-    struct ft_journal *journal = open_journal(config);
-    struct ft_hub *hub = open_hub(config, access, journal, loops);
+    struct ft_hub *hub = open_hub(config, access, node, loops);
     struct ft_reload reload = {
         .cli = cli, .config = config, .access = access, .hub = hub, .loops = loops};
+    if (node->relay)
+        ft_relay_start(node->relay, hub);
     ft_loops_start(loops, hub);
     announce(config, listens, loops);
 
@@ -152,10 +212,13 @@ static void serve(const struct ft_cli *cli, struct ft_config *config, struct ft_
     while ((number = wait_for_signal(signals)) == SIGHUP)
         ft_reload(&reload);
     ft_log(FT_LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
+    bool is_expelled = node->relay && ft_relay_is_expelled(node->relay);
+    if (node->relay)
+        ft_relay_stop(node->relay);
     ft_loops_stop(loops);
     ft_hub_free(hub);
-    ft_journal_free(journal);
     ft_log(FT_LOG_INFO, "stopped", "node=%s", config->node);
+    return !is_expelled;
 }
 
 /* Blocks a signal in this thread and in those that it starts; sigwait() takes it. */
@@ -170,22 +233,25 @@ static int run(const struct ft_cli *cli, struct ft_config *config, const sigset_
 {
     struct ft_access access;
     struct ft_config_error wrong;
-    char error[FT_LOOPS_ERROR_MAX];
+    char error[ERROR_MAX];
 
     if (ft_access_open(&access, config, &wrong) != 0) {
         fprintf(stderr, "fantaild: %s\n", wrong.text);
         return EXIT_FAILURE;
     }
     struct listens listens;
+    struct node node;
+    bool is_good = false;
     struct ft_loops *loops = open_loops(config, &listens, error);
-    if (loops) {
-        serve(cli, config, &access, &listens, loops, signals);
-        ft_loops_free(loops);
+    if (loops && open_node(&node, config, error)) {
+        is_good = serve(cli, config, &access, &listens, &node, loops, signals);
+        close_node(&node);
     } else {
         fprintf(stderr, "fantaild: %s\n", error);
     }
+    ft_loops_free(loops);
     ft_access_close(&access);
-    return loops ? EXIT_SUCCESS : EXIT_FAILURE;
+    return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

@@ -18,12 +18,13 @@
 #define FT_OPTION_VALUE_MAX 1024
 
 enum ft_option_type {
-    FT_OPTION_ADDRESSES, /* struct ft_strings, as are the next five */
+    FT_OPTION_ADDRESSES, /* struct ft_strings, as are the next six */
     FT_OPTION_NETWORKS,
     FT_OPTION_ORIGINS,
     FT_OPTION_FILTERS,
     FT_OPTION_FILES,
     FT_OPTION_TEXTS,
+    FT_OPTION_URLS,  /* of Redis servers; a password in one is never shown */
     FT_OPTION_COUNT, /* uint64_t, as are the next three */
     FT_OPTION_BYTES,
     FT_OPTION_SECONDS,
@@ -94,8 +95,11 @@ bool ft_option_parse(const struct ft_option *option, const char *text, void *fie
 /* Writes what ft_option_parse() takes, to follow "must be": "bytes from 256 to 16m (…)". */
 const char *ft_option_expects(const struct ft_option *option, char *out, size_t size);
 
-/* Writes the value of `field` as ft_option_parse() would read it, cut where it does not fit; of a secret,
- * whether there is one. */
+/* What is shown in the place of a secret. */
+#define FT_OPTION_HIDDEN "(not shown)"
+
+/* Writes the value of `field` as ft_option_parse() would read it, cut where it does not fit; in the place of a
+ * secret, FT_OPTION_HIDDEN. */
 const char *ft_option_show(const struct ft_option *option, const void *field, char *out,
                            size_t size);
 
@@ -103,6 +107,8 @@ const char *ft_option_show(const struct ft_option *option, const void *field, ch
 const char *ft_option_example(const struct ft_option *option);
 
 bool ft_option_is_list(const struct ft_option *option);
+
+/* Says whether its text must not be repeated: it is a secret, or may hold one. */
 bool ft_option_is_secret(const struct ft_option *option);
 
 /* Makes the field `to` what `from` is. Returns whether it was something else; where it was not, nothing

@@ -7,6 +7,7 @@
 #include "broker/app/address.h"
 #include "broker/app/origin.h"
 #include "broker/base/alloc.h"
+#include "broker/relay/relay.h"
 #include "protocol/proxy_head.h"
 #include "protocol/topic.h"
 #include "protocol/utf8.h"
@@ -40,6 +41,13 @@ static bool is_filter(const char *item)
     return ft_filter_check(ft_slice_str(item), NULL) == FT_OK;
 }
 
+static bool is_redis_url(const char *item)
+{
+    char error[FT_RELAY_ERROR_MAX];
+
+    return ft_redis_url_check(item, error);
+}
+
 bool ft_text_is_plain(const char *text)
 {
     for (const char *at = text; *at; at++)
@@ -67,6 +75,9 @@ static const struct kind {
     [FT_OPTION_FILES] = {ft_text_is_plain, true, NULL,
                          "paths of files; a comma in one is written \\,"},
     [FT_OPTION_TEXTS] = {ft_text_is_plain, true, NULL, "names; a comma in one is written \\,"},
+    [FT_OPTION_URLS] = {is_redis_url, false, NULL,
+                        "URLs such as redis://USER:PASSWORD@127.0.0.1:6379/0 or "
+                        "unix:///run/redis/redis.sock?db=0 (not rediss: put a tunnel before it)"},
 };
 
 static bool is_end(const struct kind *kind, char letter)
@@ -97,6 +108,19 @@ static int next_item(const struct kind *kind, const char **at, char out[ITEM_MAX
     out[solid] = 0;
     *at = from;
     return 1;
+}
+
+/* Puts something else in the place of the password that a URL may have. */
+static void hide_password(const char *url, char *out, size_t size)
+{
+    const char *user = strstr(url, "://");
+    const char *at = user ? strchr(user, '@') : NULL;
+    const char *password = at ? memchr(user + 3, ':', (size_t)(at - user - 3)) : NULL;
+
+    if (password)
+        snprintf(out, size, "%.*s:" FT_OPTION_HIDDEN "%s", (int)(password - url), url, at);
+    else
+        snprintf(out, size, "%s", url);
 }
 
 static bool has(const struct ft_strings *list, const char *item)
@@ -181,7 +205,10 @@ void ft_list_show(const struct ft_option *option, const void *field, char *out, 
     snprintf(out, size, "%s", list->count == 0 && kind->nothing ? kind->nothing : "");
     for (size_t i = 0; i < list->count && used + sizeof(", ") < size; i++) {
         used += (size_t)snprintf(out + used, size - used, "%s", i > 0 ? ", " : "");
-        used += show_item(kind, list->items[i], out + used, size - used);
+        char item[ITEM_MAX + sizeof(FT_OPTION_HIDDEN)];
+        hide_password(list->items[i], item, sizeof(item));
+        used += show_item(kind, option->type == FT_OPTION_URLS ? item : list->items[i], out + used,
+                          size - used);
     }
     /* Whoever reads a line cuts the blanks at its end off. */
     if (used > 0 && out[used - 1] == ' ' && used + 1 < size)

@@ -262,7 +262,7 @@ static void expects_text(const struct ft_option *option, char *out, size_t size)
 static void show_secret(const struct ft_option *option, const void *field, char *out, size_t size)
 {
     (void)option;
-    snprintf(out, size, "%s", *(char *const *)field ? "(not shown)" : "");
+    snprintf(out, size, "%s", *(char *const *)field ? FT_OPTION_HIDDEN : "");
 }
 
 /* What a field is in C. */
@@ -284,6 +284,8 @@ static const struct type {
     [FT_OPTION_FILES] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0,
                          "/etc/fantail/keys.json"},
     [FT_OPTION_TEXTS] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0, "fantail"},
+    [FT_OPTION_URLS] = {ft_list_parse, ft_list_show, ft_list_expects, LIST, 0,
+                        "redis://127.0.0.1:6379"},
     [FT_OPTION_COUNT] = {parse_count, show_count, expects_count, PLAIN, sizeof(uint64_t), "1"},
     [FT_OPTION_BYTES] = {parse_bytes, show_bytes, expects_bytes, PLAIN, sizeof(uint64_t), "64k"},
     [FT_OPTION_SECONDS] = {parse_seconds, show_seconds, expects_seconds, PLAIN, sizeof(uint64_t),
@@ -334,7 +336,7 @@ bool ft_option_is_list(const struct ft_option *option)
 
 bool ft_option_is_secret(const struct ft_option *option)
 {
-    return option->type == FT_OPTION_SECRET;
+    return option->type == FT_OPTION_SECRET || option->type == FT_OPTION_URLS;
 }
 
 static bool copy_text(const struct ft_option *option, char *from, char **to)

@@ -21,6 +21,7 @@ struct ft_hub_options ft_reload_hub_options(struct ft_config *config)
         .flush_bytes = config->limits_flush,
         .ping_s = (uint32_t)config->limits_ping_s,
         .write_timeout_s = (uint32_t)config->limits_write_timeout_s,
+        .relay_deadline_ms = (uint32_t)config->relay_deadline_ms,
         .policies = config->policies,
         .http = ft_access_http(config),
         .free_http = ft_http_options_free,

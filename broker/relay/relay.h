@@ -49,8 +49,9 @@ struct ft_interest *ft_relay_interest(struct ft_relay *relay);
 /* The hub is there: from here on publications come in. Before ft_loops_start(). */
 void ft_relay_start(struct ft_relay *relay, struct ft_hub *hub);
 
-/* Says goodbye to Redis (the node's name is free again) and ends the thread; what is on its way is answered
- * as lost. After the workers have stopped, before ft_hub_free(). */
+/* Waits, for half a second at most, for what is on its way, says goodbye to Redis (the node's name is free
+ * again) and ends the thread. The workers are still there: the ops answer them at once from now on, that the
+ * broker is stopping (503). Before ft_loops_stop(). */
 void ft_relay_stop(struct ft_relay *relay);
 void ft_relay_free(struct ft_relay *relay);
 
