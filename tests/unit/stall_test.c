@@ -26,15 +26,14 @@ static char topics[PARTITIONS][8]; /* one of each partition */
 static char names[PARTITIONS][FT_STREAM_NAME_LEN + 1];
 static struct ft_journal_writer *writer;
 
-static void start(const struct ft_hub_options *options)
+static void setup(void)
 {
+    struct ft_hub_options options = {.policies = ft_policies_new()};
     ft_log_set_level(FT_LOG_WARN);
-    struct ft_hub_options with = *options;
-    with.policies = ft_policies_new();
-    cr_assert(ft_policies_add(with.policies, ft_slice_str("e/#"),
+    cr_assert(ft_policies_add(options.policies, ft_slice_str("e/#"),
                               &(struct ft_policy){.ephemeral = true}));
     ft_fake_relay_init(&relay, &(struct ft_partitions){.count = PARTITIONS, .hash_levels = 1});
-    ft_fake_node_init_cluster(&node, &(struct ft_journal_options){0}, &with, 1, &relay);
+    ft_fake_node_init_cluster(&node, &(struct ft_journal_options){0}, &options, 1, &relay);
     writer = ft_journal_writer_new(node.journal);
     for (uint32_t k = 0, i = 0; k < PARTITIONS; i++) {
         snprintf(topics[k], sizeof(topics[k]), "t%u", i);
@@ -43,11 +42,6 @@ static void start(const struct ft_hub_options *options)
     }
     for (uint32_t k = 0; k < PARTITIONS; k++)
         ft_stream_name_of(k, (const uint8_t[FT_STREAM_RANDOM_BYTES]){1}, names[k]);
-}
-
-static void setup(void)
-{
-    start(&(struct ft_hub_options){0});
     ft_fake_client_open(&node, &client, 0, FT_FRAMES_JSON);
     ft_fake_client_open(&node, &other, 0, FT_FRAMES_JSON);
 }
@@ -62,6 +56,16 @@ static void teardown(void)
 }
 
 TestSuite(stall, .init = setup, .fini = teardown);
+
+/* Changes limits.topics and limits.message. */
+static void configure(uint32_t subscriptions, size_t message_bytes)
+{
+    struct ft_hub_options options = *node.hub->workers[0]->options;
+    options.topics = subscriptions;
+    options.message_bytes = message_bytes;
+    options.policies = NULL;
+    ft_hub_configure(node.hub, &options);
+}
 
 /* What the relay does when it has come so far. */
 static void join_silently(uint32_t k)
@@ -328,10 +332,7 @@ Test(stall, what_comes_behind_is_bounded)
 Test(stall, a_limit_that_fell_meanwhile_holds)
 {
     SUB(1, 1);
-    struct ft_hub_options less = *node.hub->workers[0]->options;
-    less.message_bytes = 16;
-    less.policies = NULL;
-    ft_hub_configure(node.hub, &less);
+    configure(1024, 16);
     join(1);
     assert_came(&client, "close 1009");
 }
@@ -450,10 +451,7 @@ Test(stall, an_event_stream_waits_with_its_ok)
 Test(stall, a_refusal_of_an_event_stream_comes_before_it_waits)
 {
     struct ft_fake_client events = {0};
-    struct ft_hub_options less = *node.hub->workers[0]->options;
-    less.topics = 0;
-    less.policies = NULL;
-    ft_hub_configure(node.hub, &less);
+    configure(0, (size_t)1 << 16);
     cr_assert_eq(stream(&events, topics[1]), FT_ERR_TOO_MANY);
     cr_expect_null(events.session.stall);
     ft_fake_client_close(&events);
@@ -463,10 +461,7 @@ Test(stall, what_goes_wrong_later_is_an_event_and_ends_the_stream)
 {
     struct ft_fake_client events = {0};
     cr_assert_eq(stream(&events, topics[1]), FT_OK);
-    struct ft_hub_options less = *node.hub->workers[0]->options;
-    less.topics = 0;
-    less.policies = NULL;
-    ft_hub_configure(node.hub, &less);
+    configure(0, (size_t)1 << 16);
     join(1);
     const char *sent = ft_fake_client_sent(&events);
     cr_expect_eq(strncmp(sent, "event: error\n", 13), 0, "%s", sent);
