@@ -101,9 +101,6 @@ void ft_here_remove(struct ft_here *here, struct ft_slice topic, const struct ft
 /* All clients of this server are to be registered again. */
 void ft_here_restart(struct ft_here *here);
 
-/* outgoing.c: publishes something of the broker's own on all nodes. */
-void ft_relay_announce(struct ft_relay *relay, struct ft_slice topic, struct ft_slice json);
-
 void ft_here_sync(struct ft_here *here);
 void ft_here_reap(struct ft_here *here);
 void ft_presences_expire(struct ft_presences *presences); /* questions that take too long */

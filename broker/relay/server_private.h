@@ -17,8 +17,9 @@
 #define FT_LEASE_MAX    64
 #define FT_NODE_KEY_MAX 512
 
-/* How long a lease is good without a beat. */
-#define FT_LEASE_MS 30000
+/* How long a lease is good without a beat: those who were present on a dead node have left within 30 s of its
+ * death, and being sure of that takes some seconds more (presence_reap.c). */
+#define FT_LEASE_MS 20000
 
 /* Ticks: without a greeting; without an answer to anything; between two beats. */
 #define FT_SILENCE_TICKS (3000 / FT_RELAY_TICK_MS)
