@@ -1,0 +1,452 @@
+/*
+ * A partition: a follower (follower.h), which decides, and here what it wants done: commands to Redis, entries
+ * into the journal, figures and logs. The relay's thread.
+ */
+#include "broker/base/alloc.h"
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
+#include "broker/relay/load.h"
+#include "broker/relay/log_entry.h"
+#include "broker/relay/private.h"
+
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define COMMAND_MAX ((size_t)64 * 1024)
+
+/* What a log says of rejected messages, at most once in so long. */
+#define REJECTED_LOG_MS 5000
+
+struct ft_part {
+    struct ft_relay *relay;
+    uint32_t number;
+    struct ft_follower *follower;
+    struct ft_follower_figures counted; /* by relay->figures */
+    bool is_joined;                     /* as the hub was told */
+    uint32_t taken_us;                  /* when what is appended now has come */
+    uint64_t rejected, rejected_log_ms;
+    char *channel, *meta_key, *log_key;
+};
+
+static struct ft_server *server_of(const struct ft_part *part)
+{
+    return ft_relay_server(part->relay, part->number);
+}
+
+static const char *stream_of(const struct ft_part *part)
+{
+    uint64_t head;
+    return ft_follower_stream(part->follower, &head);
+}
+
+/* ---- figures ---- */
+
+/* Adds what the follower has counted since the last time. */
+static void count(struct ft_part *part)
+{
+    struct ft_relay_figures *figures = &part->relay->figures;
+    const struct ft_follower_figures *now = ft_follower_figures(part->follower);
+    struct ft_follower_figures *last = &part->counted;
+    if (memcmp(now, last, sizeof(*now)) == 0)
+        return;
+    ft_count(figures->relay_holes, now->holes - last->holes);
+    ft_count(figures->relay_healed, now->healed - last->healed);
+    ft_count(figures->relay_gaps, now->gaps - last->gaps);
+    ft_count(figures->relay_warmed, now->warmed - last->warmed + (now->restored - last->restored));
+    ft_count(&figures->relay_publications[FT_KIND_STORED], now->received - last->received);
+    ft_count(&figures->relay_publications[FT_KIND_EPHEMERAL], now->ephemeral - last->ephemeral);
+    *last = *now;
+}
+
+static void on_rejected(void *context, enum ft_rejected_message why)
+{
+    static const struct {
+        enum ft_rejected_label label;
+        const char *name;
+    } reasons[] = {
+        [FT_MESSAGE_FOREIGN] = {FT_REJECTED_FOREIGN, "foreign"},
+        [FT_MESSAGE_VERSION] = {FT_REJECTED_VERSION, "version"},
+        [FT_MESSAGE_DAMAGED] = {FT_REJECTED_DAMAGED, "damaged"},
+        [FT_MESSAGE_TOO_LARGE] = {FT_REJECTED_TOO_LARGE, "too_large"},
+        [FT_MESSAGE_SPOOFED] = {FT_REJECTED_SPOOFED, "spoofed"},
+        [FT_MESSAGE_CONFLICT] = {FT_REJECTED_CONFLICT, "conflict"},
+    };
+    struct ft_part *part = context;
+    ft_count(&part->relay->figures.relay_rejected[reasons[why].label], 1);
+    part->rejected++;
+    if (part->rejected_log_ms != 0 && part->relay->now_ms - part->rejected_log_ms < REJECTED_LOG_MS)
+        return;
+    part->rejected_log_ms = part->relay->now_ms;
+    ft_log(FT_LOG_WARN, "relay_message_rejected", "partition=%u reason=%s messages=%llu",
+           part->number, reasons[why].name, (unsigned long long)part->rejected);
+    part->rejected = 0;
+}
+
+/* ---- to Redis ---- */
+
+static bool send_command(struct ft_part *part, struct ft_buffer *command, ft_reply_fn fn)
+{
+    bool is_sent =
+        !command->failed && ft_server_send(server_of(part), ft_buffer_slice(command), fn, part);
+    ft_buffer_fini(command);
+    return is_sent;
+}
+
+static void on_subscribed(void *context, const redisReply *reply)
+{
+    struct ft_part *part = context;
+    ft_follower_subscribed(part->follower, reply && reply->type != REDIS_REPLY_ERROR);
+}
+
+static bool subscribe(void *context)
+{
+    struct ft_part *part = context;
+    if (ft_server_state(server_of(part)) != FT_SERVER_UP)
+        return false;
+    ft_server_subscribe(server_of(part), ft_slice_str(part->channel), on_subscribed, part);
+    return true;
+}
+
+static void unsubscribe(void *context)
+{
+    struct ft_part *part = context;
+    ft_server_unsubscribe(server_of(part), ft_slice_str(part->channel));
+}
+
+/* Says what an answer is worth, and logs an error. */
+static enum ft_answer judge(struct ft_part *part, const redisReply *reply, const char *event)
+{
+    if (!reply)
+        return FT_ANSWER_LOST;
+    if (reply->type == REDIS_REPLY_ARRAY)
+        return FT_ANSWER;
+    char text[256];
+    ft_log(FT_LOG_WARN, event, "partition=%u redis=%s", part->number,
+           ft_log_value(reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another kind",
+                        text, sizeof(text)));
+    return FT_ANSWER_ERROR;
+}
+
+static void on_join(void *context, const redisReply *reply)
+{
+    struct ft_part *part = context;
+    enum ft_answer answer = judge(part, reply, "relay_join_failed");
+    if (answer == FT_ANSWER &&
+        (reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING ||
+         reply->element[1]->type != REDIS_REPLY_INTEGER || reply->element[1]->integer < 0 ||
+         reply->element[2]->type != REDIS_REPLY_INTEGER || reply->element[2]->integer < 0))
+        answer = FT_ANSWER_ERROR;
+    if (answer != FT_ANSWER)
+        ft_follower_joined(part->follower, answer, ft_slice("", 0), 0, 0);
+    else
+        ft_follower_joined(part->follower, answer,
+                           ft_slice(reply->element[0]->str, (size_t)reply->element[0]->len),
+                           (uint64_t)reply->element[1]->integer,
+                           (uint64_t)reply->element[2]->integer);
+    count(part);
+}
+
+/* EVAL and not EVALSHA: it is rare, and so nobody has to have loaded it. */
+static bool join(void *context, const char *seen, uint64_t head)
+{
+    struct ft_part *part = context;
+    uint8_t random[FT_STREAM_RANDOM_BYTES];
+    FT_ASSERT(getrandom(random, sizeof(random), 0) == sizeof(random));
+    char candidate[FT_STREAM_NAME_LEN + 1];
+    ft_stream_name_of(part->number, random, candidate);
+    struct ft_buffer command;
+    ft_buffer_init(&command, COMMAND_MAX);
+    ft_command_begin(&command, 8);
+    ft_command_str(&command, "EVAL");
+    ft_command_arg(&command, ft_script_text(FT_SCRIPT_JOIN));
+    ft_command_str(&command, "2");
+    ft_command_str(&command, part->meta_key);
+    ft_command_str(&command, part->log_key);
+    ft_command_str(&command, candidate);
+    ft_command_str(&command, seen);
+    ft_command_uint(&command, head);
+    return send_command(part, &command, on_join);
+}
+
+static void on_range(void *context, const redisReply *reply)
+{
+    struct ft_part *part = context;
+    enum ft_answer answer = judge(part, reply, "relay_range_failed");
+    struct ft_log_entry entries[FT_FOLLOWER_RANGE];
+    uint32_t n = 0;
+    part->taken_us = (uint32_t)ft_clock_mono_us();
+    for (size_t i = 0; answer == FT_ANSWER && i < reply->elements; i++) {
+        if (n == FT_FOLLOWER_RANGE || !ft_log_entry_read(reply->element[i], &entries[n++]))
+            answer = FT_ANSWER_ERROR;
+    }
+    ft_follower_range(part->follower, answer, entries, n);
+    count(part);
+}
+
+static bool range(void *context, uint64_t ms, uint64_t after)
+{
+    struct ft_part *part = context;
+    char from[64];
+    snprintf(from, sizeof(from), "(%llu-%llu", (unsigned long long)ms, (unsigned long long)after);
+    struct ft_buffer command;
+    ft_buffer_init(&command, COMMAND_MAX);
+    ft_command_begin(&command, 6);
+    ft_command_str(&command, "XRANGE");
+    ft_command_str(&command, part->log_key);
+    ft_command_str(&command, from);
+    ft_command_str(&command, "+");
+    ft_command_str(&command, "COUNT");
+    ft_command_uint(&command, FT_FOLLOWER_RANGE);
+    bool is_sent = send_command(part, &command, on_range);
+    ft_count(part->relay->figures.relay_reads, is_sent);
+    return is_sent;
+}
+
+static void on_loaded(void *context, enum ft_answer answer)
+{
+    struct ft_part *part = context;
+    part->taken_us = (uint32_t)ft_clock_mono_us();
+    ft_follower_loaded(part->follower, answer);
+    count(part);
+}
+
+static bool load(void *context, struct ft_loaded *loaded, const struct ft_load_plan *plan)
+{
+    struct ft_part *part = context;
+    return ft_load_begin(part->relay, part->number, plan, loaded, on_loaded, part);
+}
+
+/* ---- to the journal ---- */
+
+static bool has_room(void *context)
+{
+    return ft_relay_has_room(((struct ft_part *)context)->relay);
+}
+
+static bool flush(void *context)
+{
+    return ft_relay_flush(((struct ft_part *)context)->relay);
+}
+
+static void forget_topics(void *context)
+{
+    struct ft_part *part = context;
+    ft_journal_forget_topics(part->relay->journal, part->number);
+}
+
+static void open_stream(void *context, const char *name, uint64_t after)
+{
+    struct ft_part *part = context;
+    ft_journal_open_stream(part->relay->journal, part->number, name, after);
+}
+
+/* Returns when it was accepted by this node's monotonic clock, in seconds. */
+static uint32_t accepted_s(const struct ft_relay *relay, uint64_t at_ms)
+{
+    uint64_t age_ms = relay->wall_ms > at_ms ? relay->wall_ms - at_ms : 0;
+    return (uint32_t)((relay->now_ms > age_ms ? relay->now_ms - age_ms : 0) / 1000);
+}
+
+/* Returns when it ends by the monotonic clock, in tenths of a second. */
+static uint32_t expires_ds(const struct ft_relay *relay, uint64_t expires_ms)
+{
+    if (expires_ms == 0)
+        return 0;
+    if (expires_ms <= relay->wall_ms)
+        return 1;
+    uint64_t ds = (relay->now_ms + (expires_ms - relay->wall_ms)) / 100 + 1;
+    return ds < UINT32_MAX ? (uint32_t)ds : UINT32_MAX;
+}
+
+static void append(void *context, const struct ft_follower_entry *e)
+{
+    struct ft_part *part = context;
+    struct ft_relay *relay = part->relay;
+    char name[FT_STREAM_NAME_LEN + 1] = "";
+    bool is_ephemeral = e->seq == 0;
+    struct ft_publication_spec spec = {
+        .encoding = FT_MSGPACK,
+        .topic = e->entry->topic,
+        .data = e->entry->data,
+        .at_ms = e->entry->at_ms,
+        .accepted_s = accepted_s(relay, e->entry->at_ms),
+        .taken_us = part->taken_us,
+        .expires_ds = expires_ds(relay, e->entry->expires_ms),
+        .history = is_ephemeral ? 0 : e->entry->history,
+        .slow = e->entry->slow,
+        .is_ephemeral = is_ephemeral,
+        .is_retained = !is_ephemeral && e->entry->is_retained,
+        .clears_retained = !is_ephemeral && e->entry->clears_retained,
+        .entry = (uint8_t)e->kind,
+        .stream_index = is_ephemeral ? FT_STREAM_NONE : (uint16_t)part->number,
+        .seq = e->seq,
+    };
+    if (e->kind == FT_ENTRY_RESTORED) {
+        memcpy(name, e->name.ptr, FT_STREAM_NAME_LEN);
+        spec.name = name;
+    }
+    ft_relay_append(relay, ft_journal_build(relay->writer, &spec));
+}
+
+static void gap(void *context, uint64_t seq, uint64_t lost)
+{
+    struct ft_part *part = context;
+    struct ft_relay *relay = part->relay;
+    struct ft_publication_spec spec = {
+        .encoding = FT_MSGPACK,
+        .topic = ft_slice("", 0),
+        .at_ms = relay->wall_ms,
+        .accepted_s = (uint32_t)(relay->now_ms / 1000),
+        .taken_us = part->taken_us,
+        .entry = FT_ENTRY_GAP,
+        .stream_index = (uint16_t)part->number,
+        .lost = lost,
+    };
+    ft_relay_append(relay, ft_journal_build(relay->writer, &spec));
+    if (part->is_joined)
+        ft_log(FT_LOG_WARN, "relay_gap", "partition=%u stream=%s head=%llu lost=%llu", part->number,
+               stream_of(part), (unsigned long long)seq, (unsigned long long)lost);
+}
+
+static void joined(void *context)
+{
+    struct ft_part *part = context;
+    part->is_joined = true;
+    ft_interest_joined(&part->relay->interest, part->number);
+    ft_log(FT_LOG_DEBUG, "relay_joined", "partition=%u stream=%s", part->number, stream_of(part));
+}
+
+static bool leave(void *context)
+{
+    struct ft_part *part = context;
+    if (!ft_interest_leave(&part->relay->interest, part->number))
+        return false;
+    part->is_joined = false;
+    ft_log(FT_LOG_DEBUG, "relay_left", "partition=%u stream=%s", part->number, stream_of(part));
+    return true;
+}
+
+static const struct ft_follower_ops ops = {
+    .subscribe = subscribe,
+    .join = join,
+    .range = range,
+    .load = load,
+    .unsubscribe = unsubscribe,
+    .has_room = has_room,
+    .flush = flush,
+    .forget_topics = forget_topics,
+    .open_stream = open_stream,
+    .append = append,
+    .gap = gap,
+    .joined = joined,
+    .leave = leave,
+    .rejected = on_rejected,
+};
+
+/* ---- from the relay ---- */
+
+static char *text_of(const char *prefix, uint32_t number, const char *what)
+{
+    char text[512];
+    snprintf(text, sizeof(text), what ? "%s:{%u}:%s" : "%s:{%u}", prefix, number, what);
+    return ft_strdup(text);
+}
+
+struct ft_part *ft_part_new(struct ft_relay *relay, uint32_t number)
+{
+    struct ft_part *part = ft_alloc_zero(sizeof(*part));
+    part->relay = relay;
+    part->number = number;
+    part->channel = text_of(relay->channel_prefix, number, NULL);
+    part->meta_key = text_of(relay->prefix, number, "meta");
+    part->log_key = text_of(relay->prefix, number, "log");
+    struct ft_follower_options options = {
+        .partition = number,
+        .instance = relay->instance,
+        .message_bytes = relay->options.message_bytes,
+    };
+    part->follower = ft_follower_new(&options, &ops, part);
+    return part;
+}
+
+void ft_part_free(struct ft_part *part)
+{
+    if (!part)
+        return;
+    ft_follower_free(part->follower);
+    free(part->channel);
+    free(part->meta_key);
+    free(part->log_key);
+    free(part);
+}
+
+static bool is_wanted(const struct ft_part *part)
+{
+    return ft_interest_is_wanted(&part->relay->interest, part->number);
+}
+
+void ft_part_up(struct ft_part *part)
+{
+    ft_follower_up(part->follower, is_wanted(part));
+}
+
+void ft_part_down(struct ft_part *part)
+{
+    ft_follower_down(part->follower);
+}
+
+void ft_part_tick(struct ft_part *part)
+{
+    ft_follower_tick(part->follower, is_wanted(part), part->relay->now_ms);
+    count(part);
+}
+
+void ft_part_message(struct ft_part *part, struct ft_slice payload)
+{
+    uint64_t ephemeral = ft_follower_figures(part->follower)->ephemeral;
+    part->taken_us = (uint32_t)ft_clock_mono_us();
+    ft_follower_message(part->follower, payload);
+    enum ft_kind_label kind = ft_follower_figures(part->follower)->ephemeral != ephemeral
+                                  ? FT_KIND_EPHEMERAL
+                                  : FT_KIND_STORED;
+    ft_count(&part->relay->figures.relay_messages[kind], 1);
+    ft_count(&part->relay->figures.relay_bytes[kind], payload.len);
+    count(part);
+}
+
+bool ft_part_is_joined(const struct ft_part *part)
+{
+    return ft_follower_state(part->follower) == FT_FOLLOWER_FOLLOWING;
+}
+
+void ft_part_beat(struct ft_part *part, struct ft_slice stream, uint64_t head, uint64_t ms)
+{
+    ft_follower_beat(part->follower, stream, head, ms);
+    count(part);
+}
+
+void ft_part_resume(struct ft_part *part)
+{
+    ft_follower_resume(part->follower);
+    count(part);
+}
+
+void ft_part_figures(const struct ft_part *part, struct ft_part_figures *figures)
+{
+    *figures = (struct ft_part_figures){
+        .is_wanted = is_wanted(part),
+        .is_joined = part->is_joined,
+        .is_healing = ft_follower_is_healing(part->follower),
+        .redis_head = ft_follower_truth(part->follower),
+    };
+    const char *stream = ft_follower_stream(part->follower, &figures->head);
+    memcpy(figures->stream, stream, sizeof(figures->stream));
+}
+
+void ft_part_seen(const struct ft_part *part, char stream[FT_STREAM_NAME_LEN + 1], uint64_t *head)
+{
+    memcpy(stream, stream_of(part), FT_STREAM_NAME_LEN + 1);
+    *head = ft_follower_confirmed(part->follower);
+}
