@@ -266,8 +266,10 @@ static void append(void *context, const struct ft_follower_entry *e)
     struct ft_relay *relay = part->relay;
     char name[FT_STREAM_NAME_LEN + 1] = "";
     bool is_ephemeral = e->seq == 0;
+    enum ft_data_kind data_kind = e->entry->data.kind;
+    bool is_json = data_kind == FT_DATA_JSON || data_kind == FT_DATA_B64;
     struct ft_publication_spec spec = {
-        .encoding = FT_MSGPACK,
+        .encoding = is_json ? FT_JSON : FT_MSGPACK,
         .topic = e->entry->topic,
         .data = e->entry->data,
         .at_ms = e->entry->at_ms,
