@@ -9,6 +9,7 @@ import pytest
 from support.api import Api
 from support.broker import Broker
 from support.client import Client
+from support.cluster import Node
 from support.events import Events
 from support.raw import RawClient
 from support.redis import Redis
@@ -161,6 +162,28 @@ def start_redis():
 def redis(start_redis):
     """A Redis server of the test's own, empty."""
     return start_redis()
+
+
+@pytest.fixture
+def start_node():
+    """Starts nodes of a cluster and waits until they are ready: start_node(redis.url, "n1"). Each that is
+    not killed must end well."""
+    nodes = []
+
+    def begin(*args, **kwargs):
+        nodes.append(Node(*args, **kwargs))
+        nodes[-1].wait_ready()
+        return nodes[-1]
+
+    yield begin
+    try:
+        for each in nodes:
+            if each.process.returncode is None:
+                each.stop()
+    finally:
+        for each in nodes:
+            if each.process.poll() is None:
+                each.kill()
 
 
 @pytest.fixture

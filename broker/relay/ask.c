@@ -549,7 +549,6 @@ void ft_asks_tick(struct ft_asks *asks)
             finish(wait);
         settle(wait);
     }
-    ft_relay_gauges(asks->relay);
 }
 
 void ft_asks_free(struct ft_asks *asks)

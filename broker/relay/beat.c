@@ -137,8 +137,7 @@ static void send_beat(struct ft_server *server)
     struct ft_buffer *command = &server->command, figures;
     uint32_t parts[FT_PARTITIONS_MAX], count = relay->hub ? joined(server, parts) : 0;
     ft_buffer_init(&figures, DESCRIBE_MAX);
-    if (relay->hub)
-        ft_asks_describe(relay->asks, server, &figures);
+    ft_asks_describe(relay->asks, server, &figures); /* listed before anything is asked of it */
     if (figures.failed)
         ft_buffer_clear(&figures);
 

@@ -248,6 +248,7 @@ static void on_tick(uv_timer_t *timer)
     ft_relay_enter(relay);
     if (relay->thread_->is_closed)
         relay->thread_->stop_ticks++;
+    ft_relay_gauges(relay); /* before anything is sent */
     for (uint32_t i = 0; i < relay->server_count; i++)
         ft_server_tick(relay->servers[i]);
     if (!relay->hub)

@@ -150,7 +150,7 @@ Test(roll, gauges_are_looked_up)
     cr_assert_eq(relay.figures.relay_partition_lag[3], 4);
     cr_assert_eq(relay.figures.relay_partition_lag[0], UINT64_MAX);
     servers[1].state = FT_SERVER_AWAY;
-    ft_asks_tick(relay.asks);
+    ft_relay_gauges(&relay);
     cr_assert_eq(relay.figures.relay_up[0], 0);
     cr_assert_eq(relay.figures.relay_servers_up[0], 1);
     cr_assert_eq(relay.figures.relay_unsent[0], 10);
