@@ -1,19 +1,21 @@
 -- Numbers, stores and publishes publications of one partition, as one message of its stream.
 --
--- KEYS  1 P:{k}:meta   hash: s = name of the stream, o = its head, t = ms of the head
---       2 P:{k}:log    stream: id <ms>-<last offset>, m = message
---       3 P:{k}:last   hash: topic -> message of its last value alone
---       4 P:{k}:lastz  zset: topic by the ms of its last value, for the bound
---       5 P:{k}:topics zset: topic by the ms of the latest in its history, for the bound
---       (and, by the topics: P:{k}:topic:<topic>, list of messages of 1, oldest first;
---       P:{k}:key:<topic>\0<key>, the position of the publication that had the key)
+-- KEYS  1 P:{k}:meta    hash: s = name of the stream, o = its head, t = ms of the head
+--       2 P:{k}:log     stream: id <ms>-<last offset>, m = message
+--       3 P:{k}:last    hash: topic -> message of its last value alone
+--       4 P:{k}:lastz   zset: topic by the ms of its last value, for the bound
+--       5 P:{k}:topics  zset: topic by the ms of the latest in its history, for the bound
+--       and beside them
+--         P:{k}:lastx                zset: topic by the ms at which its last value expires, where it does
+--         P:{k}:topic:<topic>        list: messages of one publication each, oldest first
+--         P:{k}:key:<topic>\0<key>   position of the publication that had the key, for 120 s
 -- ARGV  1 channel       2 name for a new stream   3, 4 a name that was seen, and its head ('' 0: none)
 --       5 most entries of the log                 6 … and their age in ms
 --       7 most last values                        8 most topics with a history
 --       from 9 on parts, in the order of publishing:
---       p <count> <entries>                              plain publications, any number of them
+--       p <count> <entries>                                  plain publications, any number of them
 --       s <flags> <topic> <key> <history> <ttl_ms> <entry>   one that is more than plain:
---           flags    - nothing, r it is its topic's last value, c it clears that
+--           flags    - nothing; r it is its topic's last value; c it clears that
 --           key      '' none
 --           history  0, or how many of the topic are kept
 --           ttl_ms   0, or for how long it is kept
@@ -25,119 +27,190 @@
 -- A new stream begins where meta is missing, and where Redis has lost data: meta names the stream that
 -- was seen, with a head below the one that was seen.
 --
--- Everything is looked at before anything is written: what fails has changed nothing.
+-- Everything is looked at before anything is written: what fails has changed nothing. (Redis refuses for lack
+-- of memory before the first write only.) What is plain costs five commands, however much it is, and
+-- makes no function: that would be a tenth of its time.
+
+local COUNT_MAX = 4096
+local KEY_WINDOW_S = 120
+local SWEEP = 64 -- expired last values that one call removes
 
 local call, floor, format = redis.call, math.floor, string.format
-local meta, log, channel = KEYS[1], KEYS[2], ARGV[1]
+local meta, log = KEYS[1], KEYS[2]
+local HEAD = '>BBBBc0BI8BI8BI2' -- [version, kind, name, ms, first, count]
+local looked_at -- a key that is not among KEYS
 
-local found = call('HMGET', meta, 's', 'o', 't')
-local name, head, before = found[1], tonumber(found[2]), tonumber(found[3]) or 0
-local is_new = not name or not head or (name == ARGV[3] and head < tonumber(ARGV[4]))
-if is_new then
-    name, head = ARGV[2], 0
-end
-
-local now = call('TIME')
-local ms = now[1] * 1000 + floor(now[2] / 1000)
-if ms < before then
-    ms = before
-end
-
--- [version, kind, name, ms, first, count]
-local function message(first, count, entries)
-    return struct.pack('>BBBBc0BI8BI8BI2', 0x96, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first,
-                    0xCD, count) .. entries
-end
-
-local count, entries, special = 0, nil, nil
-local reply = {name, ms}
-
-if #ARGV == 11 and ARGV[9] == 'p' then
-    count, entries, reply[3] = tonumber(ARGV[10]), ARGV[11], head + 1
-else
-    local base = string.sub(meta, 1, -5)
-    local all, keys = {}, {}
-    local at, last_arg = 9, #ARGV
-    special = {}
+-- Reads parts that are not all plain. Adds to the reply, and returns how many publications are new, their entries,
+-- and what to do with them when they are stored.
+local function special(reply, name, head, ms)
+    local base, count, at, last_arg = string.sub(meta, 1, -5), 0, 9, #ARGV
+    local last, lastz, lastx = KEYS[3], KEYS[4], base .. 'lastx'
+    local entries, kept, positions = {}, {}, {}
     while at <= last_arg do
         if ARGV[at] == 'p' then
             reply[#reply + 1] = head + count + 1
-            all[#all + 1] = ARGV[at + 2]
+            entries[#entries + 1] = ARGV[at + 2]
             count = count + tonumber(ARGV[at + 1])
             at = at + 3
         elseif ARGV[at] == 's' then
-            local key = ARGV[at + 3] ~= '' and base .. 'key:' .. ARGV[at + 2] .. '\0' .. ARGV[at + 3]
-            local pos = key and (keys[key] or call('GET', key))
-            if pos then
-                reply[#reply + 1] = pos
-            else
+            local topic, key = ARGV[at + 2], ARGV[at + 3]
+            key = key ~= '' and base .. 'key:' .. topic .. '\0' .. key
+            looked_at = key
+            local pos = key and (positions[key] or call('GET', key))
+            if not pos then
                 count = count + 1
-                reply[#reply + 1] = head + count
-                all[#all + 1] = ARGV[at + 6]
-                special[#special + 1] = {at, head + count}
+                entries[#entries + 1] = ARGV[at + 6]
+                kept[#kept + 1] = {at, head + count}
                 if key then
-                    keys[key] = name .. '.' .. format('%d', head + count)
+                    positions[key] = format('%s.%d', name, head + count)
+                end
+                if ARGV[at + 4] ~= '0' then
+                    looked_at = base .. 'topic:' .. topic
+                    call('LLEN', looked_at)
                 end
             end
+            reply[#reply + 1] = pos or head + count
             at = at + 7
         else
-            return redis.error_reply('ERR publish.lua: argument ' .. at .. ' begins no part')
+            error('ERR publish: no part begins at argument ' .. at, 0)
         end
     end
-    if count == 0 then
-        return reply
+    if count > COUNT_MAX then
+        error('ERR publish: more than ' .. COUNT_MAX .. ' publications', 0)
     end
-    entries = table.concat(all)
+    looked_at = lastx
+    call('HLEN', last)
+    local retained, topics, expiring = call('ZCARD', lastz), call('ZCARD', KEYS[5]), call('ZCARD', lastx)
 
+    local function forget(topic)
+        call('HDEL', last, topic)
+        retained = retained - call('ZREM', lastz, topic)
+        if expiring > 0 then
+            expiring = expiring - call('ZREM', lastx, topic)
+        end
+    end
+
+    local function retain(topic, ttl_ms, message)
+        call('HSET', last, topic, message)
+        retained = retained + call('ZADD', lastz, ms, topic)
+        if ttl_ms > 0 then
+            expiring = expiring + call('ZADD', lastx, ms + ttl_ms, topic)
+        elseif expiring > 0 then
+            expiring = expiring - call('ZREM', lastx, topic)
+        end
+    end
+
+    local function remember(topic, history, message)
+        local list = base .. 'topic:' .. topic
+        if call('RPUSH', list, message) > history then
+            call('LTRIM', list, -history, -1)
+        end
+        topics = topics + call('ZADD', KEYS[5], ms, topic)
+    end
+
+    local function keep()
+        for key, pos in pairs(positions) do
+            call('SET', key, pos, 'EX', KEY_WINDOW_S)
+        end
+        if expiring > 0 then
+            for _, topic in ipairs(call('ZRANGEBYSCORE', lastx, '-inf', ms, 'LIMIT', 0, SWEEP)) do
+                forget(topic)
+            end
+        end
+        for _, one in ipairs(kept) do
+            local i, offset = one[1], one[2]
+            local flags, topic, history = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 4])
+            local message
+            if flags == 'r' or history > 0 then
+                message = struct.pack(HEAD, 0x96, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, offset, 0xCD, 1)
+                    .. ARGV[i + 6]
+            end
+            if flags == 'c' then
+                forget(topic)
+            elseif flags == 'r' then
+                retain(topic, tonumber(ARGV[i + 5]), message)
+            end
+            if history > 0 then
+                remember(topic, history, message)
+            end
+        end
+        while retained > tonumber(ARGV[7]) do
+            forget(call('ZRANGE', lastz, 0, 0)[1])
+        end
+        while topics > tonumber(ARGV[8]) do
+            call('UNLINK', base .. 'topic:' .. call('ZPOPMIN', KEYS[5])[1])
+            topics = topics - 1
+        end
+    end
+
+    return count, table.concat(entries), keep
+end
+
+local function publish()
+    local found = call('HMGET', meta, 's', 'o', 't')
+    local name, head, before = found[1], tonumber(found[2]), tonumber(found[3]) or 0
+    local is_new = not name or not head or (name == ARGV[3] and head < tonumber(ARGV[4]))
     if is_new then
+        name, head = ARGV[2], 0
+    end
+    local now = call('TIME')
+    local ms = now[1] * 1000 + floor(now[2] / 1000)
+    if ms < before then
+        ms = before
+    end
+
+    local first, count, entries, keep = head + 1, nil, nil, nil
+    local reply = {name, ms, first}
+    if #ARGV == 11 and ARGV[9] == 'p' then
+        count, entries = tonumber(ARGV[10]), ARGV[11]
+    else
+        reply[3] = nil
+        count, entries, keep = special(reply, name, head, ms)
+        if count == 0 then
+            return reply
+        end
+    end
+    local message = struct.pack(HEAD, 0x96, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first, 0xCD, count)
+        .. entries
+    if is_new then
+        call('XLEN', log) -- fails where it is somebody else's
         call('UNLINK', log)
     end
-    for key, pos in pairs(keys) do
-        call('SET', key, pos, 'EX', 120)
+    head = format('%d', head + count)
+    call('XADD', log, 'MAXLEN', '~', ARGV[5], format('%d-%s', ms, head), 'm', message)
+    if is_new then
+        call('HSET', meta, 's', name, 'o', head, 't', format('%d', ms))
+    else
+        call('HSET', meta, 'o', head, 't', format('%d', ms))
     end
-    local retained, topics = call('ZCARD', KEYS[4]), call('ZCARD', KEYS[5])
-    for _, one in ipairs(special) do
-        local part, offset = one[1], one[2]
-        local flags, topic, history = ARGV[part + 1], ARGV[part + 2], tonumber(ARGV[part + 4])
-        if flags == 'r' then
-            call('HSET', KEYS[3], topic, message(offset, 1, ARGV[part + 6]))
-            retained = retained + call('ZADD', KEYS[4], ms, topic)
-        elseif flags == 'c' then
-            call('HDEL', KEYS[3], topic)
-            retained = retained - call('ZREM', KEYS[4], topic)
-        end
-        if history > 0 then
-            local list = base .. 'topic:' .. topic
-            if call('RPUSH', list, message(offset, 1, ARGV[part + 6])) > history then
-                call('LTRIM', list, -history, -1)
-            end
-            topics = topics + call('ZADD', KEYS[5], ms, topic)
-        end
+    if floor(before / 1000) ~= floor(ms / 1000) then
+        call('XTRIM', log, 'MINID', '~', format('%d', ms - ARGV[6]))
     end
-    while retained > tonumber(ARGV[7]) do
-        call('HDEL', KEYS[3], call('ZPOPMIN', KEYS[4])[1])
-        retained = retained - 1
+    if keep then
+        keep()
     end
-    while topics > tonumber(ARGV[8]) do
-        call('DEL', base .. 'topic:' .. call('ZPOPMIN', KEYS[5])[1])
-        topics = topics - 1
-    end
+    call('PUBLISH', ARGV[1], message)
+    return reply
 end
 
-local first = head + 1
-head = head + count
-local text = message(first, count, entries)
-if is_new and not special then
-    call('UNLINK', log)
+local is_done, result = pcall(publish)
+if is_done then
+    return result
 end
-call('XADD', log, 'MAXLEN', '~', ARGV[5], format('%d-%d', ms, head), 'm', text)
-if is_new then
-    call('HSET', meta, 's', name, 'o', head, 't', ms)
-else
-    call('HSET', meta, 'o', head, 't', ms)
+
+-- The error as Redis has it, without the place in this script (older ones put it in front); where a type is
+-- wrong, it is told whose.
+local text = type(result) == 'table' and result.err or tostring(result)
+text = string.gsub(text, '^@?user_script: ?%d+: %-?', '')
+if string.find(text, '^WRONGTYPE') then
+    local wanted = {'hash', 'stream', 'hash', 'zset', 'zset'}
+    text = format('WRONGTYPE %s is of another type: something else uses it',
+                  (string.gsub(looked_at or log, '%z', '\\0')))
+    for i, key in ipairs(KEYS) do
+        local is = call('TYPE', key).ok
+        if is ~= 'none' and is ~= wanted[i] then
+            text = format('WRONGTYPE %s is a %s, not a %s: something else uses it', key, is, wanted[i])
+        end
+    end
 end
-if floor(before / 1000) ~= floor(ms / 1000) then
-    call('XTRIM', log, 'MINID', '~', format('%d', ms - ARGV[6]))
-end
-call('PUBLISH', channel, text)
-return reply
+return redis.error_reply(text)
