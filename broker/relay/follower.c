@@ -230,7 +230,7 @@ static void pour(struct ft_follower *f)
         f->head_ms = f->plan.ms;
         if (!f->is_contiguous) {
             f->ops->gap(f->part, f->head, f->lost);
-            f->figures.gaps++;
+            f->figures.gaps += f->is_joined; /* else nobody has listened */
             f->has_conflict = false;
         }
         f->is_marked = true;

@@ -160,6 +160,7 @@ void ft_inlet_free(struct ft_inlet *inlet);
 void ft_inlet_up(struct ft_inlet *inlet, struct ft_server *server);
 void ft_inlet_down(struct ft_inlet *inlet, struct ft_server *server);
 void ft_inlet_tick(struct ft_inlet *inlet);
+void ft_inlet_leave(struct ft_inlet *inlet); /* the node ends: another one may take over at once */
 
 /* Returns true where the message was for it. */
 bool ft_inlet_message(struct ft_inlet *inlet, struct ft_server *server, struct ft_slice channel,

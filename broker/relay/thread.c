@@ -208,6 +208,8 @@ static void on_wake(uv_async_t *wake)
         begin_serving(relay, hub);
     if (relay->hub)
         do_inbox(relay, &inbox);
+    if (is_told)
+        ft_inlet_leave(relay->inlet);
     for (uint32_t i = 0; is_told && i < relay->server_count; i++)
         ft_server_leave(relay->servers[i]);
 }
