@@ -241,15 +241,17 @@ static int run(const struct ft_cli *cli, struct ft_config *config, const sigset_
     }
     struct listens listens;
     struct node node;
+    struct ft_loops *loops = NULL;
     bool is_good = false;
-    struct ft_loops *loops = open_loops(config, &listens, error);
-    if (loops && open_node(&node, config, error)) {
+    /* First the node: nobody shall connect to one that will not serve. */
+    bool is_open = open_node(&node, config, error);
+    if (is_open && (loops = open_loops(config, &listens, error)))
         is_good = serve(cli, config, &access, &listens, &node, loops, signals);
-        close_node(&node);
-    } else {
+    else
         fprintf(stderr, "fantaild: %s\n", error);
-    }
     ft_loops_free(loops);
+    if (is_open)
+        close_node(&node);
     ft_access_close(&access);
     return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
