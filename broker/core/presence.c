@@ -59,8 +59,8 @@ static struct ft_presence_topic_ **topic_place(const struct ft_presence *p, stru
                                                uint64_t hash)
 {
     struct ft_presence_topic_ **place = &p->topics[hash & (p->topic_slots - 1)];
-    while (*place &&
-           ((*place)->hash != hash || !ft_slice_equal(ft_slice((*place)->text, (*place)->len), topic)))
+    while (*place && ((*place)->hash != hash ||
+                      !ft_slice_equal(ft_slice((*place)->text, (*place)->len), topic)))
         place = &(*place)->chain;
     return place;
 }

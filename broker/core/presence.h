@@ -75,8 +75,8 @@ void ft_presence_leave(struct ft_presence *presence, struct ft_presence_client *
 uint32_t ft_presence_count(const struct ft_presence *presence, struct ft_slice topic,
                            const struct ft_presence_client **first);
 
-static inline const struct ft_presence_client *
-ft_presence_next(const struct ft_presence_client *client)
+static inline const struct ft_presence_client *ft_presence_next(
+    const struct ft_presence_client *client)
 {
     return client->next_;
 }

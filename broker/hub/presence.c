@@ -140,8 +140,7 @@ static void leave_here(struct ft_worker *w, struct ft_slice topic, const struct 
 static void tell_relay(struct ft_worker *w, bool is_join, struct ft_slice topic,
                        const struct ft_present *who)
 {
-    struct ft_relay_presence *change =
-        ft_alloc_zero(sizeof(*change) + topic.len + who->user.len);
+    struct ft_relay_presence *change = ft_alloc_zero(sizeof(*change) + topic.len + who->user.len);
     change->is_join = is_join;
     change->since_ms = who->since_ms;
     change->topic_len = (uint8_t)topic.len;
@@ -227,7 +226,8 @@ static uint32_t reconsider_session(struct ft_session *session)
 static void reconsider_some(struct ft_flush *flush)
 {
     struct ft_presence_desk *desk =
-        (struct ft_presence_desk *)((char *)flush - offsetof(struct ft_presence_desk, reconsidering));
+        (struct ft_presence_desk *)((char *)flush -
+                                    offsetof(struct ft_presence_desk, reconsidering));
     struct ft_worker *w = desk->worker;
     uint32_t done = 0;
     if (desk->sessions_left > w->sessions.count)

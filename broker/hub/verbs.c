@@ -13,8 +13,8 @@
 #include <stdio.h>
 
 static const ft_verb verbs[FT_OPS] = {
-    [FT_OP_SUB] = ft_on_sub,         [FT_OP_UNSUB] = ft_on_unsub, [FT_OP_PUB] = ft_on_pub,
-    [FT_OP_HISTORY] = ft_on_history, [FT_OP_AUTH] = ft_on_auth,   [FT_OP_PING] = ft_on_ping,
+    [FT_OP_SUB] = ft_on_sub,           [FT_OP_UNSUB] = ft_on_unsub, [FT_OP_PUB] = ft_on_pub,
+    [FT_OP_HISTORY] = ft_on_history,   [FT_OP_AUTH] = ft_on_auth,   [FT_OP_PING] = ft_on_ping,
     [FT_OP_PRESENCE] = ft_on_presence,
 };
 
@@ -70,9 +70,10 @@ static enum ft_err unknown_op(const struct ft_envelope *envelope, struct ft_prob
     if (!envelope->op_name.ptr)
         return ft_problem_set(problem, FT_ERR_BAD_FIELD, "the envelope has no op");
     char quoted[FT_QUOTE_MAX];
-    return ft_problem_set(problem, FT_ERR_BAD_FIELD,
-                          "op is %s, but a client may send sub, unsub, pub, history, presence, auth and ping",
-                          ft_quote(envelope->op_name, quoted));
+    return ft_problem_set(
+        problem, FT_ERR_BAD_FIELD,
+        "op is %s, but a client may send sub, unsub, pub, history, presence, auth and ping",
+        ft_quote(envelope->op_name, quoted));
 }
 
 /* Replies an error, after what came before it. */

@@ -206,6 +206,18 @@ void ft_here_tell(struct ft_presences *p, bool is_join, struct ft_slice topic,
     ft_relay_announce(p->relay, told, ft_buffer_slice(&p->text));
 }
 
+/* Says in Redis by which name's lease this instance lives; empty: it does not any more. */
+static void send_name(struct ft_here *here, const char *name)
+{
+    struct ft_presences *p = here->all;
+    ft_here_begin(p, 4);
+    ft_command_str(&p->command, "HSET");
+    ft_here_add_registry(p);
+    ft_command_arg(&p->command, ft_slice(p->relay->instance, FT_INSTANCE_LEN));
+    ft_command_str(&p->command, name);
+    (void)ft_here_send(here, no_answer, NULL);
+}
+
 /* ---- joining ---- */
 
 static bool is_registered(const struct ft_here *here, const struct ft_presence_client *client)
@@ -299,6 +311,8 @@ static void on_left(void *context, const redisReply *reply)
     } else {
         keep_gone(here, gone);
     }
+    if (here->is_stopping && here->leaving == 0)
+        send_name(here, "");
     free(change);
 }
 
@@ -387,12 +401,7 @@ void ft_here_restart(struct ft_here *here)
     struct ft_presences *p = here->all;
     here->round = ++p->last_round;
     here->registered = 0;
-    ft_here_begin(p, 4);
-    ft_command_str(&p->command, "HSET");
-    ft_here_add_registry(p);
-    ft_command_arg(&p->command, ft_slice(p->relay->instance, FT_INSTANCE_LEN));
-    ft_command_str(&p->command, p->relay->options.node);
-    (void)ft_here_send(here, no_answer, NULL);
+    send_name(here, p->relay->options.node);
     want_walk(p, 0);
 }
 
@@ -443,6 +452,26 @@ void ft_presences_down(struct ft_presences *p, struct ft_server *server)
     here->is_up = false;
     here->round = ++p->last_round;
     here->registered = 0;
+}
+
+/* The sessions are still there, and are closed in a moment. What there is no room for is left to the other nodes. */
+void ft_presences_stop(struct ft_presences *p)
+{
+    struct ft_presence_client *client;
+    while ((client = ft_presence_turn(p->table))) {
+        struct ft_here *here = ft_here_of(p, ft_presence_topic(client), NULL);
+        bool is_told = (client->mark & FT_MARK_TOLD) != 0;
+        struct ft_gone *gone = gone_new(ft_presence_topic(client), &client->who, is_told);
+        ft_presence_leave(p->table, client);
+        remove_gone(here, gone);
+    }
+    for (uint32_t i = 0; i < p->relay->server_count; i++) {
+        struct ft_here *here = &p->here[i];
+        if (here->is_up && here->leaving == 0)
+            send_name(here, "");
+        here->is_stopping = here->is_up;
+        here->is_up = false;
+    }
 }
 
 void ft_presences_tick(struct ft_presences *p)

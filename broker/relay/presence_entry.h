@@ -14,8 +14,9 @@
 #include "broker/core/relay_message.h"
 
 /* Longest member, and longest entry of an index. */
-#define FT_MEMBER_MAX (1 + 2 + FT_PRESENT_SESSION_LEN + 2 + FT_INSTANCE_LEN + 2 + FT_PRESENT_USER_MAX)
-#define FT_ENTRY_MAX  (4 + 1 + FT_TOPIC_BYTES_MAX + 1 + FT_MEMBER_MAX)
+#define FT_MEMBER_MAX \
+    (1 + 2 + FT_PRESENT_SESSION_LEN + 2 + FT_INSTANCE_LEN + 2 + FT_PRESENT_USER_MAX)
+#define FT_ENTRY_MAX (4 + 1 + FT_TOPIC_BYTES_MAX + 1 + FT_MEMBER_MAX)
 
 /* Adds the member of a client of `instance`. */
 void ft_member_write(const struct ft_present *who, const char *instance, struct ft_buffer *out);

@@ -39,6 +39,7 @@ struct ft_here {
     struct ft_presences *all;
     struct ft_server *server;
     bool is_up;
+    bool is_stopping;    /* leaves are on their way; then other nodes may have the rest */
     uint64_t round;      /* of registering: clients with another mark are not registered */
     uint32_t registered; /* clients of this node that were, in this round */
     uint32_t leaving;    /* leaves that are not answered */
@@ -64,8 +65,8 @@ struct ft_presences {
     struct ft_presence *table; /* of this node; client->mark: FT_MARK_… and the round */
     struct ft_here here[FT_SERVERS_MAX];
     uint64_t last_round;
-    uint32_t turns;        /* clients that a walk has still to look at */
-    uint64_t walk_at_ms;   /* when another one begins, 0: none is wanted */
+    uint32_t turns;      /* clients that a walk has still to look at */
+    uint64_t walk_at_ms; /* when another one begins, 0: none is wanted */
     struct ft_buffer command, text;
     struct ft_presence_query *queries;
 };

@@ -23,8 +23,7 @@ static void on_count(void *context, const redisReply *reply)
     if (!reply || reply->type != REDIS_REPLY_INTEGER || here->counted_round != here->round ||
         reply->integer >= here->counted)
         return;
-    ft_log(FT_LOG_WARN, "presence_lost", "clients=%u in_redis=%lld", here->counted,
-           reply->integer);
+    ft_log(FT_LOG_WARN, "presence_lost", "clients=%u in_redis=%lld", here->counted, reply->integer);
     ft_here_restart(here);
 }
 

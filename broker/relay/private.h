@@ -197,5 +197,6 @@ void ft_presences_ask(struct ft_presences *presences, struct ft_relay_ask *ask);
 void ft_presences_up(struct ft_presences *presences, struct ft_server *server);
 void ft_presences_down(struct ft_presences *presences, struct ft_server *server);
 void ft_presences_tick(struct ft_presences *presences);
+void ft_presences_stop(struct ft_presences *presences); /* this node's sessions leave now */
 
 #endif

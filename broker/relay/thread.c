@@ -210,6 +210,8 @@ static void on_wake(uv_async_t *wake)
         do_inbox(relay, &inbox);
     if (is_told)
         ft_inlet_leave(relay->inlet);
+    if (is_told && relay->hub)
+        ft_presences_stop(relay->presences);
     for (uint32_t i = 0; is_told && i < relay->server_count; i++)
         ft_server_leave(relay->servers[i]);
 }

@@ -41,8 +41,7 @@ Test(presence_entry, it_is_read_as_it_was_written)
     assert_goes_through(ft_slice_str("room/1"), ft_slice_str("ann"));
     assert_goes_through(ft_slice_str("a room/with blanks"), ft_slice(NULL, 0));
     assert_goes_through(ft_slice_str("/"), ft_slice_str(""));
-    assert_goes_through(ft_slice(longest, sizeof(longest)),
-                        ft_slice(longest, FT_PRESENT_USER_MAX));
+    assert_goes_through(ft_slice(longest, sizeof(longest)), ft_slice(longest, FT_PRESENT_USER_MAX));
 }
 
 Test(presence_entry, a_member_is_the_same_bytes_each_time)
@@ -51,8 +50,10 @@ Test(presence_entry, a_member_is_the_same_bytes_each_time)
     struct ft_present who = who_is("a-session-of-16!", ft_slice_str("ann"));
     ft_buffer_init(&out, FT_MEMBER_MAX);
     ft_member_write(&who, INSTANCE, &out);
-    cr_assert(ft_slice_equal(ft_buffer_slice(&out),
-                             ft_slice_str("\x93\xb0" "a-session-of-16!" "\xb0" INSTANCE "\xa3" "ann")));
+    cr_assert(ft_slice_equal(ft_buffer_slice(&out), ft_slice_str("\x93\xb0"
+                                                                 "a-session-of-16!"
+                                                                 "\xb0" INSTANCE "\xa3"
+                                                                 "ann")));
     ft_buffer_fini(&out);
 }
 
@@ -61,13 +62,29 @@ Test(presence_entry, what_is_not_a_member_is_not_read)
     static const char *const foreign[] = {
         "",
         "ann",
-        "\x93\xaf" "a-session-of-15" "\xb0" INSTANCE "\xc0",
-        "\x93\xb0" "a-session-of-16!" "\xaf" "0123456789abcde" "\xc0",
-        "\x93\xb0" "a-session-of-16!" "\xb0" INSTANCE "\x07",
-        "\x93\xb0" "a-session-of-16!" "\xb0" INSTANCE "\xa2\xff\xfe",
-        "\x93\xb0" "a-session-of-16!" "\xb0" INSTANCE "\xc0\xc0",
-        "\x92\xb0" "a-session-of-16!" "\xb0" INSTANCE,
-        "\x94\xb0" "a-session-of-16!" "\xb0" INSTANCE "\xc0\xc0",
+        "\x93\xaf"
+        "a-session-of-15"
+        "\xb0" INSTANCE "\xc0",
+        "\x93\xb0"
+        "a-session-of-16!"
+        "\xaf"
+        "0123456789abcde"
+        "\xc0",
+        "\x93\xb0"
+        "a-session-of-16!"
+        "\xb0" INSTANCE "\x07",
+        "\x93\xb0"
+        "a-session-of-16!"
+        "\xb0" INSTANCE "\xa2\xff\xfe",
+        "\x93\xb0"
+        "a-session-of-16!"
+        "\xb0" INSTANCE "\xc0\xc0",
+        "\x92\xb0"
+        "a-session-of-16!"
+        "\xb0" INSTANCE,
+        "\x94\xb0"
+        "a-session-of-16!"
+        "\xb0" INSTANCE "\xc0\xc0",
     };
     for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++) {
         struct ft_present who;

@@ -155,8 +155,7 @@ struct row {
 static size_t find_row(const struct row *rows, size_t count, const struct row *row)
 {
     size_t i = 0;
-    while (i < count &&
-           (rows[i].session != row->session || strcmp(rows[i].topic, row->topic) != 0))
+    while (i < count && (rows[i].session != row->session || strcmp(rows[i].topic, row->topic) != 0))
         i++;
     return i;
 }

@@ -1,6 +1,6 @@
 -- Finds nodes that are gone, and has those leave that were present on them.
 --
--- KEYS  1 P:here   hash: instance of a node -> the node's name, of all that ever had somebody present
+-- KEYS  1 P:here   hash: instance of a node -> the node's name; empty where it has said goodbye
 -- ARGV  1 P, the prefix of keys   2 how many entries at most
 --       from 3 on  instances that were seen dead for a while, and so may be reaped now
 --
@@ -20,6 +20,9 @@ local known = call('HGETALL', KEYS[1])
 for i = 1, #known, 2 do
     local instance = known[i]
     local lease = call('GET', prefix .. ':node:' .. known[i + 1])
+    if known[i + 1] == '' then
+        lease, sure[instance] = false, true
+    end
     if not lease or string.sub(lease, 1, #instance) ~= instance then
         dead[#dead + 1] = instance
         if sure[instance] and #left < most then
