@@ -388,12 +388,18 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
         ft_throttle_offer(shortest, p, bytes);
 }
 
+/* Returns the journal offset at which it was asked for. Of what was lost before that its `ok` has told. */
+static uint64_t asked_at(const struct ft_subscription *sub)
+{
+    return sub->starts ? sub->starts->live : sub->from;
+}
+
 /* Tells of a gap in a stream that the session was listening to. */
 static void take_gap(struct ft_feed *feed, const struct ft_publication *gap)
 {
     struct ft_session *s = feed->session;
     const struct ft_subscription *sub = s->subscriptions;
-    while (sub && !(start_of(sub, gap) < gap->offset && sub->had < gap->offset &&
+    while (sub && !(asked_at(sub) < gap->offset && sub->had < gap->offset &&
                     ft_subscription_touches(sub, gap->stream)))
         sub = sub->next;
     if (!sub)
