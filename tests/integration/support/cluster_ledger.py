@@ -187,9 +187,11 @@ class Subscriber(Party):
             self.lost(now)
 
     def _msg(self, envelope, now):
-        stream, offset = position(envelope["pos"])
         if not self.is_subscribed:
             self.wrong.append("a msg before the ok")
+        if "pos" not in envelope:
+            return  # ephemeral: of no account
+        stream, offset = position(envelope["pos"])
         if stream not in self.first:
             self.wrong.append(f"{stream} was never named before")
             self.first[stream] = offset - 1
