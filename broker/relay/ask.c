@@ -46,13 +46,18 @@ struct ft_asks *ft_asks_new(struct ft_relay *relay)
 
 static void wait_free(struct ft_wait *wait)
 {
+    ft_roll_fini(&wait->roll);
+    free(wait->answers);
+    free(wait);
+}
+
+static void wait_remove(struct ft_wait *wait)
+{
     struct ft_wait **at = &wait->asks->waits;
     while (*at != wait)
         at = &(*at)->next;
     *at = wait->next;
-    ft_roll_fini(&wait->roll);
-    free(wait->answers);
-    free(wait);
+    wait_free(wait);
 }
 
 static struct ft_wait *wait_new(struct ft_asks *asks, struct ft_relay_ask *ask)
@@ -194,7 +199,7 @@ static void settle(struct ft_wait *wait)
     if (wait->ask && is_done)
         finish(wait);
     if (!wait->ask && wait->out == 0)
-        wait_free(wait);
+        wait_remove(wait);
 }
 
 /* ---- commands, and what Redis says to them ---- */
@@ -358,7 +363,7 @@ static void ask_all(struct ft_asks *asks, struct ft_relay_ask *ask)
     if (wait->out > 0)
         return;
     wait->ask = NULL;
-    wait_free(wait);
+    wait_remove(wait);
     away(asks, ask);
 }
 
@@ -555,10 +560,11 @@ void ft_asks_free(struct ft_asks *asks)
 {
     if (!asks)
         return;
-    while (asks->waits) {
-        if (asks->waits->ask)
-            finish(asks->waits);
-        wait_free(asks->waits);
+    for (struct ft_wait *wait = asks->waits, *next; wait; wait = next) {
+        next = wait->next;
+        if (wait->ask)
+            finish(wait);
+        wait_free(wait);
     }
     ft_buffer_fini(&asks->command);
     ft_buffer_fini(&asks->message);
