@@ -1,133 +1,13 @@
-/* Sessions that have to wait for other nodes: what is answered when, in which order, and what becomes of them
- * when something happens meanwhile. Replies are told by op and id alone: "ok:1 error:2 msg". */
-#include "broker/hub/stall.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
+/* Sessions that have to wait for other nodes: what is answered when, and in which order.
+ * Replies are told by op and id alone: "ok:1 error:2 msg". */
 #include <stdlib.h>
 
 #include "broker/base/alloc.h"
-#include "broker/base/log.h"
-#include "tests/unit/support/fake_node.h"
-#include "tests/unit/support/fake_relay.h"
+#include "tests/unit/support/stall_case.h"
 
-enum {
-    PARTITIONS = 4,
-    DEADLINE_MS = 2000,
-    AHEAD_MS = 1500,
-    TICK_MS = FT_WHEEL_TICK_MS,
-    MANY = 10000
-};
+enum { MANY = 10000 };
 
-static struct ft_fake_node node;
-static struct ft_fake_relay relay;
-static struct ft_fake_client client, other;
-static char topics[PARTITIONS][8]; /* one of each partition */
-static char names[PARTITIONS][FT_STREAM_NAME_LEN + 1];
-static struct ft_journal_writer *writer;
-
-static void setup(void)
-{
-    struct ft_hub_options options = {.policies = ft_policies_new()};
-    ft_log_set_level(FT_LOG_WARN);
-    cr_assert(ft_policies_add(options.policies, ft_slice_str("e/#"),
-                              &(struct ft_policy){.ephemeral = true}));
-    ft_fake_relay_init(&relay, &(struct ft_partitions){.count = PARTITIONS, .hash_levels = 1});
-    ft_fake_node_init_cluster(&node, &(struct ft_journal_options){0}, &options, 1, &relay);
-    writer = ft_journal_writer_new(node.journal);
-    for (uint32_t k = 0, i = 0; k < PARTITIONS; i++) {
-        snprintf(topics[k], sizeof(topics[k]), "t%u", i);
-        if (ft_partition_of(&relay.interest.partitions, ft_slice_str(topics[k])) == k)
-            k++;
-    }
-    for (uint32_t k = 0; k < PARTITIONS; k++)
-        ft_stream_name_of(k, (const uint8_t[FT_STREAM_RANDOM_BYTES]){1}, names[k]);
-    ft_fake_client_open(&node, &client, 0, FT_FRAMES_JSON);
-    ft_fake_client_open(&node, &other, 0, FT_FRAMES_JSON);
-}
-
-static void teardown(void)
-{
-    ft_journal_writer_free(writer);
-    ft_fake_node_fini(&node);
-    for (uint32_t k = 0; k < PARTITIONS; k++)
-        cr_assert_not(ft_interest_is_wanted(&relay.interest, k), "nobody is left");
-    ft_fake_relay_fini(&relay);
-}
-
-TestSuite(stall, .init = setup, .fini = teardown);
-
-/* Changes limits.topics and limits.message. */
-static void configure(uint32_t subscriptions, size_t message_bytes)
-{
-    struct ft_hub_options options = *node.hub->workers[0]->options;
-    options.topics = subscriptions;
-    options.message_bytes = message_bytes;
-    options.policies = NULL;
-    ft_hub_configure(node.hub, &options);
-}
-
-/* What the relay does when it has come so far. */
-static void join_silently(uint32_t k)
-{
-    ft_journal_open_stream(node.journal, k, names[k], 0);
-    ft_interest_joined(&relay.interest, k);
-}
-
-static void join(uint32_t k)
-{
-    join_silently(k);
-    ft_fake_node_settle(&node);
-}
-
-static void journal(uint32_t k, uint64_t seq)
-{
-    struct ft_publication_spec spec = {
-        .encoding = FT_JSON,
-        .topic = ft_slice_str(topics[k]),
-        .data = {.kind = FT_DATA_JSON, .bytes = ft_slice_str("7")},
-        .stream_index = (uint16_t)k,
-        .seq = seq,
-    };
-    struct ft_publication *p = ft_journal_build(writer, &spec);
-    cr_assert(ft_journal_append(writer, &p, 1, 1));
-    ft_fake_node_settle(&node);
-}
-
-/* Says what came, by op and id, and forgets it. */
-static const char *came(struct ft_fake_client *to)
-{
-    static char text[8192];
-    size_t n = 0;
-    text[0] = '\0';
-    for (const char *line = ft_fake_client_sent(to); *line; line = strchr(line, '\n') + 1) {
-        char op[16];
-        unsigned id;
-        cr_assert_lt(n, sizeof(text) - 64);
-        const char *space = n > 0 ? " " : "";
-        if (sscanf(line, "{\"op\":\"%15[a-z]\",\"id\":%u", op, &id) == 2)
-            n += (size_t)snprintf(text + n, 64, "%s%s:%u", space, op, id);
-        else if (sscanf(line, "{\"op\":\"%15[a-z]\"", op) == 1)
-            n += (size_t)snprintf(text + n, 64, "%s%s", space, op);
-        else
-            n += (size_t)snprintf(text + n, 64, "%s%.*s", space, (int)strcspn(line, "\n"), line);
-    }
-    ft_fake_client_forget(to);
-    return text;
-}
-
-#define assert_came(to, expected) cr_assert_str_eq(came(to), expected)
-
-/* Has it say `text`, with the topic of a partition for the one $. */
-static void say_of(struct ft_fake_client *from, const char *text, uint32_t k)
-{
-    char said[1024];
-    size_t before = strcspn(text, "$");
-    snprintf(said, sizeof(said), "%.*s%s%s", (int)before, text, topics[k], text + before + 1);
-    ft_fake_client_say(from, said);
-}
-
-#define SUB(id, k) say_of(&client, "{\"op\":\"sub\",\"id\":" #id ",\"topics\":[\"$\"]}", k)
+TestSuite(stall, .init = ft_stall_case_begin, .fini = ft_stall_case_end);
 
 /* ---- partitions that are not joined yet ---- */
 
@@ -135,9 +15,8 @@ Test(stall, a_sub_waits_until_its_partition_is_joined)
 {
     SUB(1, 2);
     assert_came(&client, "");
-    cr_expect(client.is_paused);
+    cr_expect(client.is_paused && relay.interests > 0);
     cr_expect(ft_interest_is_wanted(&relay.interest, 2));
-    cr_expect(relay.interests > 0);
     join(1);
     assert_came(&client, "");
     join(2);
@@ -254,6 +133,20 @@ Test(stall, a_message_may_wait_again_and_again)
     cr_expect_not(client.is_paused);
 }
 
+Test(stall, what_has_waited_is_wanted_no_longer_than_it_takes)
+{
+    char text[256];
+    snprintf(text, sizeof(text),
+             "[{\"op\":\"history\",\"id\":1,\"topic\":\"%s\"},{\"op\":\"sub\",\"id\":2,\"topics\":"
+             "[\"%s\"]}]",
+             topics[1], topics[2]);
+    ft_fake_client_say(&client, text);
+    join(1);
+    assert_came(&client, "ok:1");
+    cr_expect_not(ft_interest_is_wanted(&relay.interest, 1));
+    cr_expect(ft_interest_is_wanted(&relay.interest, 2));
+}
+
 static void piece(const char *text, bool is_first, bool is_last)
 {
     ft_fake_node_begin(&node, 0);
@@ -335,139 +228,6 @@ Test(stall, a_limit_that_fell_meanwhile_holds)
     configure(1024, 16);
     join(1);
     assert_came(&client, "close 1009");
-}
-
-/* ---- the end of a session that waits ---- */
-
-Test(stall, a_session_that_is_gone_waits_for_nothing)
-{
-    SUB(1, 1);
-    ft_fake_client_say(&client, "{\"op\":\"ping\",\"id\":2}");
-    ft_fake_client_close(&client);
-    cr_expect_not(ft_interest_is_wanted(&relay.interest, 1));
-    join(1);
-}
-
-Test(stall, a_session_that_is_ended_is_read_again_and_answers_nothing)
-{
-    SUB(1, 1);
-    ft_fake_node_begin(&node, 0);
-    ft_session_end(&client.session, 4403, "disconnected by the operator");
-    (void)ft_fake_node_end(&node, 0);
-    assert_came(&client, "close 4403");
-    cr_expect_not(client.is_paused, "the answer to the close frame has to be read");
-    cr_expect_not(ft_interest_is_wanted(&relay.interest, 1));
-    join(1);
-    assert_came(&client, "");
-}
-
-Test(stall, a_peer_that_closes_gets_no_answers_any_more)
-{
-    SUB(1, 1);
-    ft_fake_node_begin(&node, 0);
-    ft_session_peer_closed(&client.session, 1000);
-    (void)ft_fake_node_end(&node, 0);
-    assert_came(&client, "close 1000");
-    join(1);
-    assert_came(&client, "");
-}
-
-Test(stall, a_session_may_be_ended_by_what_has_waited)
-{
-    SUB(1, 1);
-    for (int i = 0; i < FT_BAD_ENVELOPES_MAX; i++)
-        ft_fake_client_say(&client, "[{\"op\":\"ping\"},7,{\"op\":\"ping\"}]");
-    ft_fake_client_say(&client, "{\"op\":\"ping\",\"id\":2}");
-    join(1);
-    const char *all = came(&client);
-    cr_expect_str_eq(all + strlen(all) - 10, "close 4400");
-    cr_expect_null(strstr(all, "ok:2"));
-    cr_expect_null(client.session.stall);
-}
-
-Test(stall, the_worker_ends_all_also_those_who_wait)
-{
-    SUB(1, 1);
-    struct ft_worker *worker = ft_fake_node_begin(&node, 0);
-    ft_worker_end_all(worker, 1012, "restart");
-    (void)ft_fake_node_end(&node, 0);
-    assert_came(&client, "close 1012");
-}
-
-Test(stall, a_token_that_expires_meanwhile_is_told_and_the_request_refused_by_its_rights_then)
-{
-    const struct ft_fake_token token = {
-        .user = "ann", .sub = "#", .expires_ms = node.wall_ms + 500};
-    struct ft_fake_client ann = {.who = ft_fake_identity(&token)};
-    node.gate.grace_ms = 1000;
-    ft_fake_client_open(&node, &ann, 0, FT_FRAMES_JSON);
-    say_of(&ann, "{\"op\":\"sub\",\"id\":1,\"topics\":[\"$\"]}", 1);
-    ft_fake_node_pass(&node, 1000);
-    assert_came(&ann, "error");
-    ft_fake_node_pass(&node, 1000);
-    assert_came(&ann, "close 4401");
-    join(1);
-    assert_came(&ann, "");
-    ft_fake_client_close(&ann);
-}
-
-Test(stall, a_peer_that_cannot_be_heard_is_not_taken_for_dead)
-{
-    ft_fake_node_pass(&node, 49000);
-    client.silence_ms = 49000;
-    SUB(1, 1);
-    ft_fake_client_forget(&client);
-    client.silence_ms = 1000000;
-    client.session.heard = 0;
-    ft_fake_node_pass(&node, DEADLINE_MS + TICK_MS);
-    assert_came(&client, "ok:1");
-}
-
-/* ---- event streams ---- */
-
-static enum ft_err stream(struct ft_fake_client *to, const char *sub)
-{
-    struct ft_problem problem;
-    char text[256];
-    snprintf(text, sizeof(text), "{\"op\":\"sub\",\"topics\":[\"%s\"]}", sub);
-    ft_fake_client_open(&node, to, 0, FT_FRAMES_EVENTS);
-    ft_fake_node_begin(&node, 0);
-    enum ft_err err = ft_session_carry_out(&to->session, ft_slice_str(text), &problem);
-    ft_fake_node_settle(&node);
-    return err;
-}
-
-Test(stall, an_event_stream_waits_with_its_ok)
-{
-    struct ft_fake_client events = {0};
-    cr_assert_eq(stream(&events, topics[1]), FT_OK);
-    cr_expect_str_eq(ft_fake_client_sent(&events), "");
-    cr_expect_not(events.is_paused, "its end has to be noticed");
-    join(1);
-    cr_expect_eq(strncmp(ft_fake_client_sent(&events), "event: ok\n", 10), 0);
-    ft_fake_client_close(&events);
-}
-
-Test(stall, a_refusal_of_an_event_stream_comes_before_it_waits)
-{
-    struct ft_fake_client events = {0};
-    configure(0, (size_t)1 << 16);
-    cr_assert_eq(stream(&events, topics[1]), FT_ERR_TOO_MANY);
-    cr_expect_null(events.session.stall);
-    ft_fake_client_close(&events);
-}
-
-Test(stall, what_goes_wrong_later_is_an_event_and_ends_the_stream)
-{
-    struct ft_fake_client events = {0};
-    cr_assert_eq(stream(&events, topics[1]), FT_OK);
-    configure(0, (size_t)1 << 16);
-    join(1);
-    const char *sent = ft_fake_client_sent(&events);
-    cr_expect_eq(strncmp(sent, "event: error\n", 13), 0, "%s", sent);
-    cr_expect(strstr(sent, "event: bye\n"), "%s", sent);
-    cr_expect(events.is_finished);
-    ft_fake_client_close(&events);
 }
 
 /* ---- publishes that are not answered yet ---- */
