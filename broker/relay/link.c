@@ -24,6 +24,9 @@
 #define READ_BYTES ((size_t)64 << 10)
 #define FEED_BYTES ((size_t)8 << 10)
 
+/* Reads of a connection that is given up: more than a socket holds. */
+#define DRAIN_READS 256
+
 /* Memory that a reader or an empty write buffer keeps. */
 #define SPARE_BYTES ((size_t)1 << 20)
 
@@ -268,22 +271,24 @@ static void feed(struct ft_link *link, const char *bytes, size_t len)
     }
 }
 
-static void on_readable(struct ft_link *link)
+/* Reads once. Returns false where there is no more. */
+static bool on_readable(struct ft_link *link)
 {
     char bytes[READ_BYTES];
     ssize_t n = recv(link->fd, bytes, sizeof(bytes), 0);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             lose_for(link, "connection lost", errno);
-        return;
+        return false;
     }
     if (n == 0) {
         lose(link, "it closed the connection");
-        return;
+        return false;
     }
     link->silent = 0;
     for (size_t at = 0; at < (size_t)n && !link->is_over; at += FEED_BYTES)
         feed(link, bytes + at, (size_t)n - at < FEED_BYTES ? (size_t)n - at : FEED_BYTES);
+    return !link->is_over;
 }
 
 /* ---- events ---- */
@@ -354,6 +359,16 @@ void ft_link_mute(struct ft_link *link)
 {
     link->is_over = true;
     poll_for(link);
+}
+
+void ft_link_drain(struct ft_link *link)
+{
+    if (!link || !link->is_open || link->is_paused || link->reader->err != 0)
+        return;
+    link->is_over = false;
+    for (int i = 0; i < DRAIN_READS && on_readable(link); i++)
+        continue;
+    link->is_over = true;
 }
 
 void ft_link_close(struct ft_link *link)

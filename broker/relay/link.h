@@ -53,6 +53,10 @@ void ft_link_close(struct ft_link *link);
 /* Nothing comes from it any more. */
 void ft_link_mute(struct ft_link *link);
 
+/* Reads what has come before the link was muted, and passes it on: the last answers and messages of a server
+ * that ends. */
+void ft_link_drain(struct ft_link *link);
+
 /* Adds a command to what will be written; its reply goes to `fn` (NULL: nobody wants it). */
 void ft_link_send(struct ft_link *link, struct ft_slice command, ft_reply_fn fn, void *context);
 

@@ -101,6 +101,11 @@ void ft_server_end_turn(struct ft_server *server)
         return;
     struct ft_relay *relay = server->relay;
     bool was_up = server->state == FT_SERVER_UP;
+    if (was_up) {
+        /* Whoever knows less than others of what Redis has told can be led to tell it otherwise. */
+        ft_link_drain(server->commands);
+        ft_link_drain(server->pubsub);
+    }
     server->is_doomed = false;
     server->state = FT_SERVER_AWAY;
     close_links(server);
