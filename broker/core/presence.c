@@ -46,8 +46,16 @@ void ft_presence_free(struct ft_presence *p)
 {
     if (!p)
         return;
-    while (p->ring_first)
-        ft_presence_leave(p, p->ring_first);
+    for (struct ft_presence_client *client = p->ring_first, *next; client; client = next) {
+        next = client->ring_next_;
+        free(client);
+    }
+    for (uint32_t i = 0; i < p->topic_slots; i++) {
+        for (struct ft_presence_topic_ *topic = p->topics[i], *next; topic; topic = next) {
+            next = topic->chain;
+            free(topic);
+        }
+    }
     free(p->topics);
     free(p->clients);
     free(p);

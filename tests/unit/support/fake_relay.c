@@ -5,6 +5,7 @@
 #include "broker/hub/metrics.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static void take_batch(void *context, struct ft_relay_batch *batch)
 {
@@ -41,6 +42,17 @@ static void take_ask(void *context, struct ft_relay_ask *ask)
     relay->asks_end = &ask->next;
 }
 
+static void note_change(void *context, struct ft_relay_presence *change)
+{
+    struct ft_fake_relay *relay = context;
+    size_t at = strlen(relay->changes);
+    uint32_t user_len = change->user_len == UINT32_MAX ? 0 : change->user_len;
+    snprintf(relay->changes + at, sizeof(relay->changes) - at, "%s%c%.*s %.*s", at ? " " : "",
+             change->is_join ? '+' : '-', change->topic_len, (const char *)change->bytes,
+             (int)user_len, (const char *)change->bytes + change->topic_len);
+    free(change);
+}
+
 static bool is_unready(void *context, char why[200])
 {
     const struct ft_fake_relay *relay = context;
@@ -62,6 +74,7 @@ const struct ft_relay_ops ft_fake_relay_ops = {
     .is_up = is_up,
     .interest = note_interest,
     .ask = take_ask,
+    .presence = note_change,
     .is_unready = is_unready,
     .figures = lend_figures,
 };

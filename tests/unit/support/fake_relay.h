@@ -15,8 +15,9 @@ struct ft_fake_relay {
     uint32_t batches;                    /* how many these are */
     uint32_t interests;                  /* times that something was wanted that was not */
     struct ft_relay_ask *asks, **asks_end; /* questions, the same way */
-    const char *why;                       /* the node is not ready; NULL: it is */
-    bool is_away;                          /* no server is reached */
+    char changes[1024]; /* of presence: "+topic user -topic user", "" for nobody */
+    const char *why;    /* the node is not ready; NULL: it is */
+    bool is_away;       /* no server is reached */
 };
 
 extern const struct ft_relay_ops ft_fake_relay_ops;
