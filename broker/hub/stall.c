@@ -87,6 +87,19 @@ static void make_ready(struct ft_stall *stall)
     stalls->ready_end = &stall->next;
 }
 
+/* Takes out the first that is ready; there is one. */
+static struct ft_stall *take_ready(struct ft_stalls *stalls)
+{
+    struct ft_stall *stall = stalls->ready;
+    stalls->ready = stall->next;
+    if (stall->next)
+        stall->next->link = &stalls->ready;
+    else
+        stalls->ready_end = &stalls->ready;
+    stall->link = NULL;
+    return stall;
+}
+
 static void on_alarm(struct ft_alarm *alarm)
 {
     make_ready((struct ft_stall *)alarm);
@@ -391,9 +404,6 @@ void ft_stalls_run(struct ft_worker *w)
     ft_join_waits_look(w);
     if (w->stalls.ahead && ft_journal_head(w->hub->journal) != w->stalls.head)
         look_at_places(w);
-    struct ft_stall *stall;
-    while ((stall = w->stalls.ready)) {
-        list_remove(stall);
-        go_on(stall);
-    }
+    while (w->stalls.ready)
+        go_on(take_ready(&w->stalls));
 }
