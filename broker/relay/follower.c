@@ -99,7 +99,7 @@ static void load(struct ft_follower *f, const struct ft_load_plan *plan, uint64_
     }
     f->plan = *plan;
     f->lost = lost;
-    f->is_forgotten = f->is_opened = f->is_marked = f->is_contiguous = f->is_cut = false;
+    f->is_forgotten = f->is_opened = f->is_cut = false;
     f->loaded = ft_loaded_new(&f->plan);
     f->state = FT_FOLLOWER_LOADING;
     f->is_loading = f->ops->load(f->part, f->loaded, &f->plan);
@@ -169,11 +169,20 @@ static bool pour_kept(struct ft_follower *f)
     return true;
 }
 
+/* Says that something is lost before what comes now. What was loaded of the log comes behind that: who goes on
+ * from a position in it has lost nothing. */
+static void mark(struct ft_follower *f, uint64_t lost)
+{
+    f->ops->gap(f->part, f->head, lost);
+    f->figures.gaps += f->is_joined; /* else nobody has listened */
+    f->has_conflict = false;
+}
+
 static void open_stream(struct ft_follower *f, uint64_t after)
 {
-    f->is_contiguous =
+    bool is_contiguous =
         f->plan.is_warm && strcmp(f->stream, f->plan.stream) == 0 && after == f->head;
-    if (!f->is_contiguous) {
+    if (!is_contiguous) {
         f->ops->open_stream(f->part, f->plan.stream, after);
         if (strcmp(f->stream, f->plan.stream) != 0)
             memcpy(f->before, f->stream, sizeof(f->before));
@@ -181,6 +190,7 @@ static void open_stream(struct ft_follower *f, uint64_t after)
         f->head = f->head_first = after;
         f->head_ms = f->plan.ms;
         ft_seen_forget(&f->seen);
+        mark(f, f->lost);
     }
     f->is_opened = true;
 }
@@ -219,22 +229,14 @@ static void pour(struct ft_follower *f)
             return;
         open_stream(f, ft_loaded_from(f->loaded));
     }
-    if (!f->is_marked) {
-        if (!pour_log(f) || !f->ops->flush(f->part))
-            return;
-        if (f->head < f->plan.head) {
-            f->ops->open_stream(f->part, f->stream, f->plan.head);
-            f->head = f->head_first = f->plan.head;
-            f->is_contiguous = false;
-        }
-        f->head_ms = f->plan.ms;
-        if (!f->is_contiguous) {
-            f->ops->gap(f->part, f->head, f->lost);
-            f->figures.gaps += f->is_joined; /* else nobody has listened */
-            f->has_conflict = false;
-        }
-        f->is_marked = true;
+    if (!pour_log(f) || !f->ops->flush(f->part))
+        return;
+    if (f->head < f->plan.head) {
+        f->ops->open_stream(f->part, f->stream, f->plan.head);
+        f->head = f->head_first = f->plan.head;
+        mark(f, FT_LOST_UNKNOWN);
     }
+    f->head_ms = f->plan.ms;
     if (!f->ops->flush(f->part))
         return;
     f->is_full = false;

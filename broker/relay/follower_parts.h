@@ -50,12 +50,10 @@ struct ft_follower {
 
     struct ft_loaded *loaded;
     struct ft_load_plan plan;
-    bool is_loading;    /* ops->load is on its way */
-    uint64_t lost;      /* what the marker at the end of pouring says */
-    bool is_forgotten;  /* while pouring: what topics had was */
-    bool is_opened;     /* while pouring: the stream is */
-    bool is_marked;     /* … and the marker is there */
-    bool is_contiguous; /* … or neither is needed */
+    bool is_loading;   /* ops->load is on its way */
+    uint64_t lost;     /* what the marker says when the stream is opened */
+    bool is_forgotten; /* while pouring: what topics had was */
+    bool is_opened;    /* while pouring: the stream is */
     uint64_t now_ms, retry_ms, unwanted_ms;
     struct ft_seen seen;
     struct ft_held held;
