@@ -124,7 +124,8 @@ $(B)/races/%_race: $(O)/tests/races/%_race.o $(B)/unit/parts.a
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS_fantaild)
 
-# Fuzz targets (MODE=fuzz): tests/fuzz/fuzz_NAME.c, with everything that is pure; fuzz_token with auth/.
+# Fuzz targets (MODE=fuzz): tests/fuzz/fuzz_NAME.c, with everything that is pure; fuzz_token with auth/,
+# fuzz_node_message with the readers of what nodes tell each other.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 $(B)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(B)/pure.a
@@ -132,6 +133,7 @@ $(B)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(B)/pure.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS_fuzz) $(LIBS_protocol)
 
 $(B)/fuzz_token: $(call objects,broker/auth)
+$(B)/fuzz_node_message: $(addprefix $(O)/broker/,hub/order.o hub/nodes.o relay/ask_message.o relay/roll.o)
 $(B)/fuzz_token: LIBS_fuzz := $(LIBS_auth)
 
 $(B)/pure.a: $(call objects,$(PROTOCOL) $(BASE) $(CORE))

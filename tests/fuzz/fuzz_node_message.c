@@ -1,0 +1,124 @@
+/*
+ * What nodes say to each other beside publications: `O` an order of an operator, `M` a message that carries one
+ * or answers it, `N` what is kept of a node, behind its name and a line break. Whatever is taken is sound, and
+ * is the same once it was written and read again.
+ */
+#include "broker/hub/control.h"
+#include "broker/relay/ask.h"
+#include "broker/relay/ask_message.h"
+#include "protocol/topic.h"
+#include "protocol/utf8.h"
+#include "tests/fuzz/check.h"
+
+/* roll.c also tells of partitions, which are not there. */
+bool ft_part_is_joined(const struct ft_part *part)
+{
+    (void)part;
+    return false;
+}
+
+void ft_part_figures(const struct ft_part *part, struct ft_part_figures *figures)
+{
+    (void)part;
+    *figures = (struct ft_part_figures){0};
+}
+
+static bool is_within(struct ft_slice part, struct ft_slice whole)
+{
+    return part.ptr >= whole.ptr && part.ptr + part.len <= whole.ptr + whole.len;
+}
+
+static void check_order(struct ft_slice bytes)
+{
+    static struct ft_slice filters[FT_ORDER_FILTERS_MAX], again[FT_ORDER_FILTERS_MAX];
+    struct ft_order order, read;
+    struct ft_problem problem = {.text = ""};
+    enum ft_err err = ft_order_read(bytes, &order, filters, &problem);
+    CHECK((err == FT_OK) == (problem.text[0] == '\0'));
+    CHECK(ft_utf8_is_valid(ft_slice_str(problem.text)));
+    if (err)
+        return;
+    struct ft_slice whom = order.user.ptr ? order.user : order.session;
+    CHECK(!order.user.ptr != !order.session.ptr);
+    CHECK(is_within(whom, bytes) && ft_utf8_is_valid(whom));
+    struct ft_buffer out;
+    ft_buffer_init(&out, FT_ORDER_BYTES_MAX + 16);
+    ft_order_write(&order, &out);
+    CHECK(!out.failed);
+    CHECK(ft_order_read(ft_buffer_slice(&out), &read, again, NULL) == FT_OK);
+    CHECK(read.kind == order.kind && read.filter_count == order.filter_count);
+    CHECK(ft_slice_equal(read.user.ptr ? read.user : read.session, whom));
+    for (uint32_t i = 0; i < order.filter_count; i++) {
+        CHECK(ft_slice_equal(filters[i], again[i]));
+        CHECK(order.kind != FT_ORDER_UNSUBSCRIBE || ft_filter_check(filters[i], NULL) == FT_OK);
+    }
+    ft_buffer_fini(&out);
+}
+
+static void check_message(struct ft_slice bytes)
+{
+    struct ft_ask_message message, read;
+    if (ft_ask_message_read(bytes, &message) != FT_RELAY_SOUND)
+        return;
+    CHECK(message.instance.len == FT_INSTANCE_LEN && is_within(message.instance, bytes));
+    struct ft_buffer out;
+    ft_buffer_init(&out, bytes.len + 64);
+    struct ft_order_outcome outcome = {.sessions = message.sessions,
+                                       .subscriptions = message.subscriptions};
+    if (message.is_order)
+        ft_ask_order_write(message.id, message.instance, message.order, &out);
+    else
+        ft_ask_done_write(message.id, message.instance, &outcome, &out);
+    CHECK(!out.failed && ft_ask_message_read(ft_buffer_slice(&out), &read) == FT_RELAY_SOUND);
+    CHECK(read.is_order == message.is_order && read.id == message.id);
+    CHECK(read.sessions == message.sessions && read.subscriptions == message.subscriptions);
+    if (message.is_order) {
+        CHECK(is_within(message.order, bytes) && ft_slice_equal(read.order, message.order));
+        check_order(message.order);
+    }
+    ft_buffer_fini(&out);
+}
+
+/* It is a node, or was one: a sound part of the answer to who is there. */
+static void check_node(struct ft_slice bytes)
+{
+    const uint8_t *split = bytes.len ? memchr(bytes.ptr, '\n', bytes.len) : NULL;
+    size_t name_len = split ? (size_t)(split - bytes.ptr) : 0;
+    struct ft_slice value = ft_slice(bytes.ptr + name_len, bytes.len - name_len);
+    struct ft_roll roll = {0};
+    uint64_t age_ms = 0;
+    if (split)
+        value = ft_slice(split + 1, value.len - 1);
+    for (int i = 0; i < 2; i++) { /* as another server would say it, too */
+        bool is_sound =
+            ft_roll_add(&roll, ft_slice(bytes.ptr, name_len), value, 1763700000000, &age_ms);
+        CHECK(roll.count == (is_sound && age_ms <= FT_NODE_AGE_MAX_MS));
+    }
+    for (uint32_t i = 0; i < roll.count; i++) {
+        struct ft_roll_node *node = &roll.nodes[i];
+        struct ft_buffer out;
+        struct ft_writer w;
+        CHECK(node->info.lag_count <= FT_PARTITIONS_MAX && node->info.seen_ms == age_ms);
+        node->info.lags = node->lags;
+        ft_buffer_init(&out, 1 << 16);
+        ft_writer_init(&w, FT_MSGPACK, &out);
+        ft_node_write(&w, &node->info, 1763700000000);
+        CHECK(!out.failed && ft_data_check(FT_MSGPACK, ft_buffer_slice(&out), NULL) == FT_OK);
+        ft_buffer_fini(&out);
+    }
+    ft_roll_fini(&roll);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    struct ft_slice rest = ft_slice(bytes + 1, len > 0 ? len - 1 : 0);
+    if (len == 0)
+        return 0;
+    if (bytes[0] == 'O')
+        check_order(rest);
+    else if (bytes[0] == 'M')
+        check_message(rest);
+    else if (bytes[0] == 'N')
+        check_node(rest);
+    return 0;
+}
