@@ -158,8 +158,8 @@ static void setup(void)
 static void teardown(void)
 {
     drop_sent();
-    if (relay.outgoing)
-        ft_outgoing_free(relay.outgoing);
+    ft_outgoing_stop(relay.outgoing);
+    ft_outgoing_free(relay.outgoing);
     ft_journal_writer_free(relay.writer);
     ft_fake_node_fini(&node);
     ft_fake_relay_fini(&hub_side);
@@ -451,7 +451,6 @@ Test(relay_outgoing, what_is_left_is_given_back_at_the_end)
     server.unsent = (size_t)1 << 20;
     say("{\"op\":\"pub\",\"id\":2,\"topic\":\"t\",\"data\":1}");
     say("{\"op\":\"pub\",\"topic\":\"eph/x\",\"data\":7}");
-    ft_outgoing_free(relay.outgoing);
-    relay.outgoing = NULL;
+    ft_outgoing_stop(relay.outgoing);
     cr_assert_str_eq(told(), "error(503) error(504)");
 }
