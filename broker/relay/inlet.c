@@ -125,8 +125,8 @@ static void on_lease(void *context, const redisReply *reply)
 {
     struct lane *lane = context;
     lane->is_asking = false;
-    if (!reply)
-        return; /* ft_inlet_down() says the rest */
+    if (!reply || !lane->server)
+        return; /* ft_inlet_down() says the rest, or ft_inlet_leave() has said it */
     if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1) {
         follow(lane);
         return;
