@@ -62,6 +62,7 @@ struct ft_relay_batch {
     uint64_t deadline_ms; /* monotonic: when whoever waits gives up */
     size_t bytes;         /* that it takes of relay.queue */
     uint32_t parts, args; /* of the script's */
+    uint64_t head;        /* the greatest offset that one of it has got */
 
     /* the answer: a problem (FT_OK: none) for all of it, or a result for each (NULL: nobody asked) */
     struct ft_problem problem;
@@ -70,10 +71,10 @@ struct ft_relay_batch {
 
 /* What a node may be asked beside publishing. An answer is one MessagePack value, as the API gives it. */
 enum ft_ask_kind {
-    FT_ASK_NODES,    /* body empty                       ─▶ {"nodes":[{…},…]} */
+    FT_ASK_NODES, /* body empty                       ─▶ {"nodes":[{…},…]} */
     FT_ASK_PRESENCE, /* body: a topic's text             ─▶ [{…},…], the clients, and `count` */
-    FT_ASK_ORDER,    /* body: an order, ft_order_write() ─▶ `outcome` of the other nodes */
-    FT_ASK_CARRIED   /* the other way: the relay has had an order of another node carried out here
+    FT_ASK_ORDER,  /* body: an order, ft_order_write() ─▶ `outcome` of the other nodes */
+    FT_ASK_CARRIED /* the other way: the relay has had an order of another node carried out here
                       * (ft_control_foreign), and this is `outcome`, which does not come back */
 };
 

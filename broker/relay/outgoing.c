@@ -60,8 +60,17 @@ struct lane {
     struct flight *flights, **flights_end; /* as they were sent */
 };
 
+/* What Redis has acknowledged of a partition: it must not give these offsets away again, and if it has lost them
+ * that has to be noticed, also where none of it came on the channel. */
+struct acknowledged {
+    char stream[FT_STREAM_NAME_LEN + 1]; /* empty: nothing */
+    char beside[FT_STREAM_NAME_LEN + 1]; /* what the partition followed then */
+    uint64_t head;
+};
+
 struct ft_outgoing {
     struct ft_relay *relay;
+    struct acknowledged acknowledged[FT_PARTITIONS_MAX];
     struct ft_compose compose;
     struct ft_buffer scratch;
     _Atomic size_t used, used_ephemeral; /* bytes of batches, until they go back */
@@ -176,10 +185,11 @@ static void write_pos(const char *stream, uint64_t offset, struct ft_relay_resul
                                 ft_uint_print(offset, result->pos + FT_STREAM_NAME_LEN + 1));
 }
 
-/* Fills in the results of one part, which has `n` publications. */
-static bool read_part(const redisReply *reply, uint32_t part, uint32_t n,
-                      struct ft_relay_result *results)
+/* Fills in the results of one part: `n` publications from number `first` on. */
+static bool read_part(struct ft_relay_batch *batch, const redisReply *reply, uint32_t part,
+                      uint32_t first, uint32_t n)
 {
+    struct ft_relay_result *results = &batch->results[first];
     const redisReply *element = reply->element[2 + part], *stream = reply->element[0];
     if (element->type != REDIS_REPLY_INTEGER)
         return n == 1 && read_duplicate(element, results);
@@ -188,6 +198,7 @@ static bool read_part(const redisReply *reply, uint32_t part, uint32_t n,
         return false;
     for (uint32_t i = 0; i < n; i++)
         write_pos(stream->str, (uint64_t)element->integer + i, &results[i]);
+    batch->head = (uint64_t)element->integer + n - 1;
     return true;
 }
 
@@ -202,18 +213,55 @@ static bool read_results(struct ft_relay_batch *batch, const redisReply *reply)
         while (i + n < batch->count && ft_relay_item_is_plain(&batch->items[i + n]))
             n++;
         n = n ? n : 1;
-        if (part == batch->parts || !read_part(reply, part, n, &batch->results[i]))
+        if (part == batch->parts || !read_part(batch, reply, part, i, n))
             return false;
         i += n;
     }
     return true;
 }
 
+static void note_acknowledged(struct ft_outgoing *outgoing, uint32_t partition, const char *pos,
+                              uint64_t offset)
+{
+    struct acknowledged *known = &outgoing->acknowledged[partition];
+    uint64_t head;
+    ft_part_seen(outgoing->relay->parts[partition], known->beside, &head);
+    bool is_same = memcmp(known->stream, pos, FT_STREAM_NAME_LEN) == 0;
+    known->head = is_same && known->head > offset ? known->head : offset;
+    memcpy(known->stream, pos, FT_STREAM_NAME_LEN);
+}
+
+uint64_t ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
+                                  const char *stream)
+{
+    const struct acknowledged *known = &outgoing->acknowledged[partition];
+    return strcmp(known->stream, stream) == 0 ? known->head : 0;
+}
+
+/* Says how far the stream has come that there should be. */
+static void see(const struct ft_outgoing *outgoing, uint32_t partition,
+                struct ft_compose_seen *seen)
+{
+    const struct acknowledged *known = &outgoing->acknowledged[partition];
+    ft_part_seen(outgoing->relay->parts[partition], seen->stream, &seen->head);
+    bool is_same = strcmp(known->stream, seen->stream) == 0;
+    bool is_later = known->stream[0] && strcmp(known->beside, seen->stream) == 0;
+    if (is_same ? known->head > seen->head : is_later) {
+        memcpy(seen->stream, known->stream, sizeof(seen->stream));
+        seen->head = known->head;
+    }
+}
+
 static void take_results(struct ft_outgoing *outgoing, struct ft_relay_batch *batch)
 {
+    const struct ft_relay_result *last = NULL;
     uint32_t duplicates = 0;
-    for (uint32_t i = 0; i < batch->count; i++)
+    for (uint32_t i = 0; i < batch->count; i++) {
         duplicates += batch->results[i].is_duplicate;
+        last = batch->results[i].is_duplicate ? last : &batch->results[i];
+    }
+    if (last)
+        note_acknowledged(outgoing, batch->partition, last->pos, batch->head);
     count(outgoing, FT_OUTCOME_DUPLICATE, duplicates);
     count(outgoing, FT_OUTCOME_ACCEPTED, batch->count - duplicates);
     give_back(outgoing, batch);
@@ -306,7 +354,7 @@ static bool send_stored(struct lane *lane, struct ft_relay_batch *batch)
     struct ft_outgoing *outgoing = lane->outgoing;
     struct ft_compose_seen seen;
     new_candidate(outgoing, batch->partition, seen.candidate);
-    ft_part_seen(outgoing->relay->parts[batch->partition], seen.stream, &seen.head);
+    see(outgoing, batch->partition, &seen);
     struct ft_slice command = ft_compose_head(&outgoing->compose, batch, &seen, &outgoing->scratch);
     struct flight *flight = ft_alloc(sizeof(*flight));
     *flight = (struct flight){lane, batch, NULL, lane->flights_end, ft_clock_mono_us()};

@@ -165,8 +165,10 @@ static bool join(void *context, const char *seen, uint64_t head)
     ft_command_str(&command, part->meta_key);
     ft_command_str(&command, part->log_key);
     ft_command_str(&command, candidate);
+    /* Redis may have acknowledged more than has come on the channel. */
+    uint64_t acknowledged = ft_outgoing_acknowledged(part->relay->outgoing, part->number, seen);
     ft_command_str(&command, seen);
-    ft_command_uint(&command, head);
+    ft_command_uint(&command, head > acknowledged ? head : acknowledged);
     return send_command(part, &command, on_join);
 }
 

@@ -146,7 +146,12 @@ void ft_outgoing_prepare(struct ft_outgoing *outgoing, struct ft_relay_batch *ba
 void ft_outgoing_take(struct ft_outgoing *outgoing, struct ft_relay_batch *batch); /* one, owned */
 void ft_outgoing_up(struct ft_outgoing *outgoing, struct ft_server *server);
 void ft_outgoing_down(struct ft_outgoing *outgoing, struct ft_server *server);
-void ft_outgoing_tick(struct ft_outgoing *outgoing);                       /* deadlines */
+void ft_outgoing_tick(struct ft_outgoing *outgoing); /* deadlines */
+
+/* Returns the greatest offset of a partition's stream of this name that Redis has acknowledged to this node; 0:
+ * none. It may be greater than what has come on the channel. */
+uint64_t ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
+                                  const char *stream);
 size_t ft_outgoing_room(const struct ft_outgoing *outgoing, size_t *most); /* any thread */
 
 /* Publishes something of the broker's own from the relay's thread, ephemeral, on all nodes: a topic that begins

@@ -27,6 +27,7 @@ static struct ft_fake_node node;
 static struct ft_fake_client a;
 static struct ft_relay relay;
 static struct ft_publication *announced;
+static char followed[FT_STREAM_NAME_LEN + 1] = STREAM;
 
 /* ---- the server, and what else the relay has ---- */
 
@@ -59,7 +60,7 @@ void ft_server_reset(struct ft_server *to, const char *why)
 void ft_part_seen(const struct ft_part *part, char stream[FT_STREAM_NAME_LEN + 1], uint64_t *head)
 {
     (void)part;
-    memcpy(stream, STREAM, FT_STREAM_NAME_LEN + 1);
+    memcpy(stream, followed, FT_STREAM_NAME_LEN + 1);
     *head = 41;
 }
 
@@ -264,6 +265,29 @@ Test(relay_outgoing, others_are_parts_of_their_own_and_answered_one_by_one)
                 "{\"op\":\"ok\",\"id\":5,\"pos\":\"" STREAM ".45\"}\n");
     cr_assert_eq(outcomes(FT_OUTCOME_DUPLICATE), 1);
     cr_assert_eq(outcomes(FT_OUTCOME_ACCEPTED), 4);
+}
+
+/* Says what the last command tells Redis that was seen. */
+static void expect_seen(const char *seen)
+{
+    publish();
+    cr_assert_not_null(strstr(command(0), seen), "%s", command(0));
+}
+
+Test(relay_outgoing, what_redis_has_acknowledged_it_must_not_give_away_again)
+{
+    expect_seen(" " STREAM " 41 1000 ");
+    answer("*3\r\n$10\r\n" STREAM "\r\n:1\r\n:42\r\n");
+    expect_seen(" " STREAM " 42 1000 ");
+    cr_assert_eq(ft_outgoing_acknowledged(relay.outgoing, 0, STREAM), 42);
+    answer("*3\r\n$10\r\n" STREAM "\r\n:1\r\n:40\r\n");
+    expect_seen(" " STREAM " 42 1000 ");
+    answer("*3\r\n$10\r\ns9876543zz\r\n:1\r\n:1\r\n");
+    expect_seen(" s9876543zz 1 1000 ");
+    answer("*3\r\n$10\r\ns9876543zz\r\n:1\r\n:2\r\n");
+    cr_assert_eq(ft_outgoing_acknowledged(relay.outgoing, 0, STREAM), 0);
+    memcpy(followed, "s111111111", FT_STREAM_NAME_LEN); /* it has gone on, and knows better */
+    expect_seen(" s111111111 41 1000 ");
 }
 
 Test(relay_outgoing, the_name_for_a_new_stream_is_another_each_time)
