@@ -130,6 +130,7 @@ static struct ft_relay *open_relay(const struct ft_config *config, struct ft_jou
             .queue_bytes = config->relay_queue,
             .length = (uint32_t)config->relay_length,
             .age_s = (uint32_t)config->journal_age_s,
+            .size_bytes = config->relay_size,
             .journal_bytes = config->journal_size,
             .message_bytes = config->limits_message,
             .retained = (uint32_t)config->journal_retained,

@@ -10,7 +10,7 @@
 /* EVALSHA, SHA-1, number of keys; the keys; the arguments before the parts. */
 #define HEAD_ARGS 3
 #define KEYS      5
-#define COMMON    8
+#define COMMON    9
 /* What the head has beside the keys and the channel, each of which begins with a prefix. */
 #define HEAD_BYTES 512
 #define NAME_BYTES 32
@@ -26,6 +26,7 @@ void ft_compose_init(struct ft_compose *compose, const struct ft_relay_options *
         .retained = options->retained,
         .kept_topics = options->kept_topics,
         .age_ms = (uint64_t)options->age_s * 1000,
+        .size_bytes = options->size_bytes / options->partitions.count,
         .head_room =
             HEAD_BYTES + KEYS * (strlen(prefix) + NAME_BYTES) + strlen(channel_prefix) + NAME_BYTES,
     };
@@ -144,6 +145,7 @@ struct ft_slice ft_compose_head(const struct ft_compose *compose, struct ft_rela
     ft_command_uint(head, seen->head);
     ft_command_uint(head, compose->length);
     ft_command_uint(head, compose->age_ms);
+    ft_command_uint(head, compose->size_bytes);
     ft_command_uint(head, compose->retained);
     ft_command_uint(head, compose->kept_topics);
     FT_ASSERT(!head->failed && head->len <= compose->head_room);

@@ -17,7 +17,8 @@ struct ft_compose {
     const char *prefix, *channel_prefix, *instance; /* lent */
     uint32_t length, retained, kept_topics;
     uint64_t age_ms;
-    size_t head_room; /* bytes in front of the parts */
+    uint64_t size_bytes; /* of one stream */
+    size_t head_room;    /* bytes in front of the parts */
 };
 
 /* What is known of a partition when its command is sent. */

@@ -24,7 +24,8 @@ struct ft_relay_options {
     uint32_t deadline_ms;           /* relay.deadline */
     size_t queue_bytes;             /* relay.queue: entries that wait for Redis, of all workers */
     uint32_t length;                /* relay.length: entries that a stream keeps at most … */
-    uint32_t age_s;                 /* … and for so long */
+    uint32_t age_s;                 /* … and for so long … */
+    size_t size_bytes;              /* relay.size: … and so many bytes, all streams together */
     size_t journal_bytes;           /* what warming may fill */
     size_t message_bytes;           /* limits.message */
     uint32_t retained, kept_topics; /* bounds of what Redis keeps by topic, per partition */

@@ -206,6 +206,23 @@ def test_the_log_is_cut_by_length_and_by_age(client, partition):
     assert client.xlen(partition.keys[1]) <= 101
 
 
+def test_the_log_is_cut_by_its_bytes(client, partition):
+    size = 1 << 20
+    for length, count in ((100, 20000), (1000, 4000), (9000, 400)):
+        data = b'"%s"' % (b"x" * length)
+        for i in range(count // 10):
+            partition.publish(*[plain(entry("t", data))] * 10, size=size)
+            if i % 10 == 0:
+                assert client.memory_usage(partition.keys[1], samples=0) < 1.5 * size
+        kept = sum(len(fields[b"m"]) for _, fields in client.xrange(partition.keys[1]))
+        assert 0.8 * size < kept < 1.2 * size
+        assert len(client.hget(partition.keys[0], "c").split()) == 16
+    head = partition.meta()[1]
+    assert partition.publish(plain(entry("t")), new="0adnext234", seen=(STREAM, head + 1))[2] == [1]
+    assert client.hmget(partition.keys[0], "z", "c") == [b"%d" % len(client.xrange(
+        partition.keys[1])[0][1][b"m"]), b""]
+
+
 def test_time_never_goes_back(client, partition):
     partition.publish(plain(entry("t")))
     future = partition.meta()[2] + 10_000_000
@@ -276,7 +293,7 @@ def test_joining_leaves_alone_what_is_somebody_elses(client, partition):
 
 
 def test_a_part_that_is_none_is_refused_whole(client, partition):
-    with pytest.raises(ResponseError, match="no part begins at argument 12"):
+    with pytest.raises(ResponseError, match="no part begins at argument 13"):
         partition.publish(plain(entry("t")), ["x", 1, b""])
     assert client.keys() == []
 

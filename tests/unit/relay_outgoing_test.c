@@ -141,6 +141,7 @@ static void setup(void)
         .queue_bytes = 4096,
         .length = 1000,
         .age_s = 300,
+        .size_bytes = 20000,
         .retained = 20,
         .kept_topics = 30,
     };
@@ -235,7 +236,7 @@ Test(relay_outgoing, plain_ones_are_one_part)
              ft_script_sha(FT_SCRIPT_PUBLISH));
     cr_assert_eq(strncmp(text, expected, strlen(expected)), 0, "%s", text);
     const char *rest = text + strlen(expected) + FT_STREAM_NAME_LEN;
-    cr_assert_eq(strncmp(rest, " " STREAM " 41 1000 300000 20 30 p 2 ", 35), 0, "%s", rest);
+    cr_assert_eq(strncmp(rest, " " STREAM " 41 1000 300000 20000 20 30 p 2 ", 41), 0, "%s", rest);
     free(text);
     answer("*3\r\n$10\r\n" STREAM "\r\n:1763700000000\r\n:42\r\n");
     expect_sent("{\"op\":\"ok\",\"id\":1,\"pos\":\"" STREAM ".42\"}\n"

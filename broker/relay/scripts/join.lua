@@ -15,5 +15,5 @@ local now = redis.call('TIME')
 local ms = math.max(before, now[1] * 1000 + math.floor(now[2] / 1000))
 redis.call('XLEN', KEYS[2]) -- fails where it is somebody else's
 redis.call('UNLINK', KEYS[2])
-redis.call('HSET', KEYS[1], 's', ARGV[1], 'o', 0, 't', ms)
+redis.call('HSET', KEYS[1], 's', ARGV[1], 'o', 0, 't', ms, 'z', 0, 'c', '')
 return {ARGV[1], 0, ms}

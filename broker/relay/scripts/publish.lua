@@ -1,6 +1,7 @@
 -- Numbers, stores and publishes publications of one partition, as one message of its stream.
 --
--- KEYS  1 P:{k}:meta    hash: s = name of the stream, o = its head, t = ms of the head
+-- KEYS  1 P:{k}:meta    hash: s = name of the stream, o = its head, t = ms of the head; z and c, for the bound of
+--                       the log: bytes since the latest mark, and the ids of entries that are marks
 --       2 P:{k}:log     stream: id <ms>-<last offset>, m = message
 --       3 P:{k}:last    hash: topic -> message of its last value alone
 --       4 P:{k}:lastz   zset: topic by the ms of its last value, for the bound
@@ -10,9 +11,9 @@
 --         P:{k}:topic:<topic>        list: messages of one publication each, oldest first
 --         P:{k}:key:<topic>\0<key>   position of the publication that had the key, for 120 s
 -- ARGV  1 channel       2 name for a new stream   3, 4 a name that was seen, and its head ('' 0: none)
---       5 most entries of the log                 6 … and their age in ms
---       7 most last values                        8 most topics with a history
---       from 9 on parts, in the order of publishing:
+--       5 most entries of the log                 6 … their age in ms       7 … and their bytes, of messages
+--       8 most last values                        9 most topics with a history
+--       from 10 on parts, in the order of publishing:
 --       p <count> <entries>                                  plain publications, any number of them
 --       s <flags> <topic> <key> <history> <ttl_ms> <entry>   one that is more than plain:
 --           flags    - nothing; r it is its topic's last value; c it clears that
@@ -34,6 +35,7 @@
 local COUNT_MAX = 4096
 local KEY_WINDOW_S = 120
 local SWEEP = 64 -- expired last values that one call removes
+local MARKS = 16 -- the bound of bytes is kept in so many portions
 
 local call, floor, format = redis.call, math.floor, string.format
 local meta, log = KEYS[1], KEYS[2]
@@ -43,7 +45,7 @@ local looked_at -- a key that is not among KEYS
 -- Reads parts that are not all plain. Adds to the reply, and returns how many publications are new, their entries,
 -- and what to do with them when they are stored.
 local function special(reply, name, head, ms)
-    local base, count, at, last_arg = string.sub(meta, 1, -5), 0, 9, #ARGV
+    local base, count, at, last_arg = string.sub(meta, 1, -5), 0, 10, #ARGV
     local last, lastz, lastx = KEYS[3], KEYS[4], base .. 'lastx'
     local entries, kept, positions = {}, {}, {}
     while at <= last_arg do
@@ -134,10 +136,10 @@ local function special(reply, name, head, ms)
                 remember(topic, history, message)
             end
         end
-        while retained > tonumber(ARGV[7]) do
+        while retained > tonumber(ARGV[8]) do
             forget(call('ZRANGE', lastz, 0, 0)[1])
         end
-        while topics > tonumber(ARGV[8]) do
+        while topics > tonumber(ARGV[9]) do
             call('UNLINK', base .. 'topic:' .. call('ZPOPMIN', KEYS[5])[1])
             topics = topics - 1
         end
@@ -146,8 +148,26 @@ local function special(reply, name, head, ms)
     return count, table.concat(entries), keep
 end
 
+-- Marks an entry, once for each portion that it ends, and cuts the log at the mark that is so many portions behind.
+local function mark(id, portions)
+    local marks, cut = {}, nil
+    for each in string.gmatch(call('HGET', meta, 'c') or '', '%S+') do
+        marks[#marks + 1] = each
+    end
+    for _ = 1, math.min(portions, MARKS) do
+        marks[#marks + 1] = id
+    end
+    while #marks > MARKS do
+        cut = table.remove(marks, 1)
+    end
+    if cut then
+        call('XTRIM', log, 'MINID', '~', cut, 'LIMIT', 0)
+    end
+    call('HSET', meta, 'c', table.concat(marks, ' '))
+end
+
 local function publish()
-    local found = call('HMGET', meta, 's', 'o', 't')
+    local found = call('HMGET', meta, 's', 'o', 't', 'z')
     local name, head, before = found[1], tonumber(found[2]), tonumber(found[3]) or 0
     local is_new = not name or not head or (name == ARGV[3] and head < tonumber(ARGV[4]))
     if is_new then
@@ -161,8 +181,8 @@ local function publish()
 
     local first, count, entries, keep = head + 1, nil, nil, nil
     local reply = {name, ms, first}
-    if #ARGV == 11 and ARGV[9] == 'p' then
-        count, entries = tonumber(ARGV[10]), ARGV[11]
+    if #ARGV == 12 and ARGV[10] == 'p' then
+        count, entries = tonumber(ARGV[11]), ARGV[12]
     else
         reply[3] = nil
         count, entries, keep = special(reply, name, head, ms)
@@ -173,15 +193,23 @@ local function publish()
     local message = struct.pack(HEAD, 0x96, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first, 0xCD, count)
         .. entries
     if is_new then
+        found[4] = nil
         call('XLEN', log) -- fails where it is somebody else's
         call('UNLINK', log)
     end
-    head = format('%d', head + count)
-    call('XADD', log, 'MAXLEN', '~', ARGV[5], format('%d-%s', ms, head), 'm', message)
+    local id = format('%d-%d', ms, head + count)
+    local portion = ARGV[7] / MARKS
+    local bytes = (tonumber(found[4]) or 0) + #message
+    local portions = floor(bytes / portion)
+    bytes = floor(bytes - portions * portion)
+    call('XADD', log, 'MAXLEN', '~', ARGV[5], id, 'm', message)
     if is_new then
-        call('HSET', meta, 's', name, 'o', head, 't', format('%d', ms))
+        call('HSET', meta, 's', name, 'o', format('%d', head + count), 't', format('%d', ms), 'z', bytes, 'c', '')
     else
-        call('HSET', meta, 'o', head, 't', format('%d', ms))
+        call('HSET', meta, 'o', format('%d', head + count), 't', format('%d', ms), 'z', bytes)
+    end
+    if portions > 0 then
+        mark(id, portions)
     end
     if floor(before / 1000) ~= floor(ms / 1000) then
         call('XTRIM', log, 'MINID', '~', format('%d', ms - ARGV[6]))

@@ -78,9 +78,9 @@ class Partition:
         return f"{self.name}:{rest}"
 
     def publish(self, *parts, new="0adnew2345", seen=("", 0), length=1000, age_ms=300000,
-                last_values=1000, histories=1000):
+                size=1 << 30, last_values=1000, histories=1000):
         """Runs publish.lua and returns (name, ms, [result, …])."""
-        args = [self.name, new, *seen, length, age_ms, last_values, histories]
+        args = [self.name, new, *seen, length, age_ms, size, last_values, histories]
         for part in parts:
             args += part
         name, ms, *results = self.scripts["publish"](keys=self.keys, args=args)
