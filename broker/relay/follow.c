@@ -225,7 +225,7 @@ void ft_follower_range(struct ft_follower *f, enum ft_answer answer,
         f->confirmed = f->head;
         f->confirmed_ms = f->head_ms;
     }
-    if (goes_on && (count == FT_FOLLOWER_RANGE || conclude(f, before)))
+    if (goes_on && (count == f->options.range || conclude(f, before)))
         ft_follow_go_on(f);
 }
 

@@ -30,7 +30,7 @@
 /* Left so long after nobody wants it any more. */
 #define FT_FOLLOWER_GRACE_MS 30000
 
-/* Messages of one range; fewer mean that the log has no more. */
+/* Most messages of one range. */
 #define FT_FOLLOWER_RANGE 64
 
 /* So many publications behind, and nobody listening: it is joined as for the first time. */
@@ -96,6 +96,7 @@ struct ft_follower_options {
     uint32_t partition;
     const char *instance; /* of this node, FT_INSTANCE_LEN characters */
     size_t message_bytes; /* limits.message */
+    uint32_t range;       /* messages of one range; fewer mean that the log has no more */
 };
 
 /* What happened, since the beginning. */

@@ -12,9 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Messages of the log, fields of the hash, members of the set in one portion; and lists on their way at once. */
-#define PORTION 64
-#define LISTS   16
+/* Topics of one portion; and lists on their way at once. */
+#define TOPICS 64
+#define LISTS  16
+
+/* What a portion shall have at most, in bytes; and the least that a message of several publications may have. */
+#define PORTION_BYTES ((size_t)32 * 1024 * 1024)
+#define MESSAGE_BYTES ((size_t)128 * 1024)
 
 #define KEY_MAX 256
 
@@ -27,7 +31,8 @@ struct ft_load {
     void *context;
     size_t budget; /* bytes, for the log and for the rest */
     char cursor[24];
-    struct ft_slice topics[PORTION * 16]; /* owned; a small set comes whole */
+    struct ft_slice topics[TOPICS * 16]; /* owned; a small set comes whole */
+    uint32_t portion;
     uint32_t topics_count, topics_at;
     uint32_t waiting; /* answers that are to come */
     bool is_lost, has_failed;
@@ -57,10 +62,12 @@ static const char *key_of(const struct ft_load *load, const char *what, char key
 }
 
 /* Sends a command; where that cannot be, all is lost. */
-static bool send_command(struct ft_load *load, struct ft_buffer *command, ft_reply_fn fn)
+static bool send_command(struct ft_load *load, struct ft_buffer *command, ft_reply_fn fn,
+                         void *context)
 {
     struct ft_server *server = ft_relay_server(load->relay, load->partition);
-    bool is_sent = !command->failed && ft_server_send(server, ft_buffer_slice(command), fn, load);
+    bool is_sent =
+        !command->failed && ft_server_send(server, ft_buffer_slice(command), fn, context);
     ft_buffer_fini(command);
     load->waiting += is_sent;
     load->is_lost = load->is_lost || !is_sent;
@@ -87,45 +94,74 @@ static bool came(struct ft_load *load, const redisReply *reply)
 
 /* ---- histories ---- */
 
-static void read_lists(struct ft_load *load);
+/* One list, read from its newest end. */
+struct list {
+    struct ft_load *load;
+    uint32_t at; /* so many were read */
+    size_t topic_len;
+    uint8_t topic[];
+};
 
-static void on_list(void *context, const redisReply *reply)
-{
-    struct ft_load *load = context;
-    if (came(load, reply)) {
-        for (size_t i = 0; i < reply->elements; i++) {
-            const redisReply *one = reply->element[i];
-            if (one->type == REDIS_REPLY_STRING)
-                ft_loaded_add_history(load->loaded, ft_slice(one->str, (size_t)one->len));
-        }
-    }
-    if (load->waiting == 0)
-        read_lists(load);
-}
+static void read_lists(struct ft_load *load);
+static bool read_list(struct list *list);
 
 static bool has_room(const struct ft_load *load)
 {
     return !load->is_lost && ft_loaded_kept_bytes(load->loaded) < load->budget;
 }
 
+static void on_list(void *context, const redisReply *reply)
+{
+    struct list *list = context;
+    struct ft_load *load = list->load;
+    bool is_more = false;
+    if (came(load, reply)) {
+        for (size_t i = 0; i < reply->elements; i++) {
+            const redisReply *one = reply->element[i];
+            if (one->type == REDIS_REPLY_STRING)
+                ft_loaded_add_history(load->loaded, ft_slice(one->str, (size_t)one->len));
+        }
+        is_more = reply->elements == load->portion && has_room(load);
+        list->at += load->portion;
+    }
+    if (!is_more || !read_list(list))
+        free(list);
+    if (load->waiting < LISTS)
+        read_lists(load);
+}
+
+/* Asks for the next portion of a list. What is added to it meanwhile comes twice, and counts once. */
+static bool read_list(struct list *list)
+{
+    struct ft_load *load = list->load;
+    char key[KEY_MAX], from[16], to[16];
+    snprintf(from, sizeof(from), "-%u", list->at + load->portion);
+    snprintf(to, sizeof(to), "-%u", list->at + 1);
+    key_of(load, "topic:", key);
+    struct ft_buffer command;
+    ft_buffer_init(&command, 4 * KEY_MAX + list->topic_len);
+    ft_command_begin(&command, 4);
+    ft_command_str(&command, "LRANGE");
+    ft_command_open(&command, strlen(key) + list->topic_len);
+    ft_buffer_add_str(&command, key);
+    ft_buffer_add(&command, list->topic, list->topic_len);
+    ft_command_close(&command);
+    ft_command_str(&command, from);
+    ft_command_str(&command, to);
+    return send_command(load, &command, on_list, list);
+}
+
 static void read_lists(struct ft_load *load)
 {
     while (has_room(load) && load->topics_at < load->topics_count && load->waiting < LISTS) {
         struct ft_slice topic = load->topics[load->topics_at++];
-        char key[KEY_MAX];
-        struct ft_buffer command;
-        ft_buffer_init(&command, 4 * KEY_MAX + topic.len);
-        ft_command_begin(&command, 4);
-        ft_command_str(&command, "LRANGE");
-        key_of(load, "topic:", key);
-        ft_command_open(&command, strlen(key) + topic.len);
-        ft_buffer_add_str(&command, key);
-        ft_buffer_add(&command, topic.ptr, topic.len);
-        ft_command_close(&command);
-        ft_command_str(&command, "0");
-        ft_command_str(&command, "-1");
-        send_command(load, &command, on_list);
+        struct list *list = ft_alloc_zero(sizeof(*list) + topic.len);
+        list->load = load;
+        list->topic_len = topic.len;
+        memcpy(list->topic, topic.ptr, topic.len);
         free((void *)topic.ptr);
+        if (!read_list(list))
+            free(list);
     }
     if (load->waiting == 0)
         read_topics(load);
@@ -142,8 +178,8 @@ static void scan(struct ft_load *load, const char *name, const char *what, ft_re
     ft_command_str(&command, key_of(load, what, key));
     ft_command_str(&command, load->cursor);
     ft_command_str(&command, "COUNT");
-    ft_command_uint(&command, PORTION);
-    if (!send_command(load, &command, fn) && load->waiting == 0)
+    ft_command_uint(&command, load->portion);
+    if (!send_command(load, &command, fn, load) && load->waiting == 0)
         finish(load);
 }
 
@@ -174,7 +210,7 @@ static void on_topics(void *context, const redisReply *reply)
     load->topics_count = load->topics_at = 0;
     for (size_t i = 0; pairs && i + 1 < pairs->elements; i += 2) {
         const redisReply *topic = pairs->element[i];
-        if (topic->type != REDIS_REPLY_STRING || load->topics_count == PORTION * 16)
+        if (topic->type != REDIS_REPLY_STRING || load->topics_count == TOPICS * 16)
             continue;
         uint8_t *copy = ft_alloc((size_t)topic->len + 1);
         memcpy(copy, topic->str, (size_t)topic->len);
@@ -243,7 +279,7 @@ static bool add_portion(struct ft_load *load, const redisReply *reply, struct ft
             ft_loaded_log_bytes(load->loaded) >= load->budget)
             return false;
     }
-    return reply->elements == PORTION;
+    return reply->elements == load->portion;
 }
 
 static void on_log(void *context, const redisReply *reply)
@@ -268,9 +304,16 @@ static void read_log(struct ft_load *load, uint64_t ms, uint64_t last)
     ft_command_str(&command, from);
     ft_command_str(&command, "-");
     ft_command_str(&command, "COUNT");
-    ft_command_uint(&command, PORTION);
-    if (!send_command(load, &command, on_log) && load->waiting == 0)
+    ft_command_uint(&command, load->portion);
+    if (!send_command(load, &command, on_log, load) && load->waiting == 0)
         finish(load);
+}
+
+uint32_t ft_load_portion(const struct ft_relay *relay)
+{
+    size_t largest = relay->options.message_bytes + MESSAGE_BYTES;
+    size_t n = PORTION_BYTES / largest;
+    return n == 0 ? 1 : n < FT_FOLLOWER_RANGE ? (uint32_t)n : FT_FOLLOWER_RANGE;
 }
 
 bool ft_load_begin(struct ft_relay *relay, uint32_t partition, const struct ft_load_plan *plan,
@@ -285,6 +328,7 @@ bool ft_load_begin(struct ft_relay *relay, uint32_t partition, const struct ft_l
     load->loaded = loaded;
     load->done = done;
     load->context = context;
+    load->portion = ft_load_portion(relay);
     load->budget = relay->options.journal_bytes / relay->options.partitions.count;
     if (plan->is_warm)
         read_log(load, plan->ms, plan->head);

@@ -10,6 +10,10 @@
 
 struct ft_relay;
 
+/* Returns how many messages to ask for at once, 1 … FT_FOLLOWER_RANGE: an answer is bounded (server.h), and
+ * messages may be as long as limits.message says. */
+uint32_t ft_load_portion(const struct ft_relay *relay);
+
 typedef void (*ft_load_fn)(void *context, enum ft_answer answer);
 
 /* Begins to read. `loaded` outlives it and is sealed when `done` is called: once, not from within; with

@@ -8,9 +8,13 @@
 
 #include <stdlib.h>
 
+/* What an entry takes in the journal beside its own bytes. */
+#define ENTRY_BYTES 256
+
 struct item {
     struct ft_slice message; /* owned */
     uint64_t ms, first;
+    uint32_t count;
     bool is_last, is_of_stream;
 };
 
@@ -62,7 +66,7 @@ static void push(struct list *list, const struct item *item)
     uint8_t *copy = ft_alloc(item->message.len);
     memcpy(copy, item->message.ptr, item->message.len);
     at->message.ptr = copy;
-    list->bytes += item->message.len;
+    list->bytes += item->message.len + item->count * ENTRY_BYTES;
 }
 
 static bool is_of_stream(const struct ft_loaded *loaded, const struct ft_relay_head *head)
@@ -79,9 +83,11 @@ bool ft_loaded_add_log(struct ft_loaded *loaded, struct ft_slice message)
         head.first > loaded->from || head.first + head.count - 1 != loaded->from ||
         loaded->from <= loaded->plan.had)
         return false;
-    push(&loaded->log,
-         &(struct item){
-             .message = message, .ms = head.ms, .first = head.first, .is_of_stream = true});
+    push(&loaded->log, &(struct item){.message = message,
+                                      .ms = head.ms,
+                                      .first = head.first,
+                                      .count = head.count,
+                                      .is_of_stream = true});
     loaded->from = head.first - 1 > loaded->plan.had ? head.first - 1 : loaded->plan.had;
     return loaded->from > loaded->plan.had;
 }
@@ -99,6 +105,7 @@ static void add_kept(struct ft_loaded *loaded, struct ft_slice message, bool is_
     push(&loaded->kept, &(struct item){.message = message,
                                        .ms = head.ms,
                                        .first = head.first,
+                                       .count = 1,
                                        .is_last = is_last,
                                        .is_of_stream = is_now});
 }
@@ -153,7 +160,6 @@ void ft_loaded_seal(struct ft_loaded *loaded)
         struct item *item = &kept->items[i];
         bool is_double = left > 0 && is_same(item, &kept->items[left - 1]);
         if (is_double || (item->is_of_stream && item->first > loaded->from)) {
-            kept->bytes -= item->message.len;
             free((void *)item->message.ptr);
         } else
             kept->items[left++] = *item;

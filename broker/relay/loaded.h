@@ -34,7 +34,7 @@ bool ft_loaded_add_log(struct ft_loaded *loaded, struct ft_slice message);
 void ft_loaded_add_last(struct ft_loaded *loaded, struct ft_slice message);
 void ft_loaded_add_history(struct ft_loaded *loaded, struct ft_slice message);
 
-/* Returns the bytes of what was added. */
+/* Returns how many bytes of the journal what was added will take, about. */
 size_t ft_loaded_log_bytes(const struct ft_loaded *loaded);
 size_t ft_loaded_kept_bytes(const struct ft_loaded *loaded);
 

@@ -200,7 +200,7 @@ static bool range(void *context, uint64_t ms, uint64_t after)
     ft_command_str(&command, from);
     ft_command_str(&command, "+");
     ft_command_str(&command, "COUNT");
-    ft_command_uint(&command, FT_FOLLOWER_RANGE);
+    ft_command_uint(&command, ft_load_portion(part->relay));
     bool is_sent = send_command(part, &command, on_range);
     ft_count(part->relay->figures.relay_reads, is_sent);
     return is_sent;
@@ -370,6 +370,7 @@ struct ft_part *ft_part_new(struct ft_relay *relay, uint32_t number)
         .partition = number,
         .instance = relay->instance,
         .message_bytes = relay->options.message_bytes,
+        .range = ft_load_portion(relay),
     };
     part->follower = ft_follower_new(&options, &ops, part);
     return part;
