@@ -177,6 +177,23 @@ def test_without_redis_it_is_carried_out_here_and_said(nodes, redis, root, login
           "both are reached again")
 
 
+def test_while_redis_says_nothing_the_answer_comes_all_the_same(nodes, redis, root, login):
+    here = login(nodes[0], "ann")
+    admin = root(nodes[0])
+    redis.freeze()
+    try:
+        message = refusal(order(admin, "/v1/disconnect", {"user": "ann"}), 504)
+        assert "carried out by 1 node, on 1 session, but Redis did not answer" in message
+        assert_disconnected(here)
+        refusal(admin.request("/v1/nodes"), 504, 503)  # after 3 s it is known to be away
+    finally:
+        redis.thaw()
+    for node in nodes:
+        node.wait_ready()
+    until(lambda: value_of(order(admin, "/v1/disconnect", {"user": "ann"})).get("nodes") == 2,
+          "both are reached again")
+
+
 # -- what others say on the channels
 
 
