@@ -6,6 +6,7 @@
 #include "broker/core/journal.h"
 
 #include "broker/base/alloc.h"
+#include "broker/core/chunks.h"
 #include "broker/core/hash.h"
 #include "broker/core/policy.h"
 
@@ -15,8 +16,6 @@
 /* Big enough that a chunk change is rare (a thousand small publications), small enough that the open
  * chunks of all workers are nothing beside the journal. */
 #define CHUNK_BYTES ((size_t)256 * 1024)
-/* Chunks kept for reuse, so that a journal in its stride takes no memory from the system. */
-#define SPARE_CHUNKS 8
 /* No publication takes fewer bytes, so that this many ring slots are always enough. */
 #define SMALLEST_PUBLICATION 128
 
@@ -24,21 +23,6 @@
 #define PREFETCH_LINES 6
 
 #define RESTING UINT64_MAX
-
-struct chunk {
-    struct chunk *next;
-    uint64_t last_offset; /* of the publications in it that were numbered */
-    uint64_t epoch;       /* in limbo: free once every reader has seen this epoch */
-    size_t size, used;
-    uint32_t pending;             /* built, not yet numbered */
-    _Atomic uint64_t other_bytes; /* of further frames that hang off publications in it */
-    _Alignas(8) uint8_t bytes[];
-};
-
-/* A list with a tail: chunks leave in the order in which they came. */
-struct chunk_list {
-    struct chunk *first, **last;
-};
 
 struct ft_journal_reader {
     struct ft_journal *journal;
@@ -48,7 +32,7 @@ struct ft_journal_reader {
 
 struct ft_journal_writer {
     struct ft_journal *journal;
-    struct chunk *chunk;
+    struct ft_chunk *chunk;
 };
 
 /* A place in the ring. What dropping a publication needs to know is here too, so that it does not
@@ -62,14 +46,13 @@ struct slot {
 struct ft_journal {
     char stream[FT_STREAM_NAME_LEN + 1];
     uint32_t stream_count;
-    size_t size_bytes, chunk_bytes;
+    size_t size_bytes;
     uint32_t age_s;
     uint64_t mask;
     struct slot *ring;
 
     _Atomic uint64_t head, tail;
-    _Atomic uint64_t epoch;
-    _Atomic uint64_t other_bytes; /* further frames; they come without the lock */
+    struct ft_chunks chunks; /* under the lock, but for what is atomic */
     _Atomic bool refused;
     _Atomic uint32_t retained;        /* topics with a last value */
     struct ft_hash_keys hash_keys[2]; /* for publish keys; they do not change */
@@ -79,40 +62,10 @@ struct ft_journal {
     struct ft_topic_table *topics;
     struct ft_key_window *keys;
     uint64_t bytes;
-    struct chunk_list sealed, limbo;
-    struct chunk *spare;
-    uint32_t spares, chunks;
     uint64_t refusals, duplicates;
     uint32_t reader_count;
     struct ft_journal_reader *readers[FT_JOURNAL_READERS_MAX];
 };
-
-static struct chunk *chunk_of(const struct ft_publication *p)
-{
-    return (struct chunk *)((uintptr_t)p - p->place_ - offsetof(struct chunk, bytes));
-}
-
-static void list_init(struct chunk_list *list)
-{
-    list->first = NULL;
-    list->last = &list->first;
-}
-
-static void list_push(struct chunk_list *list, struct chunk *chunk)
-{
-    chunk->next = NULL;
-    *list->last = chunk;
-    list->last = &chunk->next;
-}
-
-static struct chunk *list_pop(struct chunk_list *list)
-{
-    struct chunk *chunk = list->first;
-    list->first = chunk->next;
-    if (!list->first)
-        list->last = &list->first;
-    return chunk;
-}
 
 struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
 {
@@ -122,7 +75,6 @@ struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
         memcpy(j->stream, options->stream, FT_STREAM_NAME_LEN);
     j->size_bytes = options->size_bytes;
     j->age_s = options->age_s;
-    j->chunk_bytes = options->chunk_bytes ? options->chunk_bytes : CHUNK_BYTES;
     uint64_t slots = 1024;
     while (slots < j->size_bytes / SMALLEST_PUBLICATION)
         slots *= 2;
@@ -131,7 +83,6 @@ struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
     FT_ASSERT(j->ring);
     if (j->stream_count > 0)
         j->streams = ft_streams_new(j->stream_count, slots);
-    atomic_init(&j->epoch, 1);
     struct ft_topic_limits limits = options->limits;
     if (limits.topics == 0)
         limits = (struct ft_topic_limits){UINT32_MAX, UINT32_MAX, SIZE_MAX};
@@ -141,44 +92,15 @@ struct ft_journal *ft_journal_new(const struct ft_journal_options *options)
     if (options->keys > 0)
         j->keys = ft_key_window_new(options->keys, FT_KEY_WINDOW_S);
     pthread_mutex_init(&j->lock, NULL);
-    list_init(&j->sealed);
-    list_init(&j->limbo);
+    ft_chunks_init(&j->chunks, options->chunk_bytes ? options->chunk_bytes : CHUNK_BYTES);
     return j;
-}
-
-/* Frees the further frames that hang off a chunk's publications. */
-static void chunk_fini(struct ft_journal *j, struct chunk *chunk)
-{
-    uint64_t other = atomic_load_explicit(&chunk->other_bytes, memory_order_relaxed);
-    if (other == 0)
-        return;
-    for (size_t at = 0; at < chunk->used;) {
-        struct ft_publication *p = (struct ft_publication *)(chunk->bytes + at);
-        at += p->size_;
-        ft_publication_fini(p);
-    }
-    atomic_fetch_sub_explicit(&j->other_bytes, other, memory_order_relaxed);
-}
-
-static void chunk_free(struct ft_journal *j, struct chunk *chunk)
-{
-    chunk_fini(j, chunk);
-    free(chunk);
 }
 
 void ft_journal_free(struct ft_journal *j)
 {
     if (!j)
         return;
-    while (j->sealed.first)
-        chunk_free(j, list_pop(&j->sealed));
-    while (j->limbo.first)
-        chunk_free(j, list_pop(&j->limbo));
-    while (j->spare) {
-        struct chunk *chunk = j->spare;
-        j->spare = chunk->next;
-        free(chunk);
-    }
+    ft_chunks_fini(&j->chunks);
     ft_streams_free(j->streams);
     ft_topic_table_free(j->topics);
     ft_key_window_free(j->keys);
@@ -197,41 +119,6 @@ const char *ft_journal_stream(const struct ft_journal *j)
     return j->stream;
 }
 
-/* ---- memory: chunks, under the lock but for the writer's own open one ---- */
-
-static struct chunk *chunk_take(struct ft_journal *j, size_t size)
-{
-    struct chunk *chunk = j->spare;
-    if (chunk && size <= j->chunk_bytes) {
-        j->spare = chunk->next;
-        j->spares--;
-    } else {
-        size_t room = size > j->chunk_bytes ? size : j->chunk_bytes;
-        chunk = ft_alloc(sizeof(*chunk) + room);
-        chunk->size = room;
-        j->chunks++;
-    }
-    chunk->next = NULL;
-    chunk->used = 0;
-    chunk->pending = 0;
-    chunk->last_offset = 0;
-    atomic_store_explicit(&chunk->other_bytes, 0, memory_order_relaxed);
-    return chunk;
-}
-
-static void chunk_retire(struct ft_journal *j, struct chunk *chunk)
-{
-    chunk_fini(j, chunk);
-    if (chunk->size == j->chunk_bytes && j->spares < SPARE_CHUNKS) {
-        chunk->next = j->spare;
-        j->spare = chunk;
-        j->spares++;
-        return;
-    }
-    j->chunks--;
-    free(chunk);
-}
-
 /* The epoch that every reader in a turn has seen. */
 static uint64_t oldest_epoch(struct ft_journal *j)
 {
@@ -243,24 +130,11 @@ static uint64_t oldest_epoch(struct ft_journal *j)
     return oldest;
 }
 
-/* Moves chunks whose publications were all dropped into limbo, and frees those out of limbo that no
- * reader can hold a pointer into. */
+/* Takes back the memory of what is dropped and that nobody can look at any more. */
 static void reclaim(struct ft_journal *j)
 {
-    uint64_t tail = atomic_load_explicit(&j->tail, memory_order_relaxed);
-    while (j->sealed.first && j->sealed.first->pending == 0 &&
-           j->sealed.first->last_offset <= tail) {
-        struct chunk *chunk = list_pop(&j->sealed);
-        /* Sequentially consistent, like the reader's store in ft_journal_wake(): either we see the
-         * reader awake, or it sees the tail that hides this chunk's publications. */
-        chunk->epoch = atomic_fetch_add_explicit(&j->epoch, 1, memory_order_seq_cst) + 1;
-        list_push(&j->limbo, chunk);
-    }
-    if (!j->limbo.first)
-        return;
-    uint64_t seen = oldest_epoch(j);
-    while (j->limbo.first && j->limbo.first->epoch <= seen)
-        chunk_retire(j, list_pop(&j->limbo));
+    if (ft_chunks_drop(&j->chunks, atomic_load_explicit(&j->tail, memory_order_relaxed)))
+        ft_chunks_reuse(&j->chunks, oldest_epoch(j));
 }
 
 /* ---- writing ---- */
@@ -272,18 +146,12 @@ struct ft_journal_writer *ft_journal_writer_new(struct ft_journal *j)
     return writer;
 }
 
-static void seal(struct ft_journal *j, struct chunk *chunk)
-{
-    if (chunk)
-        list_push(&j->sealed, chunk);
-}
-
 void ft_journal_writer_free(struct ft_journal_writer *writer)
 {
     if (!writer)
         return;
     pthread_mutex_lock(&writer->journal->lock);
-    seal(writer->journal, writer->chunk);
+    ft_chunks_seal(&writer->journal->chunks, writer->chunk);
     pthread_mutex_unlock(&writer->journal->lock);
     free(writer);
 }
@@ -324,11 +192,11 @@ struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
     choose_stream(j, spec);
     spec->topic_hash = ft_topic_table_hash(j->topics, spec->topic);
     size_t size = ft_publication_size(spec);
-    struct chunk *chunk = writer->chunk;
+    struct ft_chunk *chunk = writer->chunk;
     if (!chunk || chunk->size - chunk->used < size) {
         pthread_mutex_lock(&j->lock);
-        seal(j, chunk);
-        chunk = writer->chunk = chunk_take(j, size);
+        ft_chunks_seal(&j->chunks, chunk);
+        chunk = writer->chunk = ft_chunks_take(&j->chunks, size);
         pthread_mutex_unlock(&j->lock);
     }
     struct ft_publication *p = ft_publication_build(chunk->bytes + chunk->used, size, spec);
@@ -373,7 +241,7 @@ static bool make_room(struct ft_journal *j, size_t n, size_t bytes, uint32_t now
     bool fits = true;
     while (tail < head) {
         const struct slot *slot = slot_of(j, tail + 1);
-        uint64_t other = atomic_load_explicit(&j->other_bytes, memory_order_relaxed);
+        uint64_t other = atomic_load_explicit(&j->chunks.other_bytes, memory_order_relaxed);
         bool is_full = j->bytes + other + bytes > j->size_bytes || head - tail + n > j->mask;
         if (!is_full && now_s - slot->accepted_s <= j->age_s)
             break;
@@ -435,7 +303,7 @@ static uint32_t chain(struct ft_journal *j, struct ft_publication *p)
 static void place(struct ft_journal *j, struct ft_publication *p, uint64_t offset)
 {
     ft_publication_number(p, offset);
-    chunk_of(p)->last_offset = offset;
+    ft_chunk_of(p)->last_offset = offset;
     struct slot *slot = slot_of(j, offset);
     slot->size = p->size_;
     slot->accepted_s = p->accepted_s;
@@ -467,7 +335,7 @@ bool ft_journal_append(struct ft_journal_writer *writer, struct ft_publication *
     }
     uint64_t head = atomic_load_explicit(&j->head, memory_order_relaxed);
     for (size_t i = 0; i < n; i++) {
-        chunk_of(batch[i])->pending--;
+        ft_chunk_of(batch[i])->pending--;
         if (!is_duplicate(j, batch[i], head + 1, now_s))
             place(j, batch[i], ++head);
     }
@@ -549,7 +417,7 @@ void ft_journal_reader_free(struct ft_journal_reader *reader)
 
 void ft_journal_wake(struct ft_journal_reader *reader)
 {
-    uint64_t epoch = atomic_load_explicit(&reader->journal->epoch, memory_order_acquire);
+    uint64_t epoch = atomic_load_explicit(&reader->journal->chunks.epoch, memory_order_acquire);
     atomic_store_explicit(&reader->epoch, epoch, memory_order_seq_cst);
 }
 
@@ -683,8 +551,8 @@ static struct ft_slice frame_of(struct ft_journal *j, const struct ft_publicatio
                                 ? event_of(j, p, is_locked, &made)
                                 : ft_publication_frame(p, frames, &made);
     if (made) {
-        atomic_fetch_add_explicit(&chunk_of(p)->other_bytes, made, memory_order_relaxed);
-        atomic_fetch_add_explicit(&j->other_bytes, made, memory_order_relaxed);
+        atomic_fetch_add_explicit(&ft_chunk_of(p)->other_bytes, made, memory_order_relaxed);
+        atomic_fetch_add_explicit(&j->chunks.other_bytes, made, memory_order_relaxed);
     }
     return frame;
 }
@@ -709,8 +577,8 @@ void ft_journal_stats(struct ft_journal *j, struct ft_journal_stats *stats)
         .head = atomic_load_explicit(&j->head, memory_order_relaxed),
         .tail = tail,
         .oldest_s = slot_of(j, tail + 1)->accepted_s,
-        .bytes = j->bytes + atomic_load_explicit(&j->other_bytes, memory_order_relaxed),
-        .chunks = j->chunks,
+        .bytes = j->bytes + atomic_load_explicit(&j->chunks.other_bytes, memory_order_relaxed),
+        .chunks = j->chunks.count,
         .refused = j->refusals,
         .duplicates = j->duplicates,
         .keys = j->keys ? ft_key_window_count(j->keys) : 0,
