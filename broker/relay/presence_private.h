@@ -50,7 +50,8 @@ struct ft_here {
     uint64_t count_at_ms, counted_round;
     uint32_t counted; /* clients that were registered when it was asked how many are there */
 
-    bool is_reaping, has_more; /* presence_reap.c */
+    bool is_reaping; /* presence_reap.c */
+    uint64_t reaped;
     uint64_t reap_at_ms;
     uint32_t suspect_count;
     struct {

@@ -62,9 +62,10 @@ static void note_dead(struct ft_here *here, const redisReply *dead)
 
 /* ---- the script ---- */
 
+static void send_reap(struct ft_here *here);
+
 static void tell_left(struct ft_here *here, const redisReply *entries)
 {
-    size_t told = 0;
     for (size_t i = 0; i < entries->elements; i++) {
         struct ft_slice topic;
         struct ft_present who;
@@ -73,11 +74,12 @@ static void tell_left(struct ft_here *here, const redisReply *entries)
             !ft_entry_read(ft_slice(entry->str, entry->len), &topic, &who))
             continue;
         ft_here_tell(here->all, false, topic, &who);
-        told++;
+        here->reaped++;
     }
-    if (told > 0)
-        ft_log(FT_LOG_INFO, "presence_reaped", "clients=%zu", told);
-    here->has_more = entries->elements > 0;
+    if (entries->elements > 0 || here->reaped == 0)
+        return; /* more are to come */
+    ft_log(FT_LOG_INFO, "presence_reaped", "clients=%llu", (unsigned long long)here->reaped);
+    here->reaped = 0;
 }
 
 static void on_reaped(void *context, const redisReply *reply)
@@ -95,6 +97,9 @@ static void on_reaped(void *context, const redisReply *reply)
     }
     tell_left(here, reply->element[1]);
     note_dead(here, reply->element[0]);
+    /* There may be many more where these were. */
+    if (reply->element[1]->elements > 0 && ft_here_has_room(here))
+        send_reap(here);
 }
 
 static void send_reap(struct ft_here *here)
@@ -119,9 +124,8 @@ static void send_reap(struct ft_here *here)
 void ft_here_reap(struct ft_here *here)
 {
     uint64_t now_ms = here->all->relay->now_ms;
-    if (here->is_reaping || (now_ms < here->reap_at_ms && !here->has_more))
+    if (here->is_reaping || now_ms < here->reap_at_ms)
         return;
     here->reap_at_ms = now_ms + LOOK_EVERY_MS;
-    here->has_more = false;
     send_reap(here);
 }
