@@ -35,10 +35,9 @@ def topics_apart(count):
     return list(found.values())
 
 
-@pytest.fixture
-def nodes(redis):
+def two_nodes(redis, workers):
     """Two nodes, neither of which has joined anything."""
-    started = [Node(redis.url, name, workers=2) for name in ("one", "two")]
+    started = [Node(redis.url, name, workers=workers) for name in ("one", "two")]
     for node in started:
         node.wait_ready()
     yield started
@@ -49,6 +48,18 @@ def nodes(redis):
         for node in started:
             if node.process.poll() is None:
                 node.kill()
+
+
+@pytest.fixture
+def nodes(redis, workers):
+    """Two nodes that have joined nothing yet."""
+    yield from two_nodes(redis, workers)
+
+
+@pytest.fixture
+def single_nodes(redis):
+    """The same, for what takes too long to look at twice."""
+    yield from two_nodes(redis, 1)
 
 
 def streams_of(positions):
@@ -304,9 +315,9 @@ def test_a_node_hears_from_the_partitions_that_its_filters_touch_alone(nodes, cl
 
 
 @pytest.mark.deadline(GRACE_S + 60)
-def test_a_partition_is_left_some_time_after_nobody_wants_it(nodes, clients, redis):
+def test_a_partition_is_left_some_time_after_nobody_wants_it(single_nodes, clients, redis):
     client = redis.client()
-    one = clients(nodes[0])
+    one = clients(single_nodes[0])
     one.sub("+/c", "a/b")
     one.unsub("+/c")
     begun = time.monotonic()
