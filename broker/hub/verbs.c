@@ -121,7 +121,7 @@ void ft_handle_envelopes(struct ft_session *session, struct ft_reader *reader)
     bool may_stall = session->asker.worker->wants != NULL;
     struct ft_problem problem;
     struct ft_envelope envelope;
-    struct ft_reader mark = *reader;
+    struct ft_reader mark; /* of a session that may stall */
     while (ft_reader_has_more(reader) && !session->is_ending) {
         if (may_stall)
             mark = *reader;
