@@ -326,7 +326,8 @@ static void on_answer(void *context, const redisReply *reply)
 
 static void on_published(void *context, const redisReply *reply)
 {
-    (void)context, (void)reply; /* how many have heard it is nobody's business */
+    (void)reply; /* how many have heard it is nobody's business */
+    send_some(context);
 }
 
 /* Invents a name for the stream that begins where there is none: never twice the same. */
@@ -342,7 +343,7 @@ static void new_candidate(struct ft_outgoing *outgoing, uint32_t partition, char
 
 static bool send_ephemeral(struct lane *lane, struct ft_relay_batch *batch)
 {
-    if (!ft_server_send(server_of(lane), ft_buffer_slice(&batch->command), on_published, NULL))
+    if (!ft_server_send(server_of(lane), ft_buffer_slice(&batch->command), on_published, lane))
         return false;
     count(lane->outgoing, FT_OUTCOME_EPHEMERAL, batch->count);
     give_back(lane->outgoing, batch);
@@ -566,7 +567,7 @@ void ft_relay_announce(struct ft_relay *relay, struct ft_slice topic, struct ft_
     ft_relay_entry_write(&entry, &entries);
     ft_compose_ephemeral(&outgoing->compose, partition, 1, ft_buffer_slice(&entries), &command);
     bool was_sent = lane->is_up && ft_server_unsent(server_of(lane)) < UNSENT_MAX &&
-                    ft_server_send(server_of(lane), ft_buffer_slice(&command), on_published, NULL);
+                    ft_server_send(server_of(lane), ft_buffer_slice(&command), on_published, lane);
     count(outgoing, was_sent ? FT_OUTCOME_EPHEMERAL : FT_OUTCOME_DROPPED, 1);
     ft_buffer_fini(&command);
     ft_buffer_fini(&entries);
