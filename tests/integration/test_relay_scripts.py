@@ -223,6 +223,18 @@ def test_the_log_is_cut_by_its_bytes(client, partition):
         partition.keys[1])[0][1][b"m"]), b""]
 
 
+def test_a_node_says_how_large_its_streams_may_be(redis, start, api):
+    broker = start({"node": "n1", "relay.size": "16m", "relay.partitions": 16}, args=["--redis", redis.url])
+    until(lambda: api(broker).request("/readyz").status == 200, "the node reaches Redis")
+    publisher, size = api(broker), 1 << 20
+    for _ in range(60):
+        results = publisher.post("/v1/publish", [{"topic": "t", "data": "x" * 450}] * 100)["results"]
+        assert all("pos" in result for result in results)
+    client = redis.client()
+    log, = client.keys(f"{PREFIX}:*:log")
+    assert 0.8 * size < client.memory_usage(log, samples=0) < 1.5 * size
+
+
 def test_time_never_goes_back(client, partition):
     partition.publish(plain(entry("t")))
     future = partition.meta()[2] + 10_000_000
