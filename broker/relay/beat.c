@@ -197,6 +197,9 @@ bool ft_beat_message(struct ft_server *server, struct ft_slice payload)
         ft_buffer_clear(&beat->echo);
         ft_buffer_add(&beat->echo, payload.ptr, payload.len);
         beat->is_heard = true;
+        for (uint32_t k = server->index; k < server->relay->options.partitions.count;
+             k += server->relay->server_count)
+            ft_part_heard(server->relay->parts[k]);
         settle(server);
     } else {
         ft_count(&server->relay->figures.relay_rejected[FT_REJECTED_SPOOFED], 1);

@@ -394,6 +394,12 @@ static bool go_back(struct ft_follower *f, uint64_t head, uint64_t ms)
     return true;
 }
 
+void ft_follower_heard(struct ft_follower *f)
+{
+    f->heard_claimed = f->claimed;
+    f->heard_target = f->target;
+}
+
 void ft_follower_beat(struct ft_follower *f, struct ft_slice stream, uint64_t head, uint64_t ms)
 {
     if (f->state != FT_FOLLOWER_FOLLOWING || head > FT_SEQ_MAX)
@@ -403,22 +409,25 @@ void ft_follower_beat(struct ft_follower *f, struct ft_slice stream, uint64_t he
         return;
     }
     f->beat_head = head;
-    if (f->target > head) {
-        if (f->target > f->head)
+    if (f->heard_target > head) {
+        if (f->heard_target > f->head)
             reject(f, FT_MESSAGE_SPOOFED);
-        f->target = head;
+        if (f->target == f->heard_target)
+            f->target = head;
+        f->heard_target = 0;
     }
     if (head > f->truth) {
         f->truth = head;
         f->truth_ms = ms;
     }
-    if (f->claimed > head && f->claimed > f->confirmed) {
+    if (f->heard_claimed > head && f->heard_claimed > f->confirmed) {
         reject(f, FT_MESSAGE_SPOOFED);
-        if (f->claimed != f->head)
-            f->has_conflict = true; /* the log had something behind it */
+        if (f->head != f->heard_claimed)
+            f->has_conflict = true; /* something is behind it by now */
         else if (!go_back(f, head, ms))
             return;
-        f->claimed = head;
+        f->heard_claimed = 0;
+        f->claimed = f->claimed < head ? f->claimed : head;
     } else if (f->head == head && f->head_ms != ms && head > 0) {
         reject(f, FT_MESSAGE_CONFLICT);
         f->has_conflict = true;

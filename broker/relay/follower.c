@@ -38,7 +38,7 @@ static void turn_off(struct ft_follower *f)
     f->confirmed = f->head; /* nobody can say anything else any more */
     f->confirmed_ms = f->head_ms;
     f->truth = f->target = f->head;
-    f->claimed = 0;
+    f->claimed = f->heard_claimed = f->heard_target = 0;
     f->is_stale = true;
     f->is_in_doubt = f->from_certain = f->is_assured = false;
 }
@@ -130,7 +130,8 @@ static void finish(struct ft_follower *f)
     f->confirmed = f->head;
     f->confirmed_ms = f->head_ms;
     f->target = f->head;
-    f->beat_head = f->claimed = 0;
+    f->beat_head = 0;
+    f->claimed = f->heard_claimed = f->heard_target = 0;
     f->state = FT_FOLLOWER_FOLLOWING;
     f->is_stale = true;
     if (f->is_cut) {

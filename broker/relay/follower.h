@@ -123,7 +123,11 @@ void ft_follower_resume(struct ft_follower *follower);
 /* A message on the channel. */
 void ft_follower_message(struct ft_follower *follower, struct ft_slice message);
 
-/* What the beat says; `stream` is empty where Redis knows none. */
+/* The beat has come by the channel, behind everything that was published before it: what messages have claimed
+ * until now, it has to bear out. */
+void ft_follower_heard(struct ft_follower *follower);
+
+/* What that beat says; now, or later. `stream` is empty where Redis knows none. */
 void ft_follower_beat(struct ft_follower *follower, struct ft_slice stream, uint64_t head,
                       uint64_t ms);
 

@@ -28,6 +28,7 @@ struct ft_follower {
     uint64_t head, head_ms;
     uint64_t head_first; /* of the message that `head` is of; it may have come half */
     uint64_t claimed;    /* the last one that came by the channel */
+    uint64_t heard_claimed, heard_target; /* as they were when the beat was heard */
     uint64_t confirmed, confirmed_ms;
 
     uint64_t truth, truth_ms; /* Redis has come at least so far, by its own words … */

@@ -426,6 +426,11 @@ bool ft_part_is_joined(const struct ft_part *part)
     return ft_follower_state(part->follower) == FT_FOLLOWER_FOLLOWING;
 }
 
+void ft_part_heard(struct ft_part *part)
+{
+    ft_follower_heard(part->follower);
+}
+
 void ft_part_beat(struct ft_part *part, struct ft_slice stream, uint64_t head, uint64_t ms)
 {
     ft_follower_beat(part->follower, stream, head, ms);

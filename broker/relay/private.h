@@ -113,6 +113,9 @@ void ft_part_message(struct ft_part *part, struct ft_slice payload);
 /* Says whether the beat shall tell its head. */
 bool ft_part_is_joined(const struct ft_part *part);
 
+/* The beat has been heard on the node's channel; what it says follows, at once or later. */
+void ft_part_heard(struct ft_part *part);
+
 /* What the beat has told, behind everything that was published before: the stream's name and its head, and the
  * `ms` of the head. An empty name: Redis knows no such stream (any more). */
 void ft_part_beat(struct ft_part *part, struct ft_slice stream, uint64_t head, uint64_t ms);

@@ -48,6 +48,8 @@ struct model {
     uint32_t range;
     struct event *events;
     uint32_t events_from, events_to;
+    struct event heard; /* a beat that is not told yet */
+    bool has_heard;
     struct command commands[8];
     uint32_t commands_count;
     struct ft_loaded *loaded;
@@ -377,7 +379,7 @@ static void lose_connection(struct model *m)
 {
     if (!m->is_up)
         return;
-    m->is_up = m->is_subscribed = false;
+    m->is_up = m->is_subscribed = m->has_heard = false;
     m->events_from = m->events_to;
     while (m->commands_count > 0) {
         enum kind kind = m->commands[--m->commands_count].kind;
@@ -410,7 +412,9 @@ static void receive(struct model *m)
     const struct event *event = &m->events[m->events_from++ % EVENTS];
     const struct ft_fake_message *message = &event->message;
     if (event->is_beat) {
-        ft_follower_beat(m->follower, ft_slice_str(event->name), message->last, message->ms);
+        ft_follower_heard(m->follower);
+        m->heard = *event;
+        m->has_heard = true;
         return;
     }
     uint64_t fate = m->is_forged ? 9 : chance(m, 30);
@@ -456,8 +460,19 @@ static void tick(struct model *m, uint64_t ms)
     ft_follower_tick(m->follower, m->is_wanted, m->now_ms);
 }
 
+/* What a beat says is told when its answer has come, too. */
+static void tell(struct model *m)
+{
+    if (!m->has_heard)
+        return;
+    m->has_heard = false;
+    ft_follower_beat(m->follower, ft_slice_str(m->heard.name), m->heard.message.last,
+                     m->heard.message.ms);
+}
+
 static void beat(struct model *m)
 {
+    tell(m);
     if (ft_follower_state(m->follower) == FT_FOLLOWER_FOLLOWING && waiting(m, COMMAND_BEAT) == 0)
         command(m, COMMAND_BEAT);
 }
@@ -539,6 +554,7 @@ static void step(struct model *m)
         break;
     case 9:
         tick(m, 100);
+        tell(m);
         break;
     case 10:
         if (chance(m, 4) == 0)
@@ -572,6 +588,7 @@ static void settle(struct model *m)
             answer(m);
         }
         tick(m, 100);
+        tell(m);
         if (round % 10 == 0)
             beat(m);
     }
