@@ -1,10 +1,11 @@
 """Publishing in a cluster: one numbering on all nodes, and an honest answer whatever becomes of Redis."""
 
+import contextlib
 import time
 
 import pytest
 
-from support.client import Client, position
+from support.client import Client, Closed, position
 from support.cluster import Node
 from support.rules import with_rules
 from support.wait import until
@@ -33,7 +34,8 @@ def nodes(redis, tmp_path):
         if redis.process.poll() is None:
             redis.thaw()
         for each in started:
-            each.stop()
+            if each.process.poll() is None:
+                each.stop()
     finally:
         for each in started:
             if each.process.poll() is None:
@@ -275,6 +277,41 @@ def test_a_publisher_that_goes_before_its_answer_leaves_nothing(nodes, connect, 
         until(lambda: one.metric("fantail_sessions") == 0, "the session is gone")
         redis.thaw()
     until(lambda: one.metric("fantail_relay_queue_bytes") == 0, "the queue is empty again")
+
+
+def test_a_node_ends_in_time_with_publishes_that_redis_does_not_answer(nodes, connect, redis):
+    one, _ = nodes()
+    a = connect(one)
+    a.pub("t/x", 0)
+    redis.freeze()
+    burst(a, "t/x", 1, 500)
+    until(lambda: one.metric("fantail_relay_queue_bytes") > 0, "they are on their way")
+    one.stop()
+    redis.thaw()
+
+
+def test_a_node_that_ends_under_load_has_published_what_it_acknowledged(nodes, connect):
+    one, two = nodes()
+    reader = connect(two)
+    reader.sub("t/x")
+    a = connect(one)
+    for turn in range(20):
+        burst(a, "t/x", turn * 100, 100)
+    first = a.next()
+    assert first["op"] == "ok"
+    one.stop()
+    told = {first["pos"]: first["id"]}
+    with contextlib.suppress(Closed):
+        while True:
+            reply = a.next()
+            if reply["op"] == "ok":
+                told[reply["pos"]] = reply["id"]
+    last = max(position(pos)[1] for pos in told)
+    heard = {}
+    while not heard or position(next(reversed(heard)))[1] < last:
+        message = reader.next_msg()
+        heard[message["pos"]] = message["data"]
+    assert told.items() <= heard.items()
 
 
 def test_the_brokers_figures_of_all_nodes_are_heard_on_one(nodes, connect):
