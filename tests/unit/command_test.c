@@ -38,8 +38,8 @@ Test(command, that_does_not_fit_leaves_its_buffer_failed)
 Test(command, the_scripts_are_the_files_byte_for_byte)
 {
     static const char *const names[FT_SCRIPTS] = {
-        [FT_SCRIPT_PUBLISH] = "publish",   [FT_SCRIPT_JOIN] = "join",   [FT_SCRIPT_BEAT] = "beat",
-        [FT_SCRIPT_REGISTER] = "register", [FT_SCRIPT_LEAVE] = "leave",
+        [FT_SCRIPT_REAP] = "reap", [FT_SCRIPT_PUBLISH] = "publish",   [FT_SCRIPT_JOIN] = "join",
+        [FT_SCRIPT_BEAT] = "beat", [FT_SCRIPT_REGISTER] = "register", [FT_SCRIPT_LEAVE] = "leave",
     };
     for (int i = 0; i < FT_SCRIPTS; i++) {
         char path[64];
