@@ -1,4 +1,4 @@
-"""Publishing in a cluster: one numbering on all nodes, and an honest answer whatever becomes of Redis."""
+"""Publishing in a cluster: one numbering on all nodes, and an honest answer whatever Redis does."""
 
 import contextlib
 import time

@@ -24,7 +24,8 @@ static void begin(uint32_t partitions)
     ft_fake_relay_init(&relay, &(struct ft_partitions){.count = partitions, .hash_levels = 2});
     ft_fake_node_init_cluster(&node, &(struct ft_journal_options){.keys = 100},
                               &(struct ft_hub_options){.policies = policies()}, 1, &relay);
-    relay.is_away = true; /* nobody waits for partitions to be joined: they are not what is tested */
+    relay.is_away =
+        true; /* nobody waits for partitions to be joined: they are not what is tested */
     ft_fake_client_open(&node, &a, 0, FT_FRAMES_JSON);
     ft_fake_client_open(&node, &b, 0, FT_FRAMES_JSON);
 }
