@@ -5,7 +5,8 @@
  *     relay.c       the relay as others see it; thread.c its thread: inbox, tick, who is told what
  *     sink.c        what was taken in, to the journal
  *     server.c      one Redis server: connections, checks, beats (server.h, server_private.h)
- *     partition.c   one partition: joining, taking in, healing
+ *     partition.c   one partition: joining, taking in, healing. What decides is pure: follower.c, follow.c,
+ *                   held.c, seen.c, loaded.c; load.c reads what was there before
  *     outgoing.c    publishes: from batches to scripts and back
  *     inlet.c       PUBLISH <prefix>:in:<topic> of other software
  *     ask.c         orders for all nodes, and roll.c: which there are; presence.c who is there
