@@ -63,15 +63,15 @@ struct ft_publication {
     };
     uint64_t at_ms;      /* wall clock, for peers */
     uint64_t topic_hash; /* keyed */
+    uint64_t seq;        /* its offset in its stream, which its position shows */
     uint32_t accepted_s; /* monotonic, for ageing */
     uint32_t
         expires_ds; /* monotonic, tenths of a second: not kept for anybody from then on; 0: never */
-    uint32_t history; /* how many of its topic are to be kept beyond the journal */
-    uint64_t seq;     /* its offset in its stream, which its position shows */
-    uint16_t stream;  /* index of that among the journal's, or FT_STREAM_NONE; of FT_ENTRY_GAP and
+    uint32_t history;  /* how many of its topic are to be kept beyond the journal */
+    uint16_t stream;   /* index of that among the journal's, or FT_STREAM_NONE; of FT_ENTRY_GAP and
                          FT_ENTRY_RESTORED, which do not count in it, that of their topics */
-    uint8_t entry;    /* enum ft_entry */
-    uint8_t slow;     /* enum ft_slow: what happens where a reader is too slow for it */
+    uint8_t entry : 4; /* enum ft_entry */
+    uint8_t slow : 4;  /* enum ft_slow: what happens where a reader is too slow for it */
     bool is_ephemeral;
     bool is_retained;     /* its topic's last value */
     bool clears_retained; /* its topic has no last value any more */
@@ -81,8 +81,8 @@ struct ft_publication {
 
     bool has_key_;
     uint8_t topic_len_;
-    uint8_t encoding_;  /* enum ft_encoding of the frame inside */
-    uint8_t data_kind_; /* enum ft_data_kind */
+    uint8_t encoding_ : 4;  /* enum ft_encoding of the frame inside */
+    uint8_t data_kind_ : 4; /* enum ft_data_kind */
     uint8_t pos_len_;
     uint32_t size_; /* bytes that it takes, this struct included; a multiple of 8 */
     uint32_t data_at_, data_len_;
