@@ -60,7 +60,7 @@ struct ft_relay_head {
 struct ft_relay_entry {
     struct ft_slice topic;
     struct ft_data data;
-    uint64_t at_ms;      /* wall clock of the node that accepted it */
+    uint64_t at_ms;      /* wall clock of its node; of what is stored the head's `ms` counts */
     uint64_t expires_ms; /* wall clock; 0: never */
     uint32_t history;
     uint8_t slow; /* enum ft_slow */

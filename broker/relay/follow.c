@@ -87,6 +87,7 @@ enum ft_taken ft_follow_take(struct ft_follower *f, const struct ft_relay_head *
             return FT_TAKEN_FULL;
         f->ops->append(f->part, &(struct ft_follower_entry){.kind = kind,
                                                             .seq = seq,
+                                                            .at_ms = head->ms,
                                                             .name = ft_slice_str(f->stream),
                                                             .entry = &entry});
         f->head = seq;
@@ -244,8 +245,8 @@ static void take_ephemeral(struct ft_follower *f, const struct ft_relay_head *he
         }
         if (!f->ops->has_room(f->part))
             return; /* nobody promised more */
-        f->ops->append(f->part,
-                       &(struct ft_follower_entry){.kind = FT_ENTRY_LIVE, .entry = &entry});
+        f->ops->append(f->part, &(struct ft_follower_entry){
+                                    .kind = FT_ENTRY_LIVE, .at_ms = entry.at_ms, .entry = &entry});
         f->figures.ephemeral++;
     }
 }

@@ -161,6 +161,7 @@ static bool pour_kept(struct ft_follower *f)
             entry.clears_retained = false;
             f->ops->append(f->part, &(struct ft_follower_entry){.kind = FT_ENTRY_RESTORED,
                                                                 .seq = head.first,
+                                                                .at_ms = head.ms,
                                                                 .name = head.name,
                                                                 .entry = &entry});
             f->figures.restored++;

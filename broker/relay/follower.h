@@ -61,6 +61,7 @@ enum ft_rejected_message {
 struct ft_follower_entry {
     enum ft_entry kind;
     uint64_t seq;         /* 0: it is ephemeral */
+    uint64_t at_ms;       /* wall clock of Redis; of an ephemeral one, of the node it came from */
     struct ft_slice name; /* of the stream; of a restored one, of its own */
     const struct ft_relay_entry *entry;
 };

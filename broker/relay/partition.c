@@ -5,6 +5,7 @@
 #include "broker/base/alloc.h"
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
+#include "broker/hub/worker.h"
 #include "broker/relay/load.h"
 #include "broker/relay/log_entry.h"
 #include "broker/relay/private.h"
@@ -244,10 +245,12 @@ static void open_stream(void *context, const char *name, uint64_t after)
     ft_journal_open_stream(part->relay->journal, part->number, name, after);
 }
 
-/* Returns when it was accepted by this node's monotonic clock, in seconds. */
-static uint32_t accepted_s(const struct ft_relay *relay, uint64_t at_ms)
+/* Returns from when on the journal keeps it, by this node's monotonic clock, in seconds. What comes now is kept
+ * from now on: other clocks may be wrong by more than it is kept for. */
+static uint32_t accepted_s(const struct ft_relay *relay, const struct ft_follower_entry *e)
 {
-    uint64_t age_ms = relay->wall_ms > at_ms ? relay->wall_ms - at_ms : 0;
+    bool is_old = e->kind != FT_ENTRY_LIVE && relay->wall_ms > e->at_ms;
+    uint64_t age_ms = is_old ? relay->wall_ms - e->at_ms : 0;
     return (uint32_t)((relay->now_ms > age_ms ? relay->now_ms - age_ms : 0) / 1000);
 }
 
@@ -274,8 +277,8 @@ static void append(void *context, const struct ft_follower_entry *e)
         .encoding = is_json ? FT_JSON : FT_MSGPACK,
         .topic = e->entry->topic,
         .data = e->entry->data,
-        .at_ms = e->entry->at_ms,
-        .accepted_s = accepted_s(relay, e->entry->at_ms),
+        .at_ms = e->at_ms,
+        .accepted_s = accepted_s(relay, e),
         .taken_us = part->taken_us,
         .expires_ds = expires_ds(relay, e->entry->expires_ms),
         .history = is_ephemeral ? 0 : e->entry->history,
@@ -319,6 +322,7 @@ static void joined(void *context)
     struct ft_part *part = context;
     part->is_joined = true;
     ft_interest_joined(&part->relay->interest, part->number);
+    ft_hub_wake(part->relay->hub); /* for who waits: perhaps nothing was appended that does */
     ft_log(FT_LOG_DEBUG, "relay_joined", "partition=%u stream=%s", part->number, stream_of(part));
 }
 

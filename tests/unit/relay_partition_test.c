@@ -1,0 +1,205 @@
+/* A partition's side of Redis and of the journal: a server that the test speaks for, and a node that waits. */
+#include "broker/base/clock.h"
+#include "broker/relay/load.h"
+#include "broker/relay/private.h"
+#include "tests/unit/support/fake_relay.h"
+
+#include <criterion/criterion.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+
+#define STREAM "0aaabcdefg"
+
+static struct {
+    ft_reply_fn fn; /* of the command that is not answered */
+    void *context;
+} server;
+
+static struct ft_fake_relay hub_side;
+static struct ft_fake_node node;
+static struct ft_relay relay;
+
+/* ---- the server, and what else the relay has ---- */
+
+enum ft_server_state ft_server_state(const struct ft_server *of)
+{
+    (void)of;
+    return FT_SERVER_UP;
+}
+
+bool ft_server_send(struct ft_server *to, struct ft_slice command, ft_reply_fn fn, void *context)
+{
+    (void)to, (void)command;
+    cr_assert_null(server.fn, "one at a time");
+    server.fn = fn;
+    server.context = context;
+    return true;
+}
+
+void ft_server_subscribe(struct ft_server *to, struct ft_slice channel, ft_reply_fn confirmed,
+                         void *context)
+{
+    (void)ft_server_send(to, channel, confirmed, context);
+}
+
+void ft_server_unsubscribe(struct ft_server *to, struct ft_slice channel)
+{
+    (void)to, (void)channel;
+}
+
+uint64_t ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
+                                  const char *stream)
+{
+    (void)outgoing, (void)partition, (void)stream;
+    return 0;
+}
+
+bool ft_relay_has_room(const struct ft_relay *of)
+{
+    (void)of;
+    return true;
+}
+
+bool ft_relay_flush(struct ft_relay *of)
+{
+    (void)of;
+    return true;
+}
+
+bool ft_relay_append(struct ft_relay *of, struct ft_publication *publication)
+{
+    (void)of;
+    bool is_taken =
+        ft_journal_append(relay.writer, &publication, 1, (uint32_t)(relay.now_ms / 1000));
+    cr_assert(is_taken);
+    return true;
+}
+
+/* Answers what waits, with text in Redis' protocol. */
+static void answer(const char *text)
+{
+    ft_reply_fn fn = server.fn;
+    redisReader *reader = redisReaderCreate();
+    void *reply = NULL;
+    cr_assert_not_null(fn);
+    cr_assert_eq(redisReaderFeed(reader, text, strlen(text)), REDIS_OK);
+    cr_assert_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
+    server.fn = NULL;
+    fn(server.context, reply);
+    freeReplyObject(reply);
+    redisReaderFree(reader);
+}
+
+static void setup(void)
+{
+    struct ft_partitions partitions = {.count = 1, .hash_levels = 2};
+    ft_fake_relay_init(&hub_side, &partitions);
+    ft_fake_node_init_cluster(&node, &(struct ft_journal_options){.age_s = 300},
+                              &(struct ft_hub_options){0}, 1, &hub_side);
+    relay.options = (struct ft_relay_options){
+        .partitions = partitions, .message_bytes = 1000, .journal_bytes = 1 << 20, .age_s = 300};
+    memcpy(relay.instance, "abcdefghijklmnop", FT_INSTANCE_LEN);
+    static char prefix[] = "fan";
+    relay.prefix = relay.channel_prefix = prefix;
+    relay.hub = node.hub;
+    relay.server_count = 1;
+    relay.now_ms = 1000000;
+    relay.wall_ms = FT_FAKE_WALL_MS;
+    relay.journal = node.journal;
+    relay.writer = ft_journal_writer_new(node.journal);
+    ft_interest_init(&relay.interest, &partitions);
+    relay.parts[0] = ft_part_new(&relay, 0);
+}
+
+static void teardown(void)
+{
+    ft_part_free(relay.parts[0]);
+    ft_interest_fini(&relay.interest);
+    ft_journal_writer_free(relay.writer);
+    ft_fake_node_fini(&node);
+    ft_fake_relay_fini(&hub_side);
+}
+
+TestSuite(relay_partition, .init = setup, .fini = teardown);
+
+/* The partition is joined, with a stream that is empty. */
+static void join(void)
+{
+    (void)ft_interest_want(&relay.interest, 0);
+    ft_part_up(relay.parts[0]);
+    answer("*3\r\n$9\r\nsubscribe\r\n$5\r\nfan:0\r\n:1\r\n");
+    answer("*3\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n");
+    answer("*2\r\n$1\r\n0\r\n*0\r\n"); /* last values … */
+    answer("*2\r\n$1\r\n0\r\n*0\r\n"); /* … and topics with a history */
+    cr_assert(ft_part_is_joined(relay.parts[0]));
+}
+
+/* A message of one publication on the channel. `at_ms` is what its node's clock said. */
+static void receive(uint64_t ms, uint64_t first, uint64_t at_ms)
+{
+    struct ft_buffer message;
+    struct ft_relay_entry entry = {
+        .topic = ft_slice_str("t"),
+        .data = {FT_DATA_JSON, ft_slice_str("7")},
+        .at_ms = at_ms,
+    };
+    uint8_t head[64], *at = head;
+    *at++ = 0x96, *at++ = 1, *at++ = FT_RELAY_STORED, *at++ = 0xA0 + FT_STREAM_NAME_LEN;
+    memcpy(at, STREAM, FT_STREAM_NAME_LEN);
+    at += FT_STREAM_NAME_LEN;
+    for (int i = 0; i < 2; i++) {
+        *at++ = 0xCF;
+        for (int shift = 56; shift >= 0; shift -= 8)
+            *at++ = (uint8_t)((i == 0 ? ms : first) >> shift);
+    }
+    *at++ = 1;
+    ft_buffer_init(&message, 4096);
+    ft_buffer_add(&message, head, (size_t)(at - head));
+    ft_relay_entry_write(&entry, &message);
+    ft_part_message(relay.parts[0], ft_buffer_slice(&message));
+    ft_buffer_fini(&message);
+}
+
+static const struct ft_publication *newest(void)
+{
+    return ft_journal_peek(node.journal, ft_journal_head(node.journal));
+}
+
+Test(relay_partition, at_is_by_the_clock_of_redis_whatever_those_of_nodes_say)
+{
+    join();
+    receive(5000, 1, 9000);
+    cr_expect_eq(newest()->at_ms, 5000);
+    receive(5001, 2, 1);
+    cr_expect_eq(newest()->at_ms, 5001);
+}
+
+/* With clocks ten minutes apart the journal would else drop at once what it should keep for five. */
+Test(relay_partition, what_comes_now_is_kept_from_now_on_whatever_other_clocks_say)
+{
+    join();
+    receive(FT_FAKE_WALL_MS - 600000, 1, FT_FAKE_WALL_MS - 600000);
+    cr_expect_eq(newest()->accepted_s, relay.now_ms / 1000);
+}
+
+Test(relay_partition, joining_again_wakes_who_waits_although_nothing_has_come)
+{
+    join();
+    node.wakes = 0;
+    ft_part_down(relay.parts[0]);
+    ft_interest_unwant(&relay.interest, 0);
+    ft_part_tick(relay.parts[0]);
+    relay.now_ms += 40000;
+    ft_part_tick(relay.parts[0]);
+    cr_assert_not(ft_interest_is_joined(&relay.interest, 0), "it is left");
+
+    (void)ft_interest_want(&relay.interest, 0);
+    atomic_store(&node.hub->workers[0]->is_asleep, true);
+    uint64_t head = ft_journal_head(node.journal);
+    ft_part_up(relay.parts[0]);
+    answer("*3\r\n$9\r\nsubscribe\r\n$5\r\nfan:0\r\n:1\r\n");
+    answer("*3\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n");
+    cr_assert(ft_interest_is_joined(&relay.interest, 0));
+    cr_expect_eq(ft_journal_head(node.journal), head);
+    cr_expect_gt(node.wakes, 0);
+}
