@@ -312,6 +312,8 @@ static void place(struct ft_journal *j, struct ft_publication *p, uint64_t offse
     if (j->streams)
         ft_streams_note(j->streams, ft_publication_is_counted(p) ? p->stream : FT_STREAM_NONE,
                         p->seq, offset);
+    if (j->streams && p->entry == FT_ENTRY_GAP)
+        ft_streams_doubt(j->streams, p->stream);
     atomic_store_explicit(&slot->publication, p, memory_order_release);
 }
 

@@ -134,6 +134,7 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, u
  *
  * Within a stream offsets grow without holes; so what the journal keeps is, for each stream, a run that ends
  * at its head, and a position is found by searching. (What is restored, a gap, what is ephemeral do not count.)
+ * From positions before a gap nobody goes on without being told.
  */
 
 /*

@@ -138,6 +138,12 @@ void ft_streams_note(struct ft_streams *s, uint32_t index, uint64_t seq, uint64_
         add_mark(s);
 }
 
+void ft_streams_doubt(struct ft_streams *s, uint32_t index)
+{
+    FT_ASSERT(index < s->count);
+    s->streams[index].whole = s->streams[index].seq;
+}
+
 /* Returns the number of the last mark at or before `at`, or of the first one. */
 static uint64_t last_mark(const struct ft_streams *s, uint64_t at)
 {

@@ -57,6 +57,9 @@ const char *ft_streams_name(const struct ft_streams *streams, uint32_t index);
  * comes next. */
 void ft_streams_note(struct ft_streams *streams, uint32_t index, uint64_t seq, uint64_t offset);
 
+/* Up to where a stream stands now something of it may be missing, or another than elsewhere. */
+void ft_streams_doubt(struct ft_streams *streams, uint32_t index);
+
 /* These two are as ft_journal_places() and ft_journal_find(). `tail` is the last offset that is gone. */
 uint32_t ft_streams_places(const struct ft_streams *streams, const struct ft_partition_set *set,
                            uint64_t at, struct ft_place *places);

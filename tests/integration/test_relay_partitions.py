@@ -262,6 +262,24 @@ def test_what_takes_the_next_place_by_forgery_is_told_as_a_gap(redis, one, pair)
     assert subscriber.take_where(lambda e: e.get("data") == "after")
 
 
+def test_nobody_goes_on_over_what_took_the_place_of_something_else(redis, one, pair):
+    publisher, subscriber = pair
+    since = publisher.pub("t/1", "before")
+    stream, head = position(since)
+    assert subscriber.next_msg()["data"] == "before"
+    forge(redis, message(stream, int(time.time() * 1000), head + 1, entry("t/1", "forged")))
+    publisher.pub("t/1", "genuine")
+    publisher.pub("t/1", "after")
+    gap = subscriber.take_where(lambda e: e["op"] == "gap")
+    assert position(gap["pos"][0])[1] >= head + 2
+    with Client(one[1].address) as late:
+        answer = late.ok({"op": "sub", "topics": ["t/#"], "since": [since]})
+        assert answer["recovered"] is False
+    with Client(one[1].address) as late:
+        answer = late.ok({"op": "sub", "topics": ["t/#"], "since": gap["pos"]})
+        assert answer["recovered"] is True
+
+
 # ---- joining and leaving
 
 

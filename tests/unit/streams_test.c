@@ -28,6 +28,7 @@ struct twin {
     uint64_t head;
     uint16_t of[OFFSETS + 1];
     uint64_t seq[OFFSETS + 1];
+    uint64_t in_doubt[STREAMS]; /* up to there, because of a gap behind it */
     struct opened opens[OPENS];
     uint32_t open_count;
 };
@@ -111,6 +112,8 @@ static void open_stream(struct twin *t, uint32_t index, bool is_new, uint64_t af
         snprintf(open->name, sizeof(open->name), "s%09u", ++t->names % 1000000000);
     else
         memcpy(open->name, name, sizeof(open->name));
+    if (is_new)
+        t->in_doubt[index] = 0;
     open->index = index;
     open->after = after;
     open->head = t->head;
@@ -138,6 +141,8 @@ static void append(struct twin *t, uint32_t index, uint64_t seq, enum ft_entry e
     cr_assert_eq(ft_publication_is_counted(p), is_counted);
     t->of[t->head] = is_counted ? (uint16_t)index : FT_STREAM_NONE;
     t->seq[t->head] = seq;
+    if (entry == FT_ENTRY_GAP)
+        t->in_doubt[index] = stands(t, index);
 }
 
 static void step(struct twin *t, uint32_t opens_one_in)
@@ -189,7 +194,7 @@ static void check_places(struct twin *t, uint64_t at)
     cr_assert_eq(k, n);
 }
 
-/* Says whether everything of a stream after `seq` is kept, by its present name. */
+/* Says whether everything of a stream after `seq` is kept, by its present name, and not in doubt. */
 static bool is_kept(const struct twin *t, uint32_t index, uint64_t seq, uint64_t now)
 {
     uint64_t at_now, named, missing = now - seq, tail = ft_journal_tail(t->journal);
@@ -198,7 +203,7 @@ static bool is_kept(const struct twin *t, uint32_t index, uint64_t seq, uint64_t
     uint64_t begin = tail > named ? tail : named;
     for (uint64_t o = begin + 1; o <= t->head; o++)
         missing -= t->of[o] == index && t->seq[o] > seq;
-    return missing == 0;
+    return missing == 0 && seq >= t->in_doubt[index];
 }
 
 static void check_find(struct twin *t, uint32_t index, uint64_t seq, bool is_exact)
@@ -379,6 +384,27 @@ Test(streams, a_gap_says_how_many_were_lost_and_no_topic_has_it)
     struct ft_journal_stats stats;
     ft_journal_stats(t->journal, &stats);
     cr_assert_eq(stats.topics.topics, 0);
+    twin_free(t);
+}
+
+Test(streams, a_gap_in_the_middle_of_a_stream_is_told_to_who_goes_on_from_before_it)
+{
+    struct twin *t = twin_new(2, 1 << 20, 1);
+    open_stream(t, 0, true, 0);
+    open_stream(t, 1, true, 0);
+    append(t, 0, 1, FT_ENTRY_LIVE);
+    append(t, 1, 1, FT_ENTRY_LIVE);
+    append(t, 0, 2, FT_ENTRY_LIVE);
+    append(t, 0, 0, FT_ENTRY_GAP);
+    append(t, 0, 3, FT_ENTRY_LIVE);
+    struct ft_slice first = ft_slice_str("s000000001"), second = ft_slice_str("s000000002");
+    uint32_t index;
+    uint64_t at;
+    cr_assert_eq(ft_journal_find(t->journal, first, 1, &index, &at), FT_FOUND_GONE);
+    cr_assert_eq(at, 2);
+    cr_assert_eq(ft_journal_find(t->journal, first, 2, &index, &at), FT_FOUND);
+    cr_assert_eq(at, 4);
+    cr_assert_eq(ft_journal_find(t->journal, second, 0, &index, &at), FT_FOUND);
     twin_free(t);
 }
 
