@@ -35,6 +35,9 @@
 /* Publications of one message; more take several. */
 #define FT_RELAY_COUNT_MAX 4096
 
+/* Longest data: the most that limits.message can be (options.def). Other nodes may allow more than this one. */
+#define FT_RELAY_DATA_MAX ((size_t)16 << 20)
+
 /* An instance of a node: one life of it, random. */
 #define FT_INSTANCE_LEN 16
 

@@ -112,7 +112,8 @@ static void range(struct ft_follower *f)
     f->is_certain = certain;
     f->is_stale = false;
     uint64_t ms = certain ? f->confirmed_ms : f->head_ms;
-    f->is_ranging = f->ops->range(f->part, f->range_from == 0 ? 0 : ms, f->range_from);
+    f->range_most = f->ops->range(f->part, f->range_from == 0 ? 0 : ms, f->range_from);
+    f->is_ranging = f->range_most > 0;
 }
 
 /* The log has another message where one was taken in. False: the stream has to be fenced. */
@@ -226,7 +227,7 @@ void ft_follower_range(struct ft_follower *f, enum ft_answer answer,
         f->confirmed = f->head;
         f->confirmed_ms = f->head_ms;
     }
-    if (goes_on && (count == f->options.range || conclude(f, before)))
+    if (goes_on && (count == f->range_most || conclude(f, before)))
         ft_follow_go_on(f);
 }
 

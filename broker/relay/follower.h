@@ -66,13 +66,15 @@ struct ft_follower_entry {
     const struct ft_relay_entry *entry;
 };
 
-/* Those of the first part return false where it cannot be done now since the server is not there; otherwise
+/* Those of the first part return false, or 0, where it cannot be done now since the server is not there; otherwise
  * one call of ft_follower_…() follows, later, not from within. */
 struct ft_follower_ops {
     bool (*subscribe)(void *part);
     bool (*join)(void *part, const char *seen, uint64_t head);
-    bool (*range)(void *part, uint64_t ms, uint64_t after);
     bool (*load)(void *part, struct ft_loaded *loaded, const struct ft_load_plan *plan);
+
+    /* Returns how many messages were asked for, up to FT_FOLLOWER_RANGE: fewer mean that the log has no more. */
+    uint32_t (*range)(void *part, uint64_t ms, uint64_t after);
 
     void (*unsubscribe)(void *part);
 
@@ -96,8 +98,7 @@ struct ft_follower_ops {
 struct ft_follower_options {
     uint32_t partition;
     const char *instance; /* of this node, FT_INSTANCE_LEN characters */
-    size_t message_bytes; /* limits.message */
-    uint32_t range;       /* messages of one range; fewer mean that the log has no more */
+    size_t message_bytes; /* longest data */
 };
 
 /* What happened, since the beginning. */

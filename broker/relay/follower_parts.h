@@ -35,9 +35,10 @@ struct ft_follower {
     uint64_t beat_head;       /* … and this by the last beat */
     uint64_t target;          /* … and this is what messages claim that were not taken */
 
-    bool is_asking;  /* ops->join is on its way */
-    bool is_ranging; /* ops->range is on its way … */
-    bool is_stale;   /* … but the head is another by now */
+    bool is_asking;      /* ops->join is on its way */
+    bool is_ranging;     /* ops->range is on its way … */
+    bool is_stale;       /* … but the head is another by now */
+    uint32_t range_most; /* messages that it brings at most */
     uint64_t range_from, range_truth, range_truth_ms;
     bool is_certain;   /* it began at what is confirmed, not at the head */
     bool is_in_doubt;  /* the log has nothing of what messages claim: until a tick */

@@ -57,7 +57,7 @@ struct ft_link {
     struct resolver *resolver;
     struct addrinfo *addresses, *address; /* all; that which is tried */
     int fd, events;
-    bool is_open, is_over, is_paused, is_stuck; /* the socket takes nothing now */
+    bool is_open, is_over, is_paused, is_flooded, is_stuck; /* the socket takes nothing now */
     redisReader *reader;
     size_t partial; /* bytes of the reply that is not whole yet */
     struct ft_buffer out;
@@ -267,6 +267,7 @@ static void feed(struct ft_link *link, const char *bytes, size_t len)
                  ft_quote(ft_slice_str(reader->errstr), text));
         lose(link, why);
     } else if (link->partial > FT_LINK_REPLY_MAX) {
+        link->is_flooded = true;
         lose(link, "a reply or message is larger than 64 MiB");
     }
 }
@@ -473,4 +474,9 @@ size_t ft_link_unsent(const struct ft_link *link)
 uint32_t ft_link_in_flight(const struct ft_link *link)
 {
     return link->asked_count;
+}
+
+bool ft_link_is_flooded(const struct ft_link *link)
+{
+    return link->is_flooded;
 }

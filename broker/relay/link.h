@@ -73,4 +73,7 @@ uint32_t ft_link_tick(struct ft_link *link);
 size_t ft_link_unsent(const struct ft_link *link);
 uint32_t ft_link_in_flight(const struct ft_link *link);
 
+/* Says whether it is over because what came at once was too large. */
+bool ft_link_is_flooded(const struct ft_link *link);
+
 #endif

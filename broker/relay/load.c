@@ -17,7 +17,7 @@
 #define LISTS  16
 
 /* What a portion shall have at most, in bytes; and the least that a message of several publications may have. */
-#define PORTION_BYTES ((size_t)32 * 1024 * 1024)
+#define PORTION_BYTES ((size_t)50 * 1024 * 1024)
 #define MESSAGE_BYTES ((size_t)128 * 1024)
 
 #define KEY_MAX 256
@@ -32,7 +32,6 @@ struct ft_load {
     size_t budget; /* bytes, for the log and for the rest */
     char cursor[24];
     struct ft_slice topics[TOPICS * 16]; /* owned; a small set comes whole */
-    uint32_t portion;
     uint32_t topics_count, topics_at;
     uint32_t waiting; /* answers that are to come */
     bool is_lost, has_failed;
@@ -121,8 +120,8 @@ static void on_list(void *context, const redisReply *reply)
             if (one->type == REDIS_REPLY_STRING)
                 ft_loaded_add_history(load->loaded, ft_slice(one->str, (size_t)one->len));
         }
-        is_more = reply->elements == load->portion && has_room(load);
-        list->at += load->portion;
+        is_more = reply->elements == load->plan.portion && has_room(load);
+        list->at += load->plan.portion;
     }
     if (!is_more || !read_list(list))
         free(list);
@@ -135,7 +134,7 @@ static bool read_list(struct list *list)
 {
     struct ft_load *load = list->load;
     char key[KEY_MAX], from[16], to[16];
-    snprintf(from, sizeof(from), "-%u", list->at + load->portion);
+    snprintf(from, sizeof(from), "-%u", list->at + load->plan.portion);
     snprintf(to, sizeof(to), "-%u", list->at + 1);
     key_of(load, "topic:", key);
     struct ft_buffer command;
@@ -178,7 +177,7 @@ static void scan(struct ft_load *load, const char *name, const char *what, ft_re
     ft_command_str(&command, key_of(load, what, key));
     ft_command_str(&command, load->cursor);
     ft_command_str(&command, "COUNT");
-    ft_command_uint(&command, load->portion);
+    ft_command_uint(&command, load->plan.portion);
     if (!send_command(load, &command, fn, load) && load->waiting == 0)
         finish(load);
 }
@@ -279,7 +278,7 @@ static bool add_portion(struct ft_load *load, const redisReply *reply, struct ft
             ft_loaded_log_bytes(load->loaded) >= load->budget)
             return false;
     }
-    return reply->elements == load->portion;
+    return reply->elements == load->plan.portion;
 }
 
 static void on_log(void *context, const redisReply *reply)
@@ -304,14 +303,14 @@ static void read_log(struct ft_load *load, uint64_t ms, uint64_t last)
     ft_command_str(&command, from);
     ft_command_str(&command, "-");
     ft_command_str(&command, "COUNT");
-    ft_command_uint(&command, load->portion);
+    ft_command_uint(&command, load->plan.portion);
     if (!send_command(load, &command, on_log, load) && load->waiting == 0)
         finish(load);
 }
 
-uint32_t ft_load_portion(const struct ft_relay *relay)
+uint32_t ft_load_portion(size_t message_bytes)
 {
-    size_t largest = relay->options.message_bytes + MESSAGE_BYTES;
+    size_t largest = message_bytes + MESSAGE_BYTES;
     size_t n = PORTION_BYTES / largest;
     return n == 0 ? 1 : n < FT_FOLLOWER_RANGE ? (uint32_t)n : FT_FOLLOWER_RANGE;
 }
@@ -328,7 +327,6 @@ bool ft_load_begin(struct ft_relay *relay, uint32_t partition, const struct ft_l
     load->loaded = loaded;
     load->done = done;
     load->context = context;
-    load->portion = ft_load_portion(relay);
     load->budget = relay->options.journal_bytes / relay->options.partitions.count;
     if (plan->is_warm)
         read_log(load, plan->ms, plan->head);

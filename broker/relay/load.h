@@ -10,9 +10,9 @@
 
 struct ft_relay;
 
-/* Returns how many messages to ask for at once, 1 … FT_FOLLOWER_RANGE: an answer is bounded (server.h), and
- * messages may be as long as limits.message says. */
-uint32_t ft_load_portion(const struct ft_relay *relay);
+/* Returns how many messages to ask for at once, 1 … FT_FOLLOWER_RANGE, where data is so long at most: an answer
+ * is bounded (server.h). */
+uint32_t ft_load_portion(size_t message_bytes);
 
 typedef void (*ft_load_fn)(void *context, enum ft_answer answer);
 

@@ -19,8 +19,9 @@ struct ft_loaded;
 struct ft_load_plan {
     char stream[FT_STREAM_NAME_LEN + 1]; /* the stream that is joined … */
     uint64_t head, ms;                   /* … and up to where: later ones come by the channel */
-    uint64_t had; /* what the journal has of it; the log is wanted behind that */
-    bool is_warm; /* read the log, too */
+    uint64_t had;     /* what the journal has of it; the log is wanted behind that */
+    bool is_warm;     /* read the log, too */
+    uint32_t portion; /* messages that are asked for at once; whoever reads fills it in */
 };
 
 struct ft_loaded *ft_loaded_new(const struct ft_load_plan *plan);

@@ -435,11 +435,11 @@ void ft_outgoing_free(struct ft_outgoing *outgoing)
     free(outgoing);
 }
 
-/* Takes bytes of a bound; false where there are not as many. */
+/* Takes bytes of a bound; false where there are not as many. One that is larger is taken where it is alone. */
 static bool take_room(_Atomic size_t *used, size_t bytes, size_t most)
 {
     size_t before = atomic_fetch_add_explicit(used, bytes, memory_order_relaxed);
-    if (before + bytes <= most)
+    if (before == 0 || before + bytes <= most)
         return true;
     atomic_fetch_sub_explicit(used, bytes, memory_order_relaxed);
     return false;

@@ -26,6 +26,8 @@ struct ft_part {
     struct ft_follower *follower;
     struct ft_follower_figures counted; /* by relay->figures */
     bool is_joined;                     /* as the hub was told */
+    bool is_careful;                    /* an answer was too large to be taken: ask for less */
+    uint32_t floods;                    /* of the server, when it was asked */
     uint32_t taken_us;                  /* when what is appended now has come */
     uint64_t rejected, rejected_log_ms;
     char *channel, *meta_key, *log_key;
@@ -173,6 +175,19 @@ static bool join(void *context, const char *seen, uint64_t head)
     return send_command(part, &command, on_join);
 }
 
+/* Other nodes may allow longer messages than this one: how many are an answer that is too large is found out. */
+static uint32_t portion(const struct ft_part *part)
+{
+    size_t longest = part->is_careful ? FT_RELAY_DATA_MAX : part->relay->options.message_bytes;
+    return ft_load_portion(longest);
+}
+
+static void note_flood(struct ft_part *part, enum ft_answer answer)
+{
+    if (answer == FT_ANSWER_LOST && ft_server_floods(server_of(part)) != part->floods)
+        part->is_careful = true;
+}
+
 static void on_range(void *context, const redisReply *reply)
 {
     struct ft_part *part = context;
@@ -180,15 +195,18 @@ static void on_range(void *context, const redisReply *reply)
     struct ft_log_entry entries[FT_FOLLOWER_RANGE];
     uint32_t n = 0;
     part->taken_us = (uint32_t)ft_clock_mono_us();
+    note_flood(part, answer);
     for (size_t i = 0; answer == FT_ANSWER && i < reply->elements; i++) {
         if (n == FT_FOLLOWER_RANGE || !ft_log_entry_read(reply->element[i], &entries[n++]))
             answer = FT_ANSWER_ERROR;
     }
+    if (answer == FT_ANSWER && n < portion(part))
+        part->is_careful = false; /* that was all */
     ft_follower_range(part->follower, answer, entries, n);
     count(part);
 }
 
-static bool range(void *context, uint64_t ms, uint64_t after)
+static uint32_t range(void *context, uint64_t ms, uint64_t after)
 {
     struct ft_part *part = context;
     char from[64];
@@ -201,16 +219,18 @@ static bool range(void *context, uint64_t ms, uint64_t after)
     ft_command_str(&command, from);
     ft_command_str(&command, "+");
     ft_command_str(&command, "COUNT");
-    ft_command_uint(&command, ft_load_portion(part->relay));
+    ft_command_uint(&command, portion(part));
+    part->floods = ft_server_floods(server_of(part));
     bool is_sent = send_command(part, &command, on_range);
     ft_count(part->relay->figures.relay_reads, is_sent);
-    return is_sent;
+    return is_sent ? portion(part) : 0;
 }
 
 static void on_loaded(void *context, enum ft_answer answer)
 {
     struct ft_part *part = context;
     part->taken_us = (uint32_t)ft_clock_mono_us();
+    note_flood(part, answer);
     ft_follower_loaded(part->follower, answer);
     count(part);
 }
@@ -218,7 +238,10 @@ static void on_loaded(void *context, enum ft_answer answer)
 static bool load(void *context, struct ft_loaded *loaded, const struct ft_load_plan *plan)
 {
     struct ft_part *part = context;
-    return ft_load_begin(part->relay, part->number, plan, loaded, on_loaded, part);
+    struct ft_load_plan mine = *plan;
+    mine.portion = portion(part);
+    part->floods = ft_server_floods(server_of(part));
+    return ft_load_begin(part->relay, part->number, &mine, loaded, on_loaded, part);
 }
 
 /* ---- to the journal ---- */
@@ -373,8 +396,7 @@ struct ft_part *ft_part_new(struct ft_relay *relay, uint32_t number)
     struct ft_follower_options options = {
         .partition = number,
         .instance = relay->instance,
-        .message_bytes = relay->options.message_bytes,
-        .range = ft_load_portion(relay),
+        .message_bytes = FT_RELAY_DATA_MAX,
     };
     part->follower = ft_follower_new(&options, &ops, part);
     return part;

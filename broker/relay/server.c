@@ -135,7 +135,7 @@ static void on_opened(void *owner, struct ft_link *link)
 
 static void on_lost(void *owner, struct ft_link *link, const char *why)
 {
-    (void)link;
+    ((struct ft_server *)owner)->floods += ft_link_is_flooded(link);
     ft_server_doom(owner, FT_TROUBLE_AWAY, "%s", why);
 }
 
@@ -398,6 +398,11 @@ size_t ft_server_unsent(const struct ft_server *server)
 uint32_t ft_server_in_flight(const struct ft_server *server)
 {
     return server->commands ? ft_link_in_flight(server->commands) : 0;
+}
+
+uint32_t ft_server_floods(const struct ft_server *server)
+{
+    return server->floods;
 }
 
 static void send_pubsub(struct ft_server *server, const char *what, struct ft_slice name,

@@ -47,6 +47,10 @@ size_t ft_server_unsent(const struct ft_server *server);
 /* Commands that were sent and not answered. */
 uint32_t ft_server_in_flight(const struct ft_server *server);
 
+/* How often its connection was given up because an answer was too large. Who had asked for it then, and was
+ * answered with NULL, asks for less. */
+uint32_t ft_server_floods(const struct ft_server *server);
+
 /* Subscribes to a channel, or lets it go, as long as the server is UP; whoever wants it does so again when it
  * comes back. Does nothing, and never calls `confirmed`, where it is not UP. `confirmed` (NULL: nobody wants
  * to know) is called with NULL where the connection was lost before, and with an error where Redis refuses.

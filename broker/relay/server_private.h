@@ -68,6 +68,7 @@ struct ft_server {
     uv_timer_t retry;
     uint32_t failures; /* since a beat was heard */
     uint32_t ups;      /* how often it was UP */
+    uint32_t floods;   /* how often it sent too much at once */
     uint32_t loading;  /* scripts, since one was missing */
 
     bool is_leaving; /* the node stops */

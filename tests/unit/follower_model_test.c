@@ -41,7 +41,7 @@ static void publish(struct ft_twin *m)
 
 static void answer_range(struct ft_twin *m, struct ft_twin_command *c)
 {
-    for (uint32_t i = m->redis.from; i != m->redis.to && c->count < m->range; i++) {
+    for (uint32_t i = m->redis.from; i != m->redis.to && c->count < c->most; i++) {
         const struct ft_fake_message *message = &m->redis.log[i % FT_FAKE_LOG];
         if (message->ms < c->a || (message->ms == c->a && message->last <= c->b))
             continue;
@@ -364,10 +364,9 @@ static void begin(struct ft_twin *m, uint64_t seed)
     m->redis.ms = 1000;
     m->range = 1 + (uint32_t)ft_twin_chance(m, FT_FOLLOWER_RANGE);
     m->events = ft_alloc_zero(FT_TWIN_EVENTS * sizeof(*m->events));
-    m->follower = ft_follower_new(&(struct ft_follower_options){.instance = INSTANCE,
-                                                                .message_bytes = 1000,
-                                                                .range = m->range},
-                                  &ft_twin_ops, m);
+    m->follower =
+        ft_follower_new(&(struct ft_follower_options){.instance = INSTANCE, .message_bytes = 1000},
+                        &ft_twin_ops, m);
 }
 
 static void end(struct ft_twin *m)

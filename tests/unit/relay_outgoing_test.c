@@ -460,6 +460,19 @@ Test(relay_outgoing, ephemeral_ones_take_a_part_of_the_memory_and_not_that_of_th
     cr_assert_eq(server.count, 1, "there is room again");
 }
 
+Test(relay_outgoing, an_ephemeral_one_that_is_larger_than_that_part_goes_where_it_is_alone)
+{
+    char text[2100];
+    snprintf(text, sizeof(text), "{\"op\":\"pub\",\"topic\":\"eph/x\",\"data\":\"%02000d\"}", 7);
+    say(text);
+    cr_assert_eq(outcomes(FT_OUTCOME_DROPPED), 0);
+    cr_assert_eq(server.count, 1);
+    server.unsent = (size_t)1 << 20;
+    say(text);
+    say(text);
+    cr_assert_eq(outcomes(FT_OUTCOME_DROPPED), 1, "two are too much");
+}
+
 Test(relay_outgoing, the_brokers_own_are_journaled_and_published)
 {
     ft_relay_announce(&relay, ft_slice_str("$presence/x"), ft_slice_str("{\"n\":1}"));

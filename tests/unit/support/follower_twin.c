@@ -50,7 +50,7 @@ static bool on_join(void *part, const char *seen, uint64_t head)
     return c != NULL;
 }
 
-static bool on_range(void *part, uint64_t ms, uint64_t after)
+static uint32_t on_range(void *part, uint64_t ms, uint64_t after)
 {
     struct ft_twin *m = part;
     cr_assert_eq(ft_twin_waiting(m, FT_TWIN_RANGE), 0, "one range at a time");
@@ -58,8 +58,9 @@ static bool on_range(void *part, uint64_t ms, uint64_t after)
     if (c) {
         c->a = ms;
         c->b = after;
+        c->most = 1 + (uint32_t)ft_twin_chance(m, m->range);
     }
-    return c != NULL;
+    return c ? c->most : 0;
 }
 
 static bool on_load(void *part, struct ft_loaded *loaded, const struct ft_load_plan *plan)

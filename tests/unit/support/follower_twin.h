@@ -27,7 +27,7 @@ struct ft_twin_command {
     bool is_executed; /* its answer is as follows */
     struct ft_log_entry entries[FT_FOLLOWER_RANGE];
     struct ft_fake_message copies[FT_FOLLOWER_RANGE];
-    uint32_t count;
+    uint32_t count, most;
     char stream[FT_STREAM_NAME_LEN + 1];
     uint64_t head, ms;
 };
