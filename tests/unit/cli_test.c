@@ -111,7 +111,7 @@ Test(cli, check_config_of_a_topic_prints_what_holds_for_it)
     cr_assert_eq(run("--check-config --topic chat/42", NULL), 0);
     cr_assert_str_eq(out_text, "# \"chat/42\": no section matches, so the defaults hold\n"
                                "retain = no\nhistory = 0\nttl = 0\nslow = park\n"
-                               "max_message = 0\nephemeral = no\n");
+                               "max_message = 0\nephemeral = no\npresence = no\n");
     cr_assert_str_empty(err_text);
 }
 
