@@ -41,7 +41,8 @@ static void enter(struct fantail *f, enum fantail_state state, int code, const c
                   uint32_t retry_ms)
 {
     f->state = state;
-    struct fantail_status status = {.code = code, .reason = reason, .retry_ms = retry_ms};
+    struct fantail_status status = {
+        .code = code, .reason = reason, .retry_ms = retry_ms, .url = f->url};
     if (f->options.on_state)
         f->options.on_state(f, state, &status, f->options.user);
 }
@@ -58,13 +59,14 @@ static void forget_connection(struct fantail *f)
     ft_pending_break(&f->pending);
     ft_subscriptions_break(&f->subscriptions);
     ft_histories_break(&f->histories);
+    ft_presences_break(&f->presences);
     ft_buffer_clear(&f->control);
     f->is_begun = f->is_pinged = f->is_close_sent = f->is_leaving = false;
 }
 
 /* Says whether another attempt would end the same way. A missing path or a wrong kind of request may
- * be a proxy that is being set up, but not on a URL that never worked. */
-static bool is_final(const struct fantail *f, const struct ft_transport_end *end)
+ * be a proxy that is being set up, but not on a URL that never worked. `is_round`: each server was tried. */
+static bool is_final(const struct fantail *f, const struct ft_transport_end *end, bool is_round)
 {
     int status = end->http_status;
     /* The next token may be a better one; if the first was bad, somebody should look at it. */
@@ -72,19 +74,24 @@ static bool is_final(const struct fantail *f, const struct ft_transport_end *end
         return !f->options.get_token || !f->was_open;
     if (status == 403 || end->close_code == 4400 || end->close_code == 4403)
         return true;
-    if (f->was_open)
+    if (f->was_open || !is_round)
         return false;
     return f->options.fail_first || (status >= 400 && status < 500 && status != 429);
 }
 
-/* How long to stay away: what the broker said, else by the number of failures. */
+/* How long to stay away: what the broker said, else by the number of failures. Before the other servers
+ * have been tried once, just so long that not everybody comes to them at the same moment. */
 static uint32_t wait_ms(struct fantail *f)
 {
-    uint64_t wait = ft_backoff_delay_ms(f->failures, f->options.wait_min_ms, f->options.wait_max_ms,
-                                        ft_framer_random(&f->framer));
+    uint64_t random = ft_framer_random(&f->framer);
+    unsigned rounds =
+        f->servers.count == 1 ? f->failures : (f->failures - 1) / (unsigned)f->servers.count;
+    uint64_t wait = rounds == 0 ? random % f->options.wait_min_ms
+                                : ft_backoff_delay_ms(rounds, f->options.wait_min_ms,
+                                                      f->options.wait_max_ms, random);
     if (f->has_reconnect)
         wait = f->reconnect_ms;
-    if (wait < f->retry_ms)
+    if (rounds > 0 && wait < f->retry_ms)
         wait = f->retry_ms;
     return wait > UINT32_MAX ? UINT32_MAX : (uint32_t)wait;
 }
@@ -104,17 +111,20 @@ static void on_end(void *client, const struct ft_transport_end *end)
     uint64_t now_ms = ft_clock_mono_ms();
     bool was_stable = f->state == FANTAIL_OPEN && now_ms - f->opened_ms >= STABLE_MS;
     f->failures = was_stable ? 1 : f->failures + 1;
+    f->pending.now_ms = now_ms;
     forget_connection(f);
+    bool is_round = ft_servers_failed(&f->servers, ft_framer_random(&f->framer));
 
     int code = end->http_status  ? end->http_status
                : end->close_code ? end->close_code
                                  : f->bye_code;
     const char *reason = f->bye_reason[0] ? f->bye_reason : end->reason;
-    if (f->is_closing || is_final(f, end)) {
+    if (f->is_closing || is_final(f, end, is_round)) {
         enter(f, FANTAIL_CLOSED, code, f->is_closing ? "" : reason, 0);
         ft_client_end_lost(f);
         ft_client_end_all(f);
         ft_histories_end_all(&f->histories);
+        ft_presences_end_all(&f->presences);
         return;
     }
     uint32_t wait = wait_ms(f);
@@ -139,6 +149,8 @@ void ft_client_welcomed(struct fantail *f)
         return;
     f->was_open = true;
     f->opened_ms = ft_clock_mono_ms();
+    ft_servers_opened(&f->servers);
+    ft_pending_expire(&f->pending);
     enter(f, FANTAIL_OPEN, 0, "", 0);
 }
 
@@ -179,14 +191,15 @@ static void keep_alive(struct fantail *f, uint64_t now_ms)
         ping(f, now_ms);
 }
 
-/* Writes the requests that are due: subscriptions, then histories. */
+/* Writes the requests that are due: subscriptions, then questions. */
 static void ask(struct fantail *f, uint64_t now_ms)
 {
     while (f->control.len < ASK_BYTES) {
         ft_buffer_clear(&f->envelope);
         if (!ft_subscriptions_ask(&f->subscriptions, now_ms, f->message_limit - 128, f->encoding,
                                   &f->envelope) &&
-            !ft_histories_ask(&f->histories, f->encoding, &f->envelope))
+            !ft_histories_ask(&f->histories, f->encoding, &f->envelope) &&
+            !ft_presences_ask(&f->presences, f->encoding, &f->envelope))
             break;
         ft_client_send_control(f);
     }
@@ -200,7 +213,7 @@ static void close_open(struct fantail *f, uint64_t now_ms)
             ft_transport_drop(f->transport, "the broker did not answer the close");
         return;
     }
-    if (f->pending.count + f->histories.count > 0 && now_ms < f->close_by_ms)
+    if (f->pending.count + f->histories.count + f->presences.count > 0 && now_ms < f->close_by_ms)
         return;
     static const uint8_t normal[] = {1000 >> 8, 1000 & 0xFF};
     ft_framer_add(&f->framer, FT_WS_CLOSE, ft_slice(normal, sizeof(normal)), &f->control);
@@ -212,17 +225,20 @@ static void begin_attempt(struct fantail *f, uint64_t now_ms)
 {
     f->is_begun = true;
     f->deadline_ms = now_ms + WELCOME_MS;
+    ft_transport_aim(f->transport, &ft_servers_now(&f->servers)->url);
     ft_transport_connect(f->transport, ft_client_token(f));
 }
 
 /* Does what is due. */
 static void act(struct fantail *f, uint64_t now_ms)
 {
+    f->pending.now_ms = now_ms;
     if (f->is_closing && f->state == FANTAIL_CONNECTING && f->is_begun) {
         ft_transport_drop(f->transport, "");
     } else if (f->is_closing && f->state != FANTAIL_OPEN) {
         on_end(f, &(struct ft_transport_end){0});
     } else if (f->state == FANTAIL_WAITING && now_ms >= f->attempt_ms) {
+        f->url = ft_servers_now(&f->servers)->text;
         enter(f, FANTAIL_CONNECTING, 0, "", 0);
         begin_attempt(f, now_ms);
     } else if (f->state == FANTAIL_CONNECTING && !f->is_begun) {
@@ -236,7 +252,22 @@ static void act(struct fantail *f, uint64_t now_ms)
             ask(f, now_ms);
         if (f->state == FANTAIL_OPEN && !f->is_close_sent)
             keep_alive(f, now_ms);
+        ft_client_end_lost(f); /* those whose key has become too old while they waited */
     }
+}
+
+/* Lends the publications that go out next: first those that are due again. */
+static struct ft_slice next_frames(struct fantail *f)
+{
+    if (f->is_close_sent || f->is_leaving)
+        return ft_slice(NULL, 0);
+    ft_buffer_clear(&f->repeats);
+    ft_pending_repeats(&f->pending, WRITE_BYTES, &f->repeats);
+    if (f->repeats.len > 0)
+        return ft_buffer_slice(&f->repeats);
+    struct ft_slice frames = ft_pending_unsent(&f->pending, WRITE_BYTES);
+    ft_pending_sent(&f->pending, frames.len); /* from here on it may have arrived */
+    return frames;
 }
 
 /* Writes what waits for the socket. Returns true when more could be written at once. */
@@ -250,9 +281,7 @@ static bool flush(struct fantail *f)
         if (frames.len > 0) {
             ft_buffer_clear(&f->control); /* empties it, but keeps the bytes for the write */
         } else {
-            bool is_over = f->is_close_sent || f->is_leaving;
-            frames = is_over ? ft_slice(NULL, 0) : ft_pending_unsent(&f->pending, WRITE_BYTES);
-            ft_pending_sent(&f->pending, frames.len); /* from here on it may have arrived */
+            frames = next_frames(f);
         }
         if (frames.len == 0)
             return false;
@@ -280,6 +309,9 @@ static uint64_t next_due_ms(const struct fantail *f)
         f->is_pinged || f->is_close_sent ? f->deadline_ms : f->heard_ms + 2 * f->ping_ms;
     if (f->is_closing && !f->is_close_sent)
         due_ms = sooner(due_ms, f->close_by_ms);
+    uint64_t again_ms = ft_pending_due_ms(&f->pending);
+    if (again_ms && !f->is_leaving && !f->is_close_sent)
+        due_ms = sooner(due_ms, again_ms);
     uint64_t ask_ms = ft_subscriptions_due_ms(&f->subscriptions);
     return ask_ms ? sooner(due_ms, ask_ms) : due_ms;
 }
@@ -399,6 +431,16 @@ int fantail_history(struct fantail *f, const char *topic,
     return err ? ft_err_wire(err) : 0;
 }
 
+int fantail_presence(struct fantail *f, const char *topic, fantail_presence_fn *done, void *user)
+{
+    enum ft_err err = FT_OK;
+    if (f->state == FANTAIL_CLOSED || f->is_closing)
+        err = ft_problem_set(&f->problem, FT_ERR_UNAVAILABLE, "the client is closed");
+    if (!err)
+        err = ft_presences_add(&f->presences, topic, done, user, &f->problem);
+    return err ? ft_err_wire(err) : 0;
+}
+
 static char *copied(const char *text)
 {
     return text ? ft_strdup(text) : NULL;
@@ -408,7 +450,8 @@ static char *copied(const char *text)
 static void set_options(struct fantail *f, const struct fantail_options *options)
 {
     f->options = *options;
-    f->options.url = ft_strdup(options->url ? options->url : FT_URL_DEFAULT);
+    f->options.url = NULL; /* the servers have copies */
+    f->options.urls = NULL;
     f->options.token = copied(options->token);
     f->options.ca_file = copied(options->ca_file);
     if (f->options.wait_min_ms == 0)
@@ -426,6 +469,17 @@ static void set_options(struct fantail *f, const struct fantail_options *options
     f->encoding = options->msgpack ? FT_MSGPACK : FT_JSON;
 }
 
+static enum ft_err read_urls(struct fantail *f, const struct fantail_options *options)
+{
+    bool has_many = options->url_count > 0;
+    enum ft_err err =
+        ft_servers_init(&f->servers, has_many ? options->urls : &options->url,
+                        has_many ? options->url_count : options->url != NULL, &f->problem);
+    if (!err)
+        f->url = ft_servers_now(&f->servers)->text;
+    return err;
+}
+
 static enum ft_err make_transport(struct fantail *f)
 {
     static const struct ft_transport_events events = {
@@ -435,13 +489,14 @@ static enum ft_err make_transport(struct fantail *f)
         .on_end = on_end,
     };
     struct ft_transport_options options = {
+        .url = ft_servers_now(&f->servers)->url,
+        .has_tls = ft_servers_have_tls(&f->servers),
         .encoding = f->encoding,
         .ca_file = f->options.ca_file,
         .is_insecure = f->options.insecure,
         .message_bytes = f->options.message_bytes,
     };
-    enum ft_err err = ft_url_read(f->options.url, &options.url, &f->problem);
-    return err ? err : ft_transport_new(&options, &events, f, &f->transport, &f->problem);
+    return ft_transport_new(&options, &events, f, &f->transport, &f->problem);
 }
 
 struct fantail *fantail_new(const struct fantail_options *options, char *why, size_t why_size)
@@ -452,14 +507,16 @@ struct fantail *fantail_new(const struct fantail_options *options, char *why, si
     ft_pending_init(&f->pending, f->options.queue_bytes, f->options.queue_count);
     ft_subscriptions_init(&f->subscriptions, f, on_resume);
     ft_histories_init(&f->histories, f);
+    ft_presences_init(&f->presences, f);
     ft_positions_init(&f->named);
     ft_buffer_init(&f->control, CONTROL_BYTES);
+    ft_buffer_init(&f->repeats, ENVELOPE_BYTES);
     ft_buffer_init(&f->envelope, ENVELOPE_BYTES);
     ft_buffer_init(&f->data, ENVELOPE_BYTES);
     ft_buffer_init(&f->decoded, f->options.message_bytes);
     f->ping_ms = PING_MS;
     f->message_limit = FT_MESSAGE_LIMIT;
-    if (make_transport(f) == FT_OK)
+    if (read_urls(f, options) == FT_OK && make_transport(f) == FT_OK)
         return f;
     if (why && why_size > 0)
         snprintf(why, why_size, "%s", f->problem.text);
@@ -474,17 +531,20 @@ void fantail_free(struct fantail *f)
     f->state = FANTAIL_CLOSED;
     ft_client_end_all(f);
     ft_histories_end_all(&f->histories);
+    ft_presences_end_all(&f->presences);
     ft_transport_free(f->transport);
     ft_subscriptions_fini(&f->subscriptions);
     ft_pending_fini(&f->pending);
     ft_histories_fini(&f->histories);
+    ft_presences_fini(&f->presences);
+    ft_servers_fini(&f->servers);
     ft_positions_fini(&f->named);
     ft_buffer_fini(&f->control);
+    ft_buffer_fini(&f->repeats);
     ft_buffer_fini(&f->envelope);
     ft_buffer_fini(&f->data);
     ft_buffer_fini(&f->decoded);
     free(f->scratch);
-    free((char *)(uintptr_t)f->options.url);
     free((char *)(uintptr_t)f->options.token);
     free((char *)(uintptr_t)f->options.ca_file);
     free(f);

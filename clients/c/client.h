@@ -11,6 +11,8 @@
 #include "clients/c/history.h"
 #include "clients/c/pending.h"
 #include "clients/c/positions.h"
+#include "clients/c/presence.h"
+#include "clients/c/servers.h"
 #include "clients/c/subscriptions.h"
 #include "clients/c/transport.h"
 #include "protocol/envelope.h"
@@ -26,15 +28,19 @@ struct fantail {
     struct fantail_options options; /* its strings are our own, or NULL */
     enum ft_encoding encoding;
     enum fantail_state state;
+    const char *url;           /* of the connection, or of the last one; lent from the servers */
     struct ft_problem problem; /* of the last call that failed */
 
+    struct ft_servers servers;
     struct ft_transport *transport;
     struct ft_framer framer;
     struct ft_pending pending;
     struct ft_subscriptions subscriptions;
     struct ft_histories histories;
+    struct ft_presences presences;
     struct ft_positions named; /* the positions of the envelope that is being handled */
     struct ft_buffer control;  /* frames that go ahead of publications */
+    struct ft_buffer repeats;  /* frames of publications that are sent again */
     struct ft_buffer envelope; /* the one being written */
     struct ft_buffer data;     /* of a publication, in its other encoding */
     struct ft_buffer decoded;  /* of a delivery: lent to handlers, which may publish */

@@ -91,6 +91,7 @@ struct fantail_status {
     int code;           /* HTTP's or WebSocket's close code that ended the connection; 0: none */
     const char *reason; /* a sentence; "" while all is well */
     uint32_t retry_ms;  /* in FANTAIL_WAITING: until the next attempt */
+    const char *url;    /* of the broker that this is about */
 };
 
 /* The broker could not keep the feed whole: it goes on behind what is missing. */
@@ -108,7 +109,11 @@ typedef void fantail_result_fn(struct fantail *f, const struct fantail_result *r
 
 /* Everything that a client can be told at birth. Zero is each one's default; strings are copied. */
 struct fantail_options {
-    const char *url;   /* ws:// or wss://, default "ws://127.0.0.1:8080/ws"; without a path: /ws */
+    const char *url; /* ws:// or wss://, default "ws://127.0.0.1:8080/ws"; without a path: /ws */
+    /* Instead of `url`: the nodes of a cluster, 64 at most. The first is tried first. When a connection
+     * is lost, another node is next, soon (less than `wait_min_ms`), and subscriptions go on there. */
+    const char *const *urls;
+    size_t url_count;
     bool msgpack;      /* speak MessagePack; default JSON */
     const char *token; /* sent as "Authorization: Bearer …"; default none */
     /* Instead of `token`: asked for one before each attempt to connect, and when the broker says that
@@ -118,7 +123,8 @@ struct fantail_options {
     const char *(*get_token)(struct fantail *f, void *user);
     const char *ca_file; /* PEM file of the authorities to trust for wss://; default the system's */
     bool insecure;       /* wss:// without looking at the certificate; for development only */
-    bool fail_first;     /* become closed when the very first attempt fails; default: try again */
+    bool fail_first; /* become closed when the very first attempt fails, of several URLs at each;
+                            default: try again */
 
     void *user; /* given to the callbacks below */
     void (*on_state)(struct fantail *f, enum fantail_state state,
@@ -234,7 +240,9 @@ struct fantail_publish_options {
     bool retain;     /* also the topic's last value; with the JSON value null: clears that */
     uint32_t ttl_s;  /* keep it so long; 0: as long as the broker does */
     const char *key; /* 1-128 bytes, copied. Makes it idempotent: of those with one key on one topic
-                        within 120 s the first counts, so it is sent again after a break */
+                        within 120 s the first counts. So it is sent again after a break, and where
+                        the broker answers 503 or 504 and says when: not before its time, not in its
+                        order, and of unknown end for no longer than 100 s */
     fantail_result_fn *on_result;
     void *user; /* for on_result */
 };
@@ -242,8 +250,8 @@ struct fantail_publish_options {
 /*
  * Queues a publication and returns 0; it leaves with the next fantail_run(), together with others.
  * What was returned 0 for ends exactly once, through on_result: accepted with its position, refused
- * by the broker, FANTAIL_LOST (it was under way when the connection broke, and has no key), or
- * FANTAIL_UNAVAILABLE. While the client is not open it waits in the queue. `options` may be NULL.
+ * by the broker, FANTAIL_LOST (it was under way when the connection broke, and has no key or one that
+ * the broker may have forgotten; the broker says the same of its own relay), or FANTAIL_UNAVAILABLE. While the client is not open it waits in the queue. `options` may be NULL.
  * Returned FANTAIL_BAD, FANTAIL_TOO_LARGE, FANTAIL_FULL or FANTAIL_UNAVAILABLE, it was not taken.
  */
 int fantail_publish(struct fantail *f, const char *topic, enum fantail_kind kind, const void *data,
@@ -278,6 +286,34 @@ typedef void fantail_history_fn(struct fantail *f, const struct fantail_history 
  */
 int fantail_history(struct fantail *f, const char *topic,
                     const struct fantail_history_options *options, fantail_history_fn *done);
+
+/* One who is present on a topic. */
+struct fantail_present {
+    const char *session;
+    const char *user;  /* NULL: nobody in particular */
+    uint64_t since_ms; /* Unix time */
+};
+
+/* The answer. Everything in it dies when the callback returns. */
+struct fantail_presence {
+    int code;                              /* 0: here it is */
+    const char *message;                   /* why not; "" when it is */
+    uint32_t retry_ms;                     /* as in struct fantail_result */
+    uint64_t count;                        /* of all who are there, on any node */
+    const struct fantail_present *clients; /* those who were there first: 1,000 at most */
+    size_t client_count;
+};
+
+typedef void fantail_presence_fn(struct fantail *f, const struct fantail_presence *presence,
+                                 void *user);
+
+/*
+ * Asks who is present on a topic, for which the operator must have switched that on (404). `done` is
+ * called exactly once, as with fantail_history(). Returns 0, or FANTAIL_BAD, FANTAIL_FULL (64 requests
+ * without an answer), FANTAIL_UNAVAILABLE: then `done` is not called. Changes come as publications on
+ * "$presence/<topic>".
+ */
+int fantail_presence(struct fantail *f, const char *topic, fantail_presence_fn *done, void *user);
 
 /* Publications that have not ended. */
 size_t fantail_pending(const struct fantail *f);

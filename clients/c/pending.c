@@ -103,6 +103,7 @@ void ft_pending_sent(struct ft_pending *pending, size_t n)
     while (n > 0) {
         FT_ASSERT(pending->sent_ < pending->next);
         n -= at(pending, pending->sent_)->frame_len;
+        at(pending, pending->sent_)->sent_ms_ = pending->now_ms;
         pending->sent_++;
     }
 }
@@ -127,6 +128,8 @@ static void drop_ended(struct ft_pending *pending)
 static void take(struct ft_pending *pending, uint64_t id, struct ft_pending_item *item)
 {
     *item = *at(pending, id);
+    pending->again_ -= item->is_again_;
+    at(pending, id)->is_again_ = false;
     at(pending, id)->is_over_ = true;
     pending->count--;
     drop_ended(pending);
@@ -140,15 +143,88 @@ bool ft_pending_take(struct ft_pending *pending, uint64_t id, struct ft_pending_
     return true;
 }
 
-void ft_pending_break(struct ft_pending *pending)
+/* The end of what was sent last is not known, and will not be. */
+static void note_unsure(struct ft_pending_item *item)
+{
+    if (item->unsure_ms_ == 0)
+        item->unsure_ms_ = item->sent_ms_;
+}
+
+static bool may_repeat(const struct ft_pending *pending, const struct ft_pending_item *item)
+{
+    return item->is_keyed_ &&
+           (item->unsure_ms_ == 0 || pending->now_ms < item->unsure_ms_ + FT_PENDING_KEY_MS);
+}
+
+bool ft_pending_is_unsure(const struct ft_pending_item *item)
+{
+    return item->unsure_ms_ != 0;
+}
+
+bool ft_pending_repeat(struct ft_pending *pending, uint64_t id, uint32_t retry_ms, bool is_unsure)
+{
+    if (id < pending->base_ || id >= pending->sent_)
+        return false;
+    struct ft_pending_item *item = at(pending, id);
+    if (item->is_over_ || item->is_again_)
+        return false;
+    if (is_unsure)
+        note_unsure(item);
+    if (!may_repeat(pending, item))
+        return false;
+    item->is_again_ = true;
+    item->due_ms_ = pending->now_ms + retry_ms;
+    if (pending->again_++ == 0 || item->due_ms_ < pending->due_ms_)
+        pending->due_ms_ = item->due_ms_;
+    return true;
+}
+
+uint64_t ft_pending_due_ms(const struct ft_pending *pending)
+{
+    return pending->again_ > 0 ? pending->due_ms_ : 0;
+}
+
+/* Gives up one that waited too long behind others, or appends its frame. */
+static void repeat(struct ft_pending *pending, struct ft_pending_item *item, const uint8_t *frame,
+                   struct ft_buffer *frames)
+{
+    item->is_again_ = false;
+    pending->again_--;
+    if (!may_repeat(pending, item)) {
+        item->is_lost_ = true;
+        pending->lost_from_ = pending->base_;
+        return;
+    }
+    item->sent_ms_ = pending->now_ms;
+    ft_buffer_add(frames, frame, item->frame_len);
+}
+
+void ft_pending_repeats(struct ft_pending *pending, size_t max, struct ft_buffer *frames)
+{
+    if (pending->again_ == 0 || pending->now_ms < pending->due_ms_)
+        return;
+    const uint8_t *frame = pending->bytes_ + pending->head_;
+    uint64_t due_ms = UINT64_MAX;
+    for (uint64_t id = pending->base_; id < pending->sent_; id++) {
+        struct ft_pending_item *item = at(pending, id);
+        bool has_room = frames->len == 0 || frames->len + item->frame_len <= max;
+        if (item->is_again_ && item->due_ms_ <= pending->now_ms && has_room)
+            repeat(pending, item, frame, frames);
+        else if (item->is_again_ && item->due_ms_ < due_ms)
+            due_ms = item->due_ms_;
+        frame += item->frame_len;
+    }
+    pending->due_ms_ = due_ms;
+}
+
+/* Closes up the frames of those that are still to be sent; nothing counts as sent. */
+static void requeue(struct ft_pending *pending)
 {
     size_t from = pending->head_;
     size_t to = pending->head_;
     for (uint64_t id = pending->base_; id < pending->next; id++) {
         struct ft_pending_item *item = at(pending, id);
         size_t len = item->frame_len;
-        if (id < pending->sent_ && !item->is_over_ && !item->is_keyed_)
-            item->is_lost_ = true;
         if (item->is_over_ || item->is_lost_) {
             item->frame_len = 0;
         } else {
@@ -161,6 +237,32 @@ void ft_pending_break(struct ft_pending *pending)
     pending->sent_ = pending->base_;
     pending->lost_from_ = pending->base_;
     pending->sent_bytes_ = 0;
+}
+
+void ft_pending_break(struct ft_pending *pending)
+{
+    for (uint64_t id = pending->base_; id < pending->sent_; id++) {
+        struct ft_pending_item *item = at(pending, id);
+        if (!item->is_over_ && !item->is_again_)
+            note_unsure(item);
+        item->is_again_ = false;
+        item->is_lost_ = item->is_lost_ || (!item->is_over_ && !may_repeat(pending, item));
+    }
+    pending->again_ = 0;
+    requeue(pending);
+}
+
+void ft_pending_expire(struct ft_pending *pending)
+{
+    bool is_any = false;
+    FT_ASSERT(pending->sent_bytes_ == 0);
+    for (uint64_t id = pending->base_; id < pending->next; id++) {
+        struct ft_pending_item *item = at(pending, id);
+        if (!item->is_over_ && item->unsure_ms_ != 0 && !may_repeat(pending, item))
+            is_any = item->is_lost_ = true;
+    }
+    if (is_any)
+        requeue(pending);
 }
 
 bool ft_pending_take_lost(struct ft_pending *pending, struct ft_pending_item *item)

@@ -7,9 +7,10 @@
 
 #include "protocol/position.h"
 
-/* A cluster has 16 streams unless configured otherwise, and starts new ones when Redis was lost: of
- * more than this, the one that was longest without news is forgotten. */
-#define FT_POSITIONS_MAX 256
+/* A cluster has 16 streams, or up to 256, and begins new ones when Redis was lost, while those of before
+ * are kept until the broker says that it does not know them: room for a few lives of the largest. Of more,
+ * the one that was longest without news is forgotten. */
+#define FT_POSITIONS_MAX 1024
 
 struct ft_positions {
     struct ft_position *items_;

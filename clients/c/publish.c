@@ -219,8 +219,12 @@ void ft_client_end_lost(struct fantail *f)
 {
     struct ft_pending_item item;
     while (ft_pending_take_lost(&f->pending, &item))
-        end_item(f, &item, FANTAIL_LOST,
-                 "the connection broke before the broker answered; it may have been accepted");
+        end_item(
+            f, &item, FANTAIL_LOST,
+            item.is_keyed_
+                ? "for too long there was no answer; it may have been accepted, and the "
+                  "broker may have forgotten its key"
+                : "the connection broke before the broker answered; it may have been accepted");
 }
 
 void ft_client_end_all(struct fantail *f)

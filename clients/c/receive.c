@@ -73,19 +73,42 @@ static bool answer_history(struct fantail *f, const struct ft_envelope *env,
            ft_histories_answer(&f->histories, env->id.str, &history, f->encoding, env->messages);
 }
 
+/* Says whether a refusal is no end: the publication will be sent again. */
+static bool is_repeated(struct fantail *f, uint64_t id, const struct fantail_result *result)
+{
+    bool is_unsure = result->code == FANTAIL_LOST;
+    return (is_unsure || result->code == FANTAIL_UNAVAILABLE) && result->retry_ms > 0 &&
+           ft_pending_repeat(&f->pending, id, result->retry_ms, is_unsure);
+}
+
+/* Gives the end of a publication to whoever made it. */
+static void end_publication(struct fantail *f, const struct ft_pending_item *item,
+                            const struct fantail_result *result)
+{
+    struct fantail_result end = *result;
+    if (end.code == FANTAIL_UNAVAILABLE && ft_pending_is_unsure(item))
+        end.code = FANTAIL_LOST; /* not this time, but perhaps before */
+    if (item->on_result)
+        item->on_result(f, &end, item->user);
+    else if (end.code != 0)
+        ft_client_report(f, &end);
+}
+
 /* Gives the end of a request to whoever made it; what nobody made, or left unheard, is an error. */
 static void answer(struct fantail *f, const struct ft_envelope *env,
                    const struct fantail_result *result)
 {
     struct ft_pending_item item;
+    if (env->id.kind == FT_ID_INT && is_repeated(f, env->id.num, result))
+        return;
     if (env->id.kind == FT_ID_INT && ft_pending_take(&f->pending, env->id.num, &item)) {
-        if (item.on_result)
-            item.on_result(f, result, item.user);
-        else if (result->code != 0)
-            ft_client_report(f, result);
+        end_publication(f, &item, result);
         return;
     }
     if (answer_history(f, env, result))
+        return;
+    if (env->id.kind == FT_ID_STR &&
+        ft_presences_answer(&f->presences, env->id.str, result, f->encoding, f->message))
         return;
     if (env->id.kind == FT_ID_STR &&
         ft_subscriptions_answer(&f->subscriptions, env->id.str, result, read_positions(f, env),
@@ -278,7 +301,7 @@ static void read_envelopes(struct fantail *f, struct ft_slice message)
 void ft_client_receive(void *client, struct ft_slice message, bool is_text)
 {
     struct fantail *f = client;
-    f->heard_ms = ft_clock_mono_ms();
+    f->heard_ms = f->pending.now_ms = ft_clock_mono_ms();
     f->is_pinged = false;
     if (is_text != (f->encoding == FT_JSON)) {
         ft_transport_drop(f->transport, "the broker answered in the other encoding");

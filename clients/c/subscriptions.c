@@ -302,6 +302,18 @@ static bool settle(struct ft_subscriptions *subs, struct fantail_subscription *s
     return is_news;
 }
 
+/* Takes over the streams that are new. One that is known stays where it is: the answer may have overtaken
+ * deliveries. */
+static void learn(struct ft_positions *at, const struct ft_positions *starts)
+{
+    for (size_t i = 0; i < starts->count; i++) {
+        struct ft_position_parts pos = ft_positions_peek(starts, i);
+        struct ft_position_parts any = {.stream = pos.stream};
+        if (!ft_positions_cover(at, &any))
+            ft_positions_raise(at, &pos);
+    }
+}
+
 /* Begins live, together with the others that did on this connection. */
 static void start_plain(struct ft_subscriptions *subs, struct fantail_subscription *sub,
                         const struct ft_positions *starts)
@@ -309,13 +321,7 @@ static void start_plain(struct ft_subscriptions *subs, struct fantail_subscripti
     if (!subs->plain_)
         subs->plain_ = ft_progress_new(NULL);
     ft_subscription_set(sub, ft_progress_ref(subs->plain_));
-    for (size_t i = 0; i < starts->count; i++) {
-        struct ft_position_parts pos = ft_positions_peek(starts, i);
-        struct ft_position_parts any = {.stream = pos.stream};
-        /* A stream that they know stays where it is: the answer may have overtaken deliveries. */
-        if (!ft_positions_cover(&subs->plain_->at, &any))
-            ft_positions_raise(&subs->plain_->at, &pos);
-    }
+    learn(&subs->plain_->at, starts);
 }
 
 /* A subscription without `since` is in force: it begins where the answer says. */
@@ -339,6 +345,14 @@ static void restart(struct fantail_subscription *sub, const struct ft_positions 
     ft_progress_restart(sub->progress, starts);
     ft_positions_clear(&sub->begin);
     ft_positions_raise_all(&sub->begin, starts);
+}
+
+/* What was named came back whole. Streams that it could not name, because the broker did not know them when it
+ * was last asked, begin here. */
+static void learn_more(struct fantail_subscription *sub, const struct ft_positions *starts)
+{
+    learn(&sub->begin, starts);
+    learn(&sub->progress->at, starts);
 }
 
 /* Finds one of the subscriptions that a request was made of. */
@@ -373,6 +387,8 @@ bool ft_subscriptions_answer(struct ft_subscriptions *subs, struct ft_slice id,
             begin(subs, sub, starts);
         else if (sub->step == FT_STEP_LIVE && !result->recovered)
             restart(sub, starts);
+        else if (sub->step == FT_STEP_LIVE)
+            learn_more(sub, starts);
         if (is_told && sub->options.on_result) {
             sub->options.on_result(subs->client_, result, sub->user);
         } else if (result->code != 0 && !is_reported) {

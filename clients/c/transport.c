@@ -267,7 +267,8 @@ enum ft_err ft_transport_new(const struct ft_transport_options *options,
         .fd_limit_per_thread = DESCRIPTORS,
         .pt_serv_buf_size = RX_BYTES,
         .vhost_name = "default",
-        .options = options->url.is_tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
+        .options =
+            options->url.is_tls || options->has_tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
         .client_ssl_ca_filepath = options->ca_file,
     };
     t->lws = lws_create_context(&info);
@@ -314,6 +315,11 @@ static int tls_flags(const struct ft_transport_options *options)
     return options->is_insecure ? LCCSCF_USE_SSL | LCCSCF_ALLOW_SELFSIGNED | LCCSCF_ALLOW_INSECURE |
                                       LCCSCF_ALLOW_EXPIRED | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK
                                 : LCCSCF_USE_SSL;
+}
+
+void ft_transport_aim(struct ft_transport *t, const struct ft_url *url)
+{
+    t->options.url = *url;
 }
 
 void ft_transport_connect(struct ft_transport *t, const char *token)

@@ -40,7 +40,8 @@ struct ft_transport_events {
 };
 
 struct ft_transport_options {
-    struct ft_url url;
+    struct ft_url url; /* until ft_transport_aim() names another */
+    bool has_tls;      /* one that it will name needs TLS */
     enum ft_encoding encoding;
     const char *ca_file;  /* NULL: the system's authorities. Lent as long as the transport lives */
     bool is_insecure;     /* take any certificate */
@@ -56,6 +57,9 @@ FT_MUST_USE enum ft_err ft_transport_new(const struct ft_transport_options *opti
 
 /* Drops the connection without an event. */
 void ft_transport_free(struct ft_transport *transport);
+
+/* Names the address of the next connections. */
+void ft_transport_aim(struct ft_transport *transport, const struct ft_url *url);
 
 /* Begins to connect; there must be no connection. `token` goes as bearer, NULL or "" for none.
  * Resolving a name blocks. */

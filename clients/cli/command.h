@@ -17,6 +17,8 @@ enum ft_exit {
 int ft_cmd_sub(int argc, char **argv);
 int ft_cmd_pub(int argc, char **argv);
 int ft_cmd_history(int argc, char **argv);
+int ft_cmd_presence(int argc, char **argv);
+int ft_cmd_nodes(int argc, char **argv);
 int ft_cmd_token(int argc, char **argv);
 int ft_cmd_apikey(int argc, char **argv);
 int ft_cmd_demo(int argc, char **argv);

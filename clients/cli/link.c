@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/base/alloc.h"
 #include "protocol/quote.h"
 
 /* One command has one client; the handler has no other way to it. */
@@ -49,13 +50,13 @@ static void on_state(struct fantail *f, enum fantail_state state,
     if (link->is_quiet_)
         return;
     if (state == FANTAIL_OPEN && link->was_open)
-        fprintf(stderr, "fantail: connected to %s again\n", link->url_);
+        fprintf(stderr, "fantail: connected to %s again\n", status->url);
     else if (state == FANTAIL_WAITING)
-        fprintf(stderr, "fantail: %s: %s; trying again in %.1f s\n", link->url_, status->reason,
+        fprintf(stderr, "fantail: %s: %s; trying again in %.1f s\n", status->url, status->reason,
                 status->retry_ms / 1000.0);
     else if (state == FANTAIL_CLOSED)
         ft_link_fail(link, FT_EXIT_NO_BROKER, "%s %s: %s",
-                     link->was_open ? "lost" : "cannot connect to", link->url_, status->reason);
+                     link->was_open ? "lost" : "cannot connect to", status->url, status->reason);
     if (state == FANTAIL_OPEN)
         link->was_open = true;
 }
@@ -96,21 +97,45 @@ static void on_gap(struct fantail *f, const struct fantail_gap *gap, void *user)
     fputc('\n', stderr);
 }
 
-/* Reads the token of --token-file, without the white space around it. */
+const char *ft_link_read_token(const char *path, char token[FT_LINK_TOKEN_MAX + 2])
+{
+    FILE *file = fopen(path, "re");
+    size_t n = file ? fread(token, 1, FT_LINK_TOKEN_MAX + 1, file) : 0;
+    if (!file || ferror(file))
+        fprintf(stderr, "fantail: %s: %s\n", path, strerror(errno));
+    if (file)
+        fclose(file);
+    while (n > 0 && strchr(" \t\r\n", token[n - 1]))
+        n--;
+    token[n] = '\0';
+    return token + strspn(token, " \t\r\n");
+}
+
+/* Reads the token of --token-file. */
 static const char *read_token(struct fantail *f, void *user)
 {
     (void)f;
     struct ft_link *link = user;
-    FILE *file = fopen(link->token_file_, "re");
-    size_t n = file ? fread(link->token_, 1, sizeof(link->token_) - 1, file) : 0;
-    if (!file || ferror(file))
-        fprintf(stderr, "fantail: %s: %s\n", link->token_file_, strerror(errno));
-    if (file)
-        fclose(file);
-    while (n > 0 && strchr(" \t\r\n", link->token_[n - 1]))
-        n--;
-    link->token_[n] = '\0';
-    return link->token_ + strspn(link->token_, " \t\r\n");
+    return ft_link_read_token(link->token_file_, link->token_);
+}
+
+void ft_link_urls_init(struct ft_link_urls *urls, const struct ft_link_options *options)
+{
+    *urls = (struct ft_link_urls){.count = options->urls.count};
+    memcpy(urls->items, options->urls.items, sizeof(urls->items));
+    const char *text = getenv("FANTAIL_URL");
+    if (urls->count > 0 || !text)
+        return;
+    char *rest = NULL;
+    urls->copy_ = ft_strdup(text);
+    for (char *url = strtok_r(urls->copy_, " ", &rest); url && urls->count < FT_FLAG_TEXTS_MAX;
+         url = strtok_r(NULL, " ", &rest))
+        urls->items[urls->count++] = url;
+}
+
+void ft_link_urls_fini(struct ft_link_urls *urls)
+{
+    free(urls->copy_);
 }
 
 static void catch_signals(void)
@@ -123,14 +148,12 @@ static void catch_signals(void)
 
 bool ft_link_open(struct ft_link *link, const struct ft_link_options *options, void *owner)
 {
-    const char *url = options->url ? options->url : getenv("FANTAIL_URL");
-    *link = (struct ft_link){
-        .owner = owner,
-        .url_ = url && *url ? url : "ws://127.0.0.1:8080/ws",
-        .token_file_ = options->token_file,
-    };
+    struct ft_link_urls urls;
+    ft_link_urls_init(&urls, options);
+    *link = (struct ft_link){.owner = owner, .token_file_ = options->token_file};
     struct fantail_options wanted = {
-        .url = link->url_,
+        .urls = urls.items,
+        .url_count = urls.count,
         .msgpack = options->msgpack,
         .token = options->token ? options->token : getenv("FANTAIL_TOKEN"),
         .get_token = options->token_file ? read_token : NULL,
@@ -148,6 +171,7 @@ bool ft_link_open(struct ft_link *link, const struct ft_link_options *options, v
     };
     char why[FT_PROBLEM_TEXT_MAX];
     link->client = fantail_new(&wanted, why, sizeof(why));
+    ft_link_urls_fini(&urls); /* the client has copies */
     if (!link->client) {
         ft_link_fail(link, FT_EXIT_USAGE, "%s", why);
         return false;

@@ -17,6 +17,8 @@ static const struct {
     {"sub", ft_cmd_sub, "subscribe to filters and print what arrives"},
     {"pub", ft_cmd_pub, "publish data, a file, or every line of standard input"},
     {"history", ft_cmd_history, "print what the broker still has of a topic"},
+    {"presence", ft_cmd_presence, "print who is present on a topic"},
+    {"nodes", ft_cmd_nodes, "print the nodes of a cluster and how they are"},
     {"token", ft_cmd_token, "make a token, for development"},
     {"apikey", ft_cmd_apikey, "make an API key for a backend"},
     {"demo", ft_cmd_demo, "publish this machine's own live figures"},
@@ -96,8 +98,8 @@ int main(int argc, char **argv)
             return run_command(commands[i].run, argc, argv, at);
     if (at < argc)
         fprintf(stderr,
-                "fantail: there is no command %s; it is one of sub, pub, history, token, "
-                "apikey, demo, bench\n",
+                "fantail: there is no command %s; it is one of sub, pub, history, "
+                "presence, nodes, token, apikey, demo, bench\n",
                 argv[at]);
     else
         print_help(stderr);
