@@ -243,7 +243,8 @@ static bool make_room(struct ft_journal *j, size_t n, size_t bytes, uint32_t now
         const struct slot *slot = slot_of(j, tail + 1);
         uint64_t other = atomic_load_explicit(&j->chunks.other_bytes, memory_order_relaxed);
         bool is_full = j->bytes + other + bytes > j->size_bytes || head - tail + n > j->mask;
-        if (!is_full && now_s - slot->accepted_s <= j->age_s)
+        /* Turns of other threads began earlier or later: what is kept may be a second younger than now. */
+        if (!is_full && now_s <= (uint64_t)slot->accepted_s + j->age_s)
             break;
         if (tail >= fanned_out)
             fanned_out = oldest_cursor(j);

@@ -60,6 +60,22 @@ Test(journal, numbers_without_holes_from_one)
     ft_journal_free(journal);
 }
 
+/* Each thread has the clock of its turn. */
+Test(journal, what_another_thread_has_accepted_a_second_later_is_not_too_old)
+{
+    struct ft_journal *journal = journal_of(MIB, 300);
+    struct ft_journal_writer *writer = ft_journal_writer_new(journal);
+    struct ft_publication *p = build(writer, "a", "1", 1000);
+    cr_assert(ft_journal_append(writer, &p, 1, 1000));
+    ft_journal_expire(journal, 999);
+    cr_assert_eq(ft_journal_tail(journal), 0);
+    p = build(writer, "a", "2", 999);
+    cr_assert(ft_journal_append(writer, &p, 1, 999));
+    cr_assert_not_null(ft_journal_peek(journal, 1));
+    ft_journal_writer_free(writer);
+    ft_journal_free(journal);
+}
+
 Test(journal, a_publication_is_the_frame_of_its_subscribers)
 {
     struct ft_journal *journal = journal_of(MIB, 300);
