@@ -45,7 +45,8 @@ static void turn_off(struct ft_follower *f)
 
 static void start(struct ft_follower *f)
 {
-    if (f->state != FT_FOLLOWER_OFF || !f->is_up || !(f->is_wanted || f->is_joined))
+    bool is_needed = f->is_wanted || f->is_joined;
+    if (f->state != FT_FOLLOWER_OFF || !f->is_up || !is_needed || f->now_ms < f->retry_ms)
         return;
     if (f->ops->subscribe(f->part))
         f->state = FT_FOLLOWER_SUBSCRIBING;
@@ -55,6 +56,7 @@ void ft_follower_up(struct ft_follower *f, bool is_wanted)
 {
     f->is_up = true;
     f->is_wanted = is_wanted;
+    f->retry_ms = 0;
     start(f);
 }
 
@@ -67,11 +69,13 @@ void ft_follower_down(struct ft_follower *f)
         turn_off(f);
 }
 
-void ft_follower_subscribed(struct ft_follower *f, bool is_confirmed)
+void ft_follower_subscribed(struct ft_follower *f, enum ft_answer answer)
 {
     if (f->state != FT_FOLLOWER_SUBSCRIBING)
         return;
-    if (!is_confirmed) {
+    if (answer == FT_ANSWER_ERROR)
+        f->retry_ms = f->now_ms + RETRY_MS;
+    if (answer != FT_ANSWER) {
         turn_off(f);
         return;
     }

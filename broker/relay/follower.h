@@ -137,7 +137,7 @@ void ft_follower_beat(struct ft_follower *follower, struct ft_slice stream, uint
 
 enum ft_answer { FT_ANSWER, FT_ANSWER_ERROR, FT_ANSWER_LOST };
 
-void ft_follower_subscribed(struct ft_follower *follower, bool is_confirmed);
+void ft_follower_subscribed(struct ft_follower *follower, enum ft_answer answer);
 void ft_follower_joined(struct ft_follower *follower, enum ft_answer answer, struct ft_slice stream,
                         uint64_t head, uint64_t ms);
 

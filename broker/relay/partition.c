@@ -97,10 +97,24 @@ static bool send_command(struct ft_part *part, struct ft_buffer *command, ft_rep
     return is_sent;
 }
 
+/* Says what an answer is worth, and logs an error. */
+static enum ft_answer judge(struct ft_part *part, const redisReply *reply, const char *event)
+{
+    if (!reply)
+        return FT_ANSWER_LOST;
+    if (reply->type == REDIS_REPLY_ARRAY)
+        return FT_ANSWER;
+    char text[256];
+    ft_log(FT_LOG_WARN, event, "partition=%u redis=%s", part->number,
+           ft_log_value(reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another kind",
+                        text, sizeof(text)));
+    return FT_ANSWER_ERROR;
+}
+
 static void on_subscribed(void *context, const redisReply *reply)
 {
     struct ft_part *part = context;
-    ft_follower_subscribed(part->follower, reply && reply->type != REDIS_REPLY_ERROR);
+    ft_follower_subscribed(part->follower, judge(part, reply, "relay_subscribe_failed"));
 }
 
 static bool subscribe(void *context)
@@ -116,20 +130,6 @@ static void unsubscribe(void *context)
 {
     struct ft_part *part = context;
     ft_server_unsubscribe(server_of(part), ft_slice_str(part->channel));
-}
-
-/* Says what an answer is worth, and logs an error. */
-static enum ft_answer judge(struct ft_part *part, const redisReply *reply, const char *event)
-{
-    if (!reply)
-        return FT_ANSWER_LOST;
-    if (reply->type == REDIS_REPLY_ARRAY)
-        return FT_ANSWER;
-    char text[256];
-    ft_log(FT_LOG_WARN, event, "partition=%u redis=%s", part->number,
-           ft_log_value(reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another kind",
-                        text, sizeof(text)));
-    return FT_ANSWER_ERROR;
 }
 
 static void on_join(void *context, const redisReply *reply)

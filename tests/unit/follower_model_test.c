@@ -120,7 +120,7 @@ static void answer(struct ft_twin *m)
     memmove(m->commands, m->commands + 1, --m->commands_count * sizeof(c));
     switch (c.kind) {
     case FT_TWIN_SUBSCRIBE:
-        ft_follower_subscribed(m->follower, true);
+        ft_follower_subscribed(m->follower, FT_ANSWER);
         break;
     case FT_TWIN_JOIN:
         ft_follower_joined(m->follower, FT_ANSWER, ft_slice_str(c.stream), c.head, c.ms);
@@ -146,7 +146,7 @@ static void lose_connection(struct ft_twin *m)
     while (m->commands_count > 0) {
         enum ft_twin_kind kind = m->commands[--m->commands_count].kind;
         if (kind == FT_TWIN_SUBSCRIBE)
-            ft_follower_subscribed(m->follower, false);
+            ft_follower_subscribed(m->follower, FT_ANSWER_LOST);
         else if (kind == FT_TWIN_JOIN)
             ft_follower_joined(m->follower, FT_ANSWER_LOST, ft_slice_str(""), 0, 0);
         else if (kind == FT_TWIN_RANGE)

@@ -188,6 +188,29 @@ Test(relay_partition, what_comes_now_is_kept_from_now_on_whatever_other_clocks_s
     cr_expect_eq(newest()->accepted_s, relay.now_ms / 1000);
 }
 
+/* As where a user of Redis may use some channels only. */
+Test(relay_partition, a_subscription_that_redis_refuses_is_tried_again_after_a_second)
+{
+    (void)ft_interest_want(&relay.interest, 0);
+    ft_part_tick(relay.parts[0]);
+    ft_part_up(relay.parts[0]);
+    for (int tries = 0; tries < 3; tries++) {
+        answer("-NOPERM this user has no permissions to access one of the channels\r\n");
+        for (int ticks = 0; ticks < 9; ticks++) {
+            cr_assert_null(server.fn, "not at once");
+            relay.now_ms += 100;
+            ft_part_tick(relay.parts[0]);
+        }
+        relay.now_ms += 100;
+        ft_part_tick(relay.parts[0]);
+    }
+    ft_part_down(relay.parts[0]);
+    server.fn(server.context, NULL);
+    server.fn = NULL;
+    ft_part_up(relay.parts[0]);
+    cr_assert_not_null(server.fn, "a server that is back may be another one");
+}
+
 Test(relay_partition, joining_again_wakes_who_waits_although_nothing_has_come)
 {
     join();
