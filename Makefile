@@ -85,7 +85,7 @@ $(O)/%.o: %.c Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The scripts for Redis are embedded as they are.
-$(O)/broker/relay/script.o: $(wildcard broker/relay/scripts/*.lua)
+$(O)/broker/relay/script.o $(O)/clients/cli/bench/redis_script.o: $(wildcard broker/relay/scripts/*.lua)
 
 # The commented sample comes from the table of settings.
 deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fantaild

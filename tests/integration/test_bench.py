@@ -90,6 +90,55 @@ def test_publishing_over_http_is_set_beside_nginx(row, what, tmp_path):
     assert not any(tmp_path.iterdir())  # where nginx and wrk had their files
 
 
+REDIS = pytest.mark.skipif(not (shutil.which("redis-server") and shutil.which("redis-benchmark")),
+                           reason="Redis is installed by `make bench`")
+
+
+@REDIS
+@pytest.mark.parametrize("speech", [[], ["--msgpack"]], ids=["json", "msgpack"])
+@pytest.mark.parametrize("row, beside", [
+    ("relay-latency", ["PUBLISH"] * 2),
+    ("relay-ephemeral", ["PUBLISH -P 16", ""]),
+    ("relay-receive", ["bare reader"] * 4),
+    ("relay-heal", ["XREVRANGE", "", ""]),
+])
+def test_a_cluster_is_set_beside_its_redis(row, beside, speech, tmp_path):
+    done = bench("--json", *speech, row, env={"TMPDIR": str(tmp_path)})
+    assert done.returncode == DONE, done.stderr
+    found = json.loads(done.stdout)
+    assert [figure["beside"] for figure in found] == beside
+    for figure in found:
+        assert figure["broker"] > 0 or figure["figure"] == "% dropped"
+        assert (figure["baseline"] or 0) > 0 if figure["beside"] else figure["ratio"] is None
+    assert not any(tmp_path.iterdir())  # where Redis had its files
+
+
+@REDIS
+def test_publishing_to_redis_is_set_beside_the_same_script(tmp_path):
+    done = bench("--json", "relay-flat", env={"TMPDIR": str(tmp_path)})
+    assert done.returncode == DONE, done.stderr
+    one, batch, many = json.loads(done.stdout)
+    assert one["beside"] == "script -P 16" and one["target_kind"] == "ratio at least"
+    assert many["beside"] == f"script x {int(batch['broker'])}" and many["target_kind"] == "none"
+    assert one["baseline"] > 0 and many["baseline"] > one["baseline"]  # a batch costs less
+
+
+@REDIS
+@pytest.mark.parametrize("row", ["relay-latency", "relay-flat", "relay-receive"])
+def test_a_broker_that_is_no_node_fails_the_run(row):
+    """It is as quick as it likes: what it accepts does not come to Redis, nor from there."""
+    done = bench(row, broker=LIAR)
+    assert done.returncode == FAILED
+    assert f"{row} failed: " in done.stderr
+
+
+def test_without_redis_its_rows_are_left_out(tmp_path):
+    done = bench("--json", "relay-latency", "relay-flat", "relay-ephemeral", "relay-receive",
+                 "relay-heal", env={"PATH": str(tmp_path)})
+    assert done.returncode == DONE, done.stderr
+    assert json.loads(done.stdout) == [] and done.stderr.count("there is no redis-server") == 5
+
+
 NGINX = """#!/usr/bin/python3
 import re, signal, socket, sys
 with open(sys.argv[2] + "/nginx.conf") as conf:

@@ -41,6 +41,12 @@ static const struct row {
     {"resume-live", ft_row_resume_live, "`rate` while 1,000 others catch up"},
     {"park", ft_row_park,
      "100 readers that do not read, 5,000 publications a second: memory, latency"},
+    {"relay-latency", ft_row_relay_latency, "node to node through Redis, 1,000 a second: latency"},
+    {"relay-flat", ft_row_relay_flat,
+     "10 publishers flat out through Redis, beside its script alone"},
+    {"relay-ephemeral", ft_row_relay_ephemeral, "the same, ephemeral, beside PUBLISH alone"},
+    {"relay-receive", ft_row_relay_receive, "a node takes in what others publish, on one core"},
+    {"relay-heal", ft_row_relay_heal, "how soon what the relay lost is there"},
     {"idle", ft_row_idle, "18,000 idle connections: memory and CPU"},
     {"trie", ft_row_trie, "the filter index alone, with a million filters"},
     {"codec", ft_row_codec, "the envelope reader alone"},
@@ -216,7 +222,7 @@ static void raise_file_limit(void)
 static void list_rows(void)
 {
     for (size_t i = 0; i < ROWS; i++)
-        printf("%-12s %s\n", rows[i].name, rows[i].help);
+        printf("%-15s %s\n", rows[i].name, rows[i].help);
 }
 
 /* Runs the rows that are wanted, to the first that fails. */

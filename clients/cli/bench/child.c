@@ -51,6 +51,9 @@ enum ft_err ft_child_run(const struct ft_child_options *options, char *output, s
     if (pid == 0) {
         ft_server_become(options->core);
         dup2(out[1], STDOUT_FILENO);
+        int in = options->input != NULL ? open(options->input, O_RDONLY | O_CLOEXEC) : -1;
+        if (in >= 0)
+            dup2(in, STDIN_FILENO);
         execvp(program, (char *const *)options->arguments);
         _exit(127);
     }

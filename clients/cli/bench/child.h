@@ -9,6 +9,7 @@
 
 struct ft_child_options {
     const char *const *arguments; /* the program first, looked for in PATH; NULL at the end */
+    const char *input;            /* a file that it reads as its stdin, or NULL */
     int core;                     /* where it runs */
     unsigned limit_ms;            /* killed when it takes longer */
 };

@@ -46,13 +46,17 @@ static void run_broker(const struct ft_server_options *options, int out_fd)
     static const char *const fixed[FIXED] = {
         "--listen", "127.0.0.1:0", "--workers", "1", "--set", "log.level=warn",
     };
-    const char *arguments[1 + FIXED + 2 * FT_SERVER_SETTINGS_MAX + 1] = {options->path};
+    const char *arguments[1 + FIXED + 2 * FT_SERVER_SETTINGS_MAX + 2 + 1] = {options->path};
     memcpy(&arguments[1], fixed, sizeof(fixed));
     const char **next = &arguments[1 + FIXED];
     for (const char *const *s = options->settings; s != NULL && *s != NULL; s++) {
         FT_ASSERT(next < &arguments[1 + FIXED + 2 * FT_SERVER_SETTINGS_MAX]);
         *next++ = "--set";
         *next++ = *s;
+    }
+    if (options->config != NULL) {
+        *next++ = "--config";
+        *next++ = options->config;
     }
     ft_server_become(options->core);
     dup2(out_fd, STDOUT_FILENO);

@@ -25,6 +25,7 @@ struct ft_server_options {
     const char *path;
     int core;
     const char *const *settings; /* "journal.size=16m", …, NULL; itself NULL: none */
+    const char *config;          /* a file of settings, or NULL */
 };
 
 /*
@@ -40,6 +41,14 @@ enum ft_err ft_server_start(struct ft_server *server, const struct ft_server_opt
  * as many file descriptors as it may have, and gone when the bench is.
  */
 void ft_server_become(int core);
+
+/*
+ * Reads one of the broker's metrics; `sample` is its name, with labels as the broker writes them. One that is not
+ * there fails.
+ */
+FT_MUST_USE
+enum ft_err ft_server_metric(const struct ft_server *server, const char *sample, double *value,
+                             struct ft_problem *problem);
 
 /* Stops a server that was started (a zeroed one is none): SIGTERM, and after 3 s SIGKILL. */
 void ft_server_stop(struct ft_server *server);
