@@ -31,6 +31,9 @@
 #define EACH_BYTES  (sizeof(struct ft_relay_item) + sizeof(struct ft_relay_result) + 32)
 /* When who was refused may try again. */
 #define RETRY_MS 1000
+
+/* A log says what Redis refuses at most once in so long. */
+#define REFUSED_LOG_MS 5000
 /* Random bytes for names, fetched so many at a time. */
 #define RANDOM_BYTES (64 * FT_STREAM_RANDOM_BYTES)
 
@@ -58,6 +61,7 @@ struct lane {
         again; /* their scripts were not known: they go before all others, but when nothing is in flight,
                         * so that they keep their order */
     struct flight *flights, **flights_end; /* as they were sent */
+    uint64_t refused, refused_log_ms;      /* publications that the log has not told of */
 };
 
 /* What Redis has acknowledged of a partition: it must not give these offsets away again, and if it has lost them
@@ -273,6 +277,21 @@ static bool begins(const redisReply *reply, const char *word)
     return (size_t)reply->len >= len && memcmp(reply->str, word, len) == 0;
 }
 
+static void log_refusal(struct lane *lane, const struct ft_relay_batch *batch,
+                        const redisReply *reply)
+{
+    uint64_t now_ms = lane->outgoing->relay->now_ms;
+    lane->refused += batch->count;
+    if (lane->refused_log_ms != 0 && now_ms - lane->refused_log_ms < REFUSED_LOG_MS)
+        return;
+    char text[FT_QUOTE_MAX * 2];
+    ft_log(FT_LOG_WARN, "relay_publish_refused", "partition=%u redis=%s publications=%llu",
+           batch->partition, ft_log_value(reply->str, text, sizeof(text)),
+           (unsigned long long)lane->refused);
+    lane->refused_log_ms = now_ms;
+    lane->refused = 0;
+}
+
 static void take_error(struct lane *lane, struct ft_relay_batch *batch, const redisReply *reply)
 {
     if (begins(reply, "NOSCRIPT")) { /* the server has sent the script again before it told us */
@@ -280,6 +299,7 @@ static void take_error(struct lane *lane, struct ft_relay_batch *batch, const re
         return;
     }
     /* The script looks at everything before it writes: one that failed has done nothing. */
+    log_refusal(lane, batch, reply);
     char quoted[FT_QUOTE_MAX], why[FT_PROBLEM_TEXT_MAX];
     snprintf(why, sizeof(why), "Redis said %s",
              ft_quote(ft_slice(reply->str, (size_t)reply->len), quoted));

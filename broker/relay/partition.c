@@ -17,7 +17,7 @@
 
 #define COMMAND_MAX ((size_t)64 * 1024)
 
-/* What a log says of rejected messages, at most once in so long. */
+/* What a log says of rejected messages, and of errors, at most once in so long. */
 #define REJECTED_LOG_MS 5000
 
 struct ft_part {
@@ -29,7 +29,7 @@ struct ft_part {
     bool is_careful;                    /* an answer was too large to be taken: ask for less */
     uint32_t floods;                    /* of the server, when it was asked */
     uint32_t taken_us;                  /* when what is appended now has come */
-    uint64_t rejected, rejected_log_ms;
+    uint64_t rejected, rejected_log_ms, failed_log_ms;
     char *channel, *meta_key, *log_key;
 };
 
@@ -104,6 +104,9 @@ static enum ft_answer judge(struct ft_part *part, const redisReply *reply, const
         return FT_ANSWER_LOST;
     if (reply->type == REDIS_REPLY_ARRAY)
         return FT_ANSWER;
+    if (part->failed_log_ms != 0 && part->relay->now_ms - part->failed_log_ms < REJECTED_LOG_MS)
+        return FT_ANSWER_ERROR;
+    part->failed_log_ms = part->relay->now_ms;
     char text[256];
     ft_log(FT_LOG_WARN, event, "partition=%u redis=%s", part->number,
            ft_log_value(reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another kind",

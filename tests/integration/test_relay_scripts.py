@@ -1,6 +1,7 @@
 """What the scripts do inside a real Redis: numbers without holes, keys, last values, histories, bounds."""
 
 import random
+import re
 
 import msgpack
 import pytest
@@ -436,3 +437,35 @@ def test_an_instance_does_not_beat_for_another(client):
     register(client, f"{OTHER} 0")
     assert beat(client, f"{INSTANCE} 1", 1) == [b"held", f"{OTHER} 0".encode()]
     assert client.get(LEASE) == f"{OTHER} 0".encode() and not client.exists(NODES)
+
+
+def test_a_full_redis_takes_names_and_beats(client, partition):
+    partition.publish(plain(entry("t")))
+    client.config_set("maxmemory", 1)
+    assert register(client, f"{INSTANCE} 0") == b"OK"
+    told = msgpack.unpackb(beat(client, f"{INSTANCE} 1", 1, 3))
+    assert told == [1, 1, [[3, *partition.meta()]]]
+    assert client.get(LEASE) == f"{INSTANCE} 1".encode() and client.hexists(NODES, "n1")
+    assert register(client, f"{INSTANCE} 2") == b"OK"
+    assert register(client, f"{OTHER} 0") == [b"held", f"{INSTANCE} 2".encode()]
+    client.config_set("maxmemory", 0)
+
+
+def test_one_key_of_somebody_else_does_not_end_the_beats(client, partition):
+    partition.publish(plain(entry("t")))
+    client.set(f"{PREFIX}:{{4}}:meta", "foreign")
+    client.set(NODES, "foreign")
+    told = msgpack.unpackb(beat(client, f"{INSTANCE} 1", 1, 3, 4))
+    assert told == [1, 1, [[3, *partition.meta()], [4, "", 0, 0]]]
+    assert client.get(NODES) == b"foreign"
+
+
+@pytest.mark.parametrize("key", [LEASE, SETTINGS])
+def test_a_lease_or_settings_of_somebody_else_are_named(client, key):
+    client.rpush(key, "foreign")
+    with pytest.raises(ResponseError, match=f"WRONGTYPE {re.escape(key)} is a list"):
+        register(client, f"{INSTANCE} 0")
+    if key == LEASE:
+        with pytest.raises(ResponseError, match=f"WRONGTYPE {re.escape(key)} "):
+            beat(client, f"{INSTANCE} 0", 1)
+    assert client.keys() == [key.encode()]

@@ -7,9 +7,11 @@ import time
 import pytest
 
 from support.broker import SANITIZER, run
+from support.client import Client
 from support.cluster import Node
 from support.fake_redis import FakeRedis
 from support.redis_link import RedisLink
+from support.rules import with_rules
 from support.wait import until
 
 REFUSED_S = 15  # a node waits for ten seconds at most before it serves
@@ -309,12 +311,27 @@ def test_errors_are_told_and_outlived(fake, node, answer):
     assert len(lines(first, "redis_away")) <= 2, first.stderr
 
 
-def test_a_full_redis_is_told_and_outlived(redis, node):
-    first = node(redis.url)
-    redis.config_set("maxmemory", 1)
-    wait_reason(first, "OOM")
-    redis.config_set("maxmemory", 0)
-    first.wait_ready()
+def test_a_full_redis_refuses_publications_and_nothing_else(redis, node, tmp_path):
+    args = with_rules(tmp_path, {"now/#": {"ephemeral": "yes"}})
+    first, second = (node(redis.url, name, args=args) for name in ("node1", "node2"))
+    with Client(first.address) as publisher, Client(second.address) as subscriber:
+        subscriber.sub("#")
+        assert publisher.pub("t", "before")
+        assert subscriber.next_msg()["data"] == "before"
+        redis.config_set("maxmemory", 1)
+        for _ in range(20):
+            assert "OOM" in publisher.refused({"op": "pub", "topic": "t", "data": 0}, 503)
+        publisher.ok({"op": "pub", "topic": "now/t", "data": "ephemeral"})
+        assert subscriber.next_msg()["data"] == "ephemeral"
+        redis.client().client_kill_filter(_type="pubsub")
+        until(lambda: second.metric("fantail_relay_reconnects_total") >= 1, "it has come back")
+        first.wait_ready()
+        second.wait_ready()
+        assert len(lines(first, "relay_publish_refused")) == 1, first.stderr
+        redis.config_set("maxmemory", 0)
+        publisher.pub("t", "after")
+        assert subscriber.next_msg()["data"] == "after"
+    assert lines(first, "relay_gap") == []
 
 
 def test_a_server_that_loads_is_waited_for(fake, node):

@@ -8,9 +8,16 @@
 --
 -- Returns OK: the name is this instance's. Or {'settings', theirs}: the cluster has others. Or {'held', lease}:
 -- another instance has the name; where the same text is still there after some beats, it is dead, and may be
--- replaced. In both cases nothing was done.
+-- replaced. In both cases nothing was done. A full Redis does not refuse it: as in beat.lua.
 
 local call = redis.call
+for _, key in ipairs(KEYS) do
+    local type = call('TYPE', key).ok
+    if type ~= 'string' and type ~= 'none' then
+        return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. type ..
+                                 ', not a string: something else uses it')
+    end
+end
 local settings = call('GET', KEYS[2])
 if settings and settings ~= ARGV[1] then
     return {'settings', settings}
@@ -19,6 +26,7 @@ local held = call('GET', KEYS[1])
 if held and held ~= ARGV[3] and string.sub(held, 1, 16) ~= string.sub(ARGV[2], 1, 16) then
     return {'held', held}
 end
+call('PEXPIRE', KEYS[1], ARGV[4])
 if not settings then
     call('SET', KEYS[2], ARGV[1])
 end
