@@ -348,6 +348,23 @@ static bool is_left_out(const struct ft_feed *feed, const struct ft_publication 
            atomic_load_explicit(&p->is_superseded, memory_order_relaxed);
 }
 
+/* Queues a publication. To an event stream that resumes, under an id that falls behind none of the places that
+ * it has named. */
+static void queue(struct ft_session *s, const struct ft_publication *p, struct ft_slice frame)
+{
+    const struct ft_starts *starts = s->subscriptions->starts;
+    struct ft_journal *journal = s->asker.worker->hub->journal;
+    struct ft_place places[FT_PARTITIONS_MAX];
+    if (s->frames != FT_FRAMES_EVENTS || !starts || p->offset >= starts->live) {
+        ft_session_queue(s, p->offset, frame.len);
+        return;
+    }
+    uint32_t n = ft_journal_places(journal, NULL, p->offset, places);
+    ft_places_since(journal, starts, p->offset, places, n);
+    cut_id(&frame);
+    ft_reply_event(s, places, n, frame);
+}
+
 /* Queues a publication if the session is to get it: the rule in feed.h. */
 static void take(struct ft_feed *feed, const struct ft_publication *p)
 {
@@ -379,13 +396,13 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
         ft_count(&w->metrics.deliveries_dropped[FT_DROP_LATEST], 1);
         return;
     }
-    size_t bytes = ft_journal_frame(w->hub->journal, p, (enum ft_frames)s->frames).len;
+    struct ft_slice frame = ft_journal_frame(w->hub->journal, p, (enum ft_frames)s->frames);
     /* What another way holds back may be an older one of this topic. */
     ft_throttles_flush_topic(s, p->topic_hash, is_direct ? NULL : shortest);
     if (is_direct)
-        ft_session_queue(s, p->offset, bytes);
+        queue(s, p, frame);
     else
-        ft_throttle_offer(shortest, p, bytes);
+        ft_throttle_offer(shortest, p, frame.len);
 }
 
 /* Returns the journal offset at which it was asked for. Of what was lost before that its `ok` has told. */

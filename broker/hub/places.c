@@ -2,6 +2,7 @@
  * no subscription has to carry it. The worker's thread. */
 #include "broker/hub/places.h"
 
+#include "broker/hub/feed.h"
 #include "broker/hub/worker.h"
 #include "protocol/topic.h"
 
@@ -30,4 +31,16 @@ uint32_t ft_session_places(const struct ft_session *s, uint64_t at, struct ft_pl
     for (const struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next)
         add_touched(sub, &set);
     return ft_journal_places(journal, &set, at, places);
+}
+
+void ft_places_since(struct ft_journal *journal, const struct ft_starts *starts, uint64_t at,
+                     struct ft_place *places, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t index = places[i].index;
+        struct ft_partition_set set = {0};
+        ft_partition_set_add(&set, index);
+        if (index < starts->count && starts->at[index] > at)
+            (void)ft_journal_places(journal, &set, starts->at[index], &places[i]);
+    }
 }

@@ -56,6 +56,22 @@ static void add_event_id(struct ft_buffer *head, struct ft_slice pos)
     ft_buffer_add(head, pos.ptr, pos.len);
 }
 
+/* Returns an id line of all these places and the lines behind it, in reply_head. */
+static struct ft_slice write_id(struct ft_session *s, const struct ft_place *places, uint32_t n,
+                                struct ft_slice lines)
+{
+    struct ft_buffer *event = &s->asker.worker->reply_head;
+    ft_buffer_clear(event);
+    ft_buffer_add_str(event, "\n"); /* the line before it: not sent */
+    for (uint32_t i = 0; i < n; i++) {
+        char text[FT_POS_LEN_MAX];
+        add_event_id(event, ft_slice(text, ft_place_print(&places[i], text)));
+    }
+    ft_buffer_add_str(event, "\n");
+    ft_buffer_add(event, lines.ptr, lines.len);
+    return ft_slice(event->ptr + 1, event->len - 1);
+}
+
 void ft_reply_write_places(struct ft_session *s, const struct ft_place *places, uint32_t n)
 {
     struct ft_worker *w = s->asker.worker;
@@ -168,21 +184,19 @@ void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
 
 void ft_reply_event_id(struct ft_session *s, uint64_t offset)
 {
-    struct ft_buffer *id = &s->asker.worker->reply_head;
     struct ft_place places[FT_PARTITIONS_MAX];
     if (!is_events(s))
         return;
     uint32_t n = ft_journal_places(s->asker.worker->hub->journal, NULL, offset, places);
     if (n == 0)
         return;
-    ft_buffer_clear(id);
-    ft_buffer_add_str(id, "\n"); /* the line before it: not sent */
-    for (uint32_t i = 0; i < n; i++) {
-        char text[FT_POS_LEN_MAX];
-        add_event_id(id, ft_slice(text, ft_place_print(&places[i], text)));
-    }
-    ft_buffer_add_str(id, "\n\n");
-    push(s, ft_slice(id->ptr + 1, id->len - 1));
+    push(s, write_id(s, places, n, ft_slice_str("\n")));
+}
+
+void ft_reply_event(struct ft_session *s, const struct ft_place *places, uint32_t n,
+                    struct ft_slice lines)
+{
+    ft_reply_frame(s, write_id(s, places, n, lines));
 }
 
 static void write_reason(struct ft_session *s, const char *reason, const uint64_t *lost,
@@ -190,6 +204,8 @@ static void write_reason(struct ft_session *s, const char *reason, const uint64_
 {
     struct ft_place places[FT_PARTITIONS_MAX];
     uint32_t n = ft_session_places(s, offset, places);
+    if (is_events(s) && s->subscriptions && s->subscriptions->starts)
+        ft_places_since(s->asker.worker->hub->journal, s->subscriptions->starts, offset, places, n);
     struct ft_writer *w = ft_reply_begin(s, "gap", no_id, lost ? 3 : 2);
     write_pair(w, "reason", ft_slice_str(reason));
     if (lost) {

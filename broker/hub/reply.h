@@ -41,6 +41,11 @@ void ft_reply_frame(struct ft_session *session, struct ft_slice frame);
  */
 void ft_reply_event_id(struct ft_session *session, uint64_t offset);
 
+/* Queues a publication for an event stream under an id of the session's own: `lines` are those of the event
+ * behind the id, with the empty one. */
+void ft_reply_event(struct ft_session *session, const struct ft_place *places, uint32_t n,
+                    struct ft_slice lines);
+
 /* Queues {"op":"gap","reason":"slow","lost":…,"pos":["…",…]}: what follows begins after journal offset `offset`.
  * `lost` may be NULL: it is not known. The second one goes in front of all that waits. */
 void ft_reply_gap(struct ft_session *session, const uint64_t *lost, uint64_t offset);

@@ -189,3 +189,30 @@ Test(feed_streams, the_last_id_of_an_event_stream_has_all_places)
     add(0, 101, FT_ENTRY_LIVE, false);
     cr_assert(was_told("id: " NAME_A ".101," NAME_B ".201\ndata: "));
 }
+
+/* Another node had them in another order: an id that took a place back would bring what has come again. */
+Test(feed_streams, ids_of_what_is_replayed_fall_behind_no_place_that_was_named)
+{
+    struct ft_problem problem;
+    add(1, 201, FT_ENTRY_LIVE, false);
+    add(1, 202, FT_ENTRY_LIVE, false);
+    add(0, 101, FT_ENTRY_LIVE, false);
+    add(0, 102, FT_ENTRY_LIVE, false);
+    add(1, 203, FT_ENTRY_LIVE, false);
+    ft_fake_client_open(&node, &client, 0, FT_FRAMES_EVENTS);
+    ft_fake_node_begin(&node, 0);
+    cr_assert_eq(
+        ft_session_carry_out(&client.session,
+                             ft_slice_str("{\"op\":\"sub\",\"topics\":[\"#\"],\"since\":[\"" NAME_A
+                                          ".102\",\"" NAME_B ".200\"]}"),
+                             &problem),
+        FT_OK);
+    (void)ft_fake_node_end(&node, 0);
+    ft_fake_node_settle(&node);
+    for (int seq = 201; seq <= 203; seq++) {
+        char id[80];
+        snprintf(id, sizeof(id), "\n\nid: " NAME_A ".102," NAME_B ".%d\ndata: {", seq);
+        cr_assert(was_told(id), "%s", ft_fake_client_sent(&client));
+    }
+    cr_assert_not(was_told(NAME_A ".100"), "%s", ft_fake_client_sent(&client));
+}
