@@ -340,7 +340,8 @@ void ft_relay_free(struct ft_relay *relay)
         ft_server_free(relay->servers[i]);
     if (relay->writer)
         ft_journal_writer_free(relay->writer);
-    uv_loop_close(&relay->loop);
+    if (uv_loop_close(&relay->loop) != 0)
+        return; /* a resolver that hangs will still tell the loop: it is left to the end of the process */
     ft_interest_fini(&relay->interest);
     pthread_mutex_destroy(&relay->thread_->lock);
     pthread_cond_destroy(&relay->thread_->judged);

@@ -270,6 +270,7 @@ void ft_server_greeted(struct ft_server *server)
 {
     struct ft_relay *relay = server->relay;
     server->state = FT_SERVER_UP;
+    ft_link_pause(server->pubsub, !ft_relay_has_room(relay));
     ft_count(relay->figures.relay_reconnects, server->ups++ > 0);
     report(server);
     ft_relay_report(relay, server->index, false, NULL);

@@ -399,7 +399,7 @@ def test_a_reply_without_an_end_is_given_up(fake, node):
     server.say(b"*2\r\n$100000000\r\n")
     for _ in range(70):
         server.say(b"x" * (1 << 20))
-    until(lambda: first.metric("fantail_relay_reconnects_total") >= 1, "it connected again")
+    until(lambda: first.metric("fantail_relay_reconnects_total") >= 1, "it connected again", 60)
     first.wait_ready()
     assert first.rss_bytes() - before < 600 << 20
 

@@ -1,7 +1,5 @@
 """Large messages in a cluster, also where nodes have other limits: whatever one takes in comes to all."""
 
-import time
-
 import pytest
 
 from support.client import Client
@@ -9,7 +7,7 @@ from support.cluster import Node
 from support.wait import until
 
 LARGE = "x" * 100_000  # more than limits.message allows where nobody said another one
-JOINED_S = 10
+JOINED_S = 30  # what is too much has to be read first, by a sanitizer, too
 
 
 @pytest.fixture
@@ -51,11 +49,9 @@ def test_a_log_of_which_a_portion_is_too_much_at_once_is_joined_all_the_same(red
         for n in range(40):
             publisher.pub("t/1", [n, "x" * 1_900_000])
     b = node("b")
-    begun = time.monotonic()
     with Client(b.address) as subscriber, Client(a.address) as publisher:
         until(lambda: len(subscriber.ok({"op": "sub", "topics": ["t/#"]})["pos"]) == 1,
               "it is joined", JOINED_S)
-        assert time.monotonic() - begun < JOINED_S
         publisher.pub("t/2", "after")
         assert subscriber.take_where(lambda e: e.get("data") == "after")
     assert b.metric("fantail_relay_servers_up") == 1
