@@ -59,7 +59,7 @@ static void forget_connection(struct fantail *f)
     ft_pending_break(&f->pending);
     ft_subscriptions_break(&f->subscriptions);
     ft_histories_break(&f->histories);
-    ft_presences_break(&f->presences);
+    ft_client_presences_break(&f->presences);
     ft_buffer_clear(&f->control);
     f->is_begun = f->is_pinged = f->is_close_sent = f->is_leaving = false;
 }
@@ -124,7 +124,7 @@ static void on_end(void *client, const struct ft_transport_end *end)
         ft_client_end_lost(f);
         ft_client_end_all(f);
         ft_histories_end_all(&f->histories);
-        ft_presences_end_all(&f->presences);
+        ft_client_presences_end_all(&f->presences);
         return;
     }
     uint32_t wait = wait_ms(f);
@@ -199,7 +199,7 @@ static void ask(struct fantail *f, uint64_t now_ms)
         if (!ft_subscriptions_ask(&f->subscriptions, now_ms, f->message_limit - 128, f->encoding,
                                   &f->envelope) &&
             !ft_histories_ask(&f->histories, f->encoding, &f->envelope) &&
-            !ft_presences_ask(&f->presences, f->encoding, &f->envelope))
+            !ft_client_presences_ask(&f->presences, f->encoding, &f->envelope))
             break;
         ft_client_send_control(f);
     }
@@ -437,7 +437,7 @@ int fantail_presence(struct fantail *f, const char *topic, fantail_presence_fn *
     if (f->state == FANTAIL_CLOSED || f->is_closing)
         err = ft_problem_set(&f->problem, FT_ERR_UNAVAILABLE, "the client is closed");
     if (!err)
-        err = ft_presences_add(&f->presences, topic, done, user, &f->problem);
+        err = ft_client_presences_add(&f->presences, topic, done, user, &f->problem);
     return err ? ft_err_wire(err) : 0;
 }
 
@@ -507,7 +507,7 @@ struct fantail *fantail_new(const struct fantail_options *options, char *why, si
     ft_pending_init(&f->pending, f->options.queue_bytes, f->options.queue_count);
     ft_subscriptions_init(&f->subscriptions, f, on_resume);
     ft_histories_init(&f->histories, f);
-    ft_presences_init(&f->presences, f);
+    ft_client_presences_init(&f->presences, f);
     ft_positions_init(&f->named);
     ft_buffer_init(&f->control, CONTROL_BYTES);
     ft_buffer_init(&f->repeats, ENVELOPE_BYTES);
@@ -531,12 +531,12 @@ void fantail_free(struct fantail *f)
     f->state = FANTAIL_CLOSED;
     ft_client_end_all(f);
     ft_histories_end_all(&f->histories);
-    ft_presences_end_all(&f->presences);
+    ft_client_presences_end_all(&f->presences);
     ft_transport_free(f->transport);
     ft_subscriptions_fini(&f->subscriptions);
     ft_pending_fini(&f->pending);
     ft_histories_fini(&f->histories);
-    ft_presences_fini(&f->presences);
+    ft_client_presences_fini(&f->presences);
     ft_servers_fini(&f->servers);
     ft_positions_fini(&f->named);
     ft_buffer_fini(&f->control);

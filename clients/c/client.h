@@ -37,7 +37,7 @@ struct fantail {
     struct ft_pending pending;
     struct ft_subscriptions subscriptions;
     struct ft_histories histories;
-    struct ft_presences presences;
+    struct ft_client_presences presences;
     struct ft_positions named; /* the positions of the envelope that is being handled */
     struct ft_buffer control;  /* frames that go ahead of publications */
     struct ft_buffer repeats;  /* frames of publications that are sent again */

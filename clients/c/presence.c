@@ -26,12 +26,12 @@ struct ft_presence_request {
     char topic[]; /* with a NUL */
 };
 
-void ft_presences_init(struct ft_presences *presences, struct fantail *client)
+void ft_client_presences_init(struct ft_client_presences *presences, struct fantail *client)
 {
-    *presences = (struct ft_presences){.client_ = client};
+    *presences = (struct ft_client_presences){.client_ = client};
 }
 
-static void free_one(struct ft_presences *presences, struct ft_presence_request *request)
+static void free_one(struct ft_client_presences *presences, struct ft_presence_request *request)
 {
     presences->unasked_ -= request->id[0] == '\0';
     presences->count--;
@@ -39,14 +39,15 @@ static void free_one(struct ft_presences *presences, struct ft_presence_request 
     free(request);
 }
 
-void ft_presences_fini(struct ft_presences *presences)
+void ft_client_presences_fini(struct ft_client_presences *presences)
 {
     while (presences->all_)
         free_one(presences, presences->all_);
 }
 
-enum ft_err ft_presences_add(struct ft_presences *presences, const char *topic,
-                             fantail_presence_fn *done, void *user, struct ft_problem *problem)
+enum ft_err ft_client_presences_add(struct ft_client_presences *presences, const char *topic,
+                                    fantail_presence_fn *done, void *user,
+                                    struct ft_problem *problem)
 {
     if (presences->count >= FT_PRESENCES_MAX)
         return ft_problem_set(problem, FT_ERR_TOO_MANY, "%d presences are waiting for an answer",
@@ -65,8 +66,8 @@ enum ft_err ft_presences_add(struct ft_presences *presences, const char *topic,
     return FT_OK;
 }
 
-bool ft_presences_ask(struct ft_presences *presences, enum ft_encoding encoding,
-                      struct ft_buffer *envelope)
+bool ft_client_presences_ask(struct ft_client_presences *presences, enum ft_encoding encoding,
+                             struct ft_buffer *envelope)
 {
     struct ft_presence_request *request;
     struct ft_writer writer;
@@ -89,7 +90,7 @@ bool ft_presences_ask(struct ft_presences *presences, enum ft_encoding encoding,
     return true;
 }
 
-void ft_presences_break(struct ft_presences *presences)
+void ft_client_presences_break(struct ft_client_presences *presences)
 {
     struct ft_presence_request *request;
     DL_FOREACH(presences->all_, request)
@@ -160,7 +161,7 @@ static bool read_clients(const json_t *envelope, struct fantail_presence *presen
     return true;
 }
 
-static void end(struct ft_presences *presences, struct ft_presence_request *request,
+static void end(struct ft_client_presences *presences, struct ft_presence_request *request,
                 const struct fantail_presence *answer)
 {
     fantail_presence_fn *done = request->done;
@@ -169,9 +170,9 @@ static void end(struct ft_presences *presences, struct ft_presence_request *requ
     done(presences->client_, answer, user);
 }
 
-bool ft_presences_answer(struct ft_presences *presences, struct ft_slice id,
-                         const struct fantail_result *result, enum ft_encoding encoding,
-                         struct ft_slice message)
+bool ft_client_presences_answer(struct ft_client_presences *presences, struct ft_slice id,
+                                const struct fantail_result *result, enum ft_encoding encoding,
+                                struct ft_slice message)
 {
     struct ft_presence_request *request;
     DL_FOREACH(presences->all_, request)
@@ -193,7 +194,7 @@ bool ft_presences_answer(struct ft_presences *presences, struct ft_slice id,
     return true;
 }
 
-void ft_presences_end_all(struct ft_presences *presences)
+void ft_client_presences_end_all(struct ft_client_presences *presences)
 {
     static const struct fantail_presence closed = {
         .code = FANTAIL_UNAVAILABLE,

@@ -108,7 +108,7 @@ static void answer(struct fantail *f, const struct ft_envelope *env,
     if (answer_history(f, env, result))
         return;
     if (env->id.kind == FT_ID_STR &&
-        ft_presences_answer(&f->presences, env->id.str, result, f->encoding, f->message))
+        ft_client_presences_answer(&f->presences, env->id.str, result, f->encoding, f->message))
         return;
     if (env->id.kind == FT_ID_STR &&
         ft_subscriptions_answer(&f->subscriptions, env->id.str, result, read_positions(f, env),

@@ -90,6 +90,123 @@ Test(client_pending, a_break_loses_what_was_sent_and_keeps_the_rest)
     ft_pending_fini(&pending);
 }
 
+/* What is due again at this time. */
+static void expect_repeats(uint64_t now_ms, const char *text)
+{
+    struct ft_buffer frames;
+    ft_buffer_init(&frames, 1000);
+    pending.now_ms = now_ms;
+    ft_pending_repeats(&pending, 1000, &frames);
+    cr_assert(ft_slice_equal(ft_buffer_slice(&frames), ft_slice_str(text)), "%.*s instead of %s",
+              (int)frames.len, frames.ptr ? (const char *)frames.ptr : "", text);
+    ft_buffer_fini(&frames);
+}
+
+Test(client_pending, what_has_a_key_and_was_refused_for_now_is_due_again_in_its_time)
+{
+    struct ft_pending_item item;
+    start(1000, 100);
+    pending.now_ms = 1000;
+    push("A", true);
+    push("plain", false);
+    push("B", true);
+    push("C", true);
+    send_all();
+    push("new", true);
+    cr_assert_eq(ft_pending_due_ms(&pending), 0);
+    cr_assert_not(ft_pending_repeat(&pending, 1, 500, false), "it has no key");
+    cr_assert_not(ft_pending_repeat(&pending, 4, 500, false), "it was not sent");
+    cr_assert_not(ft_pending_repeat(&pending, 5, 500, false), "there is none");
+    cr_assert(ft_pending_repeat(&pending, 2, 800, true));
+    cr_assert(ft_pending_repeat(&pending, 0, 500, false));
+    cr_assert_not(ft_pending_repeat(&pending, 0, 500, false), "it waits already");
+    cr_assert(ft_pending_repeat(&pending, 3, 500, false));
+    cr_assert_eq(ft_pending_due_ms(&pending), 1500);
+    expect_repeats(1499, "");
+    expect_repeats(1500, "AC");
+    expect_repeats(1500, "");
+    cr_assert_eq(ft_pending_due_ms(&pending), 1800);
+    cr_assert(ft_pending_take(&pending, 2, &item), "an answer came nevertheless");
+    cr_assert_eq(ft_pending_due_ms(&pending), 0);
+    expect_repeats(1800, "");
+    expect_unsent("new");
+    cr_assert_eq(pending.count, 4);
+    ft_pending_fini(&pending);
+}
+
+Test(client_pending, repeats_leave_in_bounded_pieces)
+{
+    struct ft_buffer frames;
+    ft_buffer_init(&frames, 1000);
+    start(1000, 100);
+    pending.now_ms = 1;
+    for (int i = 0; i < 3; i++)
+        push("frame", true);
+    send_all();
+    for (uint64_t id = 0; id < 3; id++)
+        cr_assert(ft_pending_repeat(&pending, id, 0, false));
+    ft_pending_repeats(&pending, 12, &frames);
+    cr_assert_eq(frames.len, 10);
+    ft_buffer_clear(&frames);
+    ft_pending_repeats(&pending, 1, &frames);
+    cr_assert_eq(frames.len, 5, "one at least");
+    cr_assert_eq(ft_pending_due_ms(&pending), 0);
+    ft_buffer_fini(&frames);
+    ft_pending_fini(&pending);
+}
+
+Test(client_pending, a_key_is_not_trusted_longer_than_the_broker_remembers_it)
+{
+    struct ft_pending_item item;
+    start(1000, 100);
+    pending.now_ms = 1000;
+    push("unsure", true);
+    push("refused", true);
+    send_all();
+    pending.now_ms = 2000;
+    cr_assert(ft_pending_repeat(&pending, 0, 100, true));
+    cr_assert(ft_pending_repeat(&pending, 1, 100, false));
+    expect_repeats(2100, "unsurerefused");
+    pending.now_ms = 1000 + FT_PENDING_KEY_MS - 1;
+    cr_assert(ft_pending_repeat(&pending, 0, 100, false));
+    cr_assert(ft_pending_repeat(&pending, 1, 100, false));
+    expect_repeats(pending.now_ms + 100, "refused");
+    cr_assert(ft_pending_take_lost(&pending, &item), "it waited too long");
+    cr_assert(ft_pending_is_unsure(&item));
+    cr_assert_not(ft_pending_take_lost(&pending, &item));
+    cr_assert(ft_pending_repeat(&pending, 1, 100, false), "it was never taken, however old");
+    cr_assert_not(ft_pending_repeat(&pending, 0, 100, false));
+    ft_pending_fini(&pending);
+}
+
+Test(client_pending, a_break_that_was_too_long_ends_what_may_have_arrived_before_it)
+{
+    struct ft_pending_item item;
+    start(1000, 100);
+    pending.now_ms = 1000;
+    push("old", true);
+    push("waits", true);
+    send_all();
+    cr_assert(ft_pending_repeat(&pending, 1, 500, false));
+    pending.now_ms = 90000;
+    push("young", true);
+    send_all();
+    push("unsent", true);
+    ft_pending_break(&pending);
+    cr_assert_eq(ft_pending_due_ms(&pending), 0, "the next connection begins with it");
+    pending.now_ms = 1000 + FT_PENDING_KEY_MS;
+    ft_pending_expire(&pending);
+    expect_unsent("waitsyoungunsent");
+    cr_assert(ft_pending_take_lost(&pending, &item));
+    cr_assert_not(ft_pending_take_lost(&pending, &item));
+    cr_assert_eq(pending.count, 3);
+    send_all();
+    for (uint64_t id = 1; id <= 3; id++)
+        cr_assert(ft_pending_take(&pending, id, &item));
+    cr_assert_eq(pending.count, 0);
+    ft_pending_fini(&pending);
+}
+
 Test(client_pending, it_is_bounded_in_number_and_in_bytes)
 {
     start(10, 3);
@@ -120,6 +237,18 @@ Test(client_pending, a_client_that_ends_takes_everything_out)
     cr_assert_not(ft_pending_take_any(&pending, &item));
     cr_assert_eq(pending.count, 0);
     ft_pending_fini(&pending);
+}
+
+/* Takes what is due again: whole frames. */
+static void repeat_some(size_t max)
+{
+    struct ft_buffer frames;
+    ft_buffer_init(&frames, 1 << 16);
+    ft_pending_repeats(&pending, max, &frames);
+    cr_assert_eq(frames.len % 12, 0);
+    for (size_t i = 0; i < frames.len; i += 12)
+        cr_assert(frames.ptr[i] == '[' && frames.ptr[i + 11] == ']');
+    ft_buffer_fini(&frames);
 }
 
 /* A plain twin: an array of what became of each, and the bytes that a peer would get. */
@@ -161,6 +290,12 @@ Test(client_pending, random_use_sends_every_frame_and_ends_every_one_once)
             break;
         }
         default:
+            pending.now_ms = made + 1;
+            if (pending.next > pending.base_)
+                ft_pending_repeat(&pending,
+                                  pending.base_ + (seed >> 8) % (pending.next - pending.base_),
+                                  (uint32_t)(seed >> 40 & 15), true);
+            repeat_some(seed >> 8 & 255);
             if ((seed >> 8) % 50 != 0)
                 break;
             ft_pending_break(&pending);

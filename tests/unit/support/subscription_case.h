@@ -86,11 +86,20 @@ static inline void expect_ask(uint64_t now_ms, const char *text)
                   "%.*s instead of %s", (int)envelope.len, (const char *)envelope.ptr, text);
 }
 
+/* Reads positions with a space between. */
+static inline void see_all(struct ft_positions *positions, const char *pos)
+{
+    for (; *pos; pos += strspn(pos, " ")) {
+        ft_positions_see(positions, ft_slice(pos, strcspn(pos, " ")));
+        pos += strcspn(pos, " ");
+    }
+}
+
 static inline bool answer_with(const char *id, const struct fantail_result *result, const char *pos)
 {
     struct ft_positions starts;
     ft_positions_init(&starts);
-    ft_positions_see(&starts, ft_slice_str(pos));
+    see_all(&starts, pos);
     bool is_known =
         ft_subscriptions_answer(&subs, ft_slice_str(id), result, &starts, 1000, on_error);
     ft_positions_fini(&starts);
