@@ -206,7 +206,8 @@ static int check(const struct ft_config *config, struct ft_config_error *error)
     /* Fewer than a handful of the largest, and the journal forgets before a worker has read. */
     if (check_at_least(config, FT_ROW_journal_size, 4, FT_ROW_limits_message, error) != 0)
         return -1;
-    if (check_at_least(config, FT_ROW_relay_queue, 4, FT_ROW_limits_message, error) != 0)
+    if (config->redis_url.count > 0 &&
+        check_at_least(config, FT_ROW_relay_queue, 4, FT_ROW_limits_message, error) != 0)
         return -1;
     return ft_config_check_access(config, error);
 }
