@@ -68,6 +68,7 @@ bool ft_follow_lose(struct ft_follower *f, uint64_t last, uint64_t ms)
 enum ft_taken ft_follow_take(struct ft_follower *f, const struct ft_relay_head *head,
                              struct ft_slice entries, enum ft_entry kind)
 {
+    struct ft_slice all = entries;
     for (uint32_t i = 0; i < head->count; i++) {
         struct ft_relay_entry entry;
         enum ft_relay_fault fault = ft_relay_entry_read(&entries, f->options.message_bytes, &entry);
@@ -94,7 +95,7 @@ enum ft_taken ft_follow_take(struct ft_follower *f, const struct ft_relay_head *
         f->head_ms = head->ms;
         f->head_first = head->first;
     }
-    ft_seen_note(&f->seen, head->first, head->first + head->count - 1, head->ms);
+    ft_seen_note(&f->seen, head, all);
     return FT_TAKEN;
 }
 
@@ -114,6 +115,18 @@ static void range(struct ft_follower *f)
     uint64_t ms = certain ? f->confirmed_ms : f->head_ms;
     f->range_most = f->ops->range(f->part, f->range_from == 0 ? 0 : ms, f->range_from);
     f->is_ranging = f->range_most > 0;
+}
+
+/* Says whether a whole message is another one than was taken in at its place, as far as that is known. */
+static bool is_another(const struct ft_follower *f, const struct ft_relay_head *head,
+                       struct ft_slice entries)
+{
+    struct ft_slice rest = entries;
+    struct ft_relay_entry entry;
+    for (uint32_t i = 0; i < head->count; i++)
+        if (ft_relay_entry_read(&rest, FT_RELAY_DATA_MAX, &entry) == FT_RELAY_DAMAGED)
+            return false;
+    return ft_seen_differs(&f->seen, head, entries);
 }
 
 /* The log has another message where one was taken in. False: the stream has to be fenced. */
@@ -165,7 +178,7 @@ static bool take_logged(struct ft_follower *f, const struct ft_log_entry *logged
     if (logged->last <= f->head || !overlaps_rightly(f, &head)) {
         if (!f->is_certain && !contradict(f))
             return false;
-        if (ft_seen_differs(&f->seen, head.first, logged->last, logged->ms)) {
+        if (is_another(f, &head, entries)) {
             reject(f, FT_MESSAGE_CONFLICT);
             f->has_conflict = true;
         }
@@ -278,7 +291,7 @@ static void take_message(struct ft_follower *f, const struct ft_relay_head *head
         return;
     }
     if (last <= f->head) {
-        if (ft_seen_differs(&f->seen, head->first, last, head->ms)) {
+        if (is_another(f, head, entries)) {
             reject(f, FT_MESSAGE_CONFLICT);
             f->has_conflict = true;
         }

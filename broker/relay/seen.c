@@ -4,20 +4,43 @@
  */
 #include "broker/relay/seen.h"
 
-void ft_seen_note(struct ft_seen *seen, uint64_t first, uint64_t last, uint64_t ms)
+/* Of a message's entries so much at either end counts, and their length: to look at all would cost as much as
+ * to read them, and who forges with care has been in Redis itself. */
+#define END_BYTES 64
+
+/* FNV-1a. */
+static uint64_t add(uint64_t digest, const uint8_t *at, size_t len)
 {
-    uint32_t at = seen->count_++ % FT_SEEN_LATEST;
-    seen->latest_[at].first = first;
-    seen->latest_[at].last = last;
-    seen->latest_[at].ms = ms;
+    for (size_t i = 0; i < len; i++)
+        digest = (digest ^ at[i]) * UINT64_C(0x100000001B3);
+    return digest;
 }
 
-bool ft_seen_differs(const struct ft_seen *seen, uint64_t first, uint64_t last, uint64_t ms)
+static uint64_t digest_of(struct ft_slice entries)
 {
+    size_t end = entries.len < END_BYTES ? entries.len : END_BYTES;
+    uint64_t digest = add(UINT64_C(0xCBF29CE484222325) ^ entries.len, entries.ptr, end);
+    return add(digest, entries.ptr + entries.len - end, end);
+}
+
+void ft_seen_note(struct ft_seen *seen, const struct ft_relay_head *head, struct ft_slice entries)
+{
+    uint32_t at = seen->count_++ % FT_SEEN_LATEST;
+    seen->latest_[at].first = head->first;
+    seen->latest_[at].last = head->first + head->count - 1;
+    seen->latest_[at].ms = head->ms;
+    seen->latest_[at].digest = digest_of(entries);
+}
+
+bool ft_seen_differs(const struct ft_seen *seen, const struct ft_relay_head *head,
+                     struct ft_slice entries)
+{
+    uint64_t first = head->first, last = first + head->count - 1, digest = digest_of(entries);
     for (uint32_t i = 0; i < FT_SEEN_LATEST && i < seen->count_; i++) {
         uint64_t its_first = seen->latest_[i].first, its_last = seen->latest_[i].last;
         if (first <= its_last && last >= its_first &&
-            (first != its_first || last != its_last || ms != seen->latest_[i].ms))
+            (first != its_first || last != its_last || head->ms != seen->latest_[i].ms ||
+             digest != seen->latest_[i].digest))
             return true;
     }
     return false;

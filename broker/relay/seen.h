@@ -5,24 +5,23 @@
 #ifndef FT_RELAY_SEEN_H
 #define FT_RELAY_SEEN_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "broker/core/relay_message.h"
 
 #define FT_SEEN_LATEST 64
 
 struct ft_seen {
     struct {
-        uint64_t first, last, ms;
+        uint64_t first, last, ms, digest;
     } latest_[FT_SEEN_LATEST]; /* a ring */
     uint32_t count_;
 };
 
-/* A message was taken in, of these offsets. */
-void ft_seen_note(struct ft_seen *seen, uint64_t first, uint64_t last, uint64_t ms);
+/* A message was taken in; its head, and all of its entries. */
+void ft_seen_note(struct ft_seen *seen, const struct ft_relay_head *head, struct ft_slice entries);
 
-/* Says whether some of these offsets came with another message. Where that is not known any more, they did
- * not. */
-bool ft_seen_differs(const struct ft_seen *seen, uint64_t first, uint64_t last, uint64_t ms);
+/* Says whether some of its offsets came with another message. Where that is not known any more, they did not. */
+bool ft_seen_differs(const struct ft_seen *seen, const struct ft_relay_head *head,
+                     struct ft_slice entries);
 
 /* The stream goes on elsewhere. */
 void ft_seen_forget(struct ft_seen *seen);

@@ -141,12 +141,12 @@ static void join(void)
 }
 
 /* A message of one publication on the channel. `at_ms` is what its node's clock said. */
-static void receive(uint64_t ms, uint64_t first, uint64_t at_ms)
+static void receive_data(uint64_t ms, uint64_t first, uint64_t at_ms, const char *data)
 {
     struct ft_buffer message;
     struct ft_relay_entry entry = {
         .topic = ft_slice_str("t"),
-        .data = {FT_DATA_JSON, ft_slice_str("7")},
+        .data = {FT_DATA_JSON, ft_slice_str(data)},
         .at_ms = at_ms,
     };
     uint8_t head[64], *at = head;
@@ -164,6 +164,11 @@ static void receive(uint64_t ms, uint64_t first, uint64_t at_ms)
     ft_relay_entry_write(&entry, &message);
     ft_part_message(relay.parts[0], ft_buffer_slice(&message));
     ft_buffer_fini(&message);
+}
+
+static void receive(uint64_t ms, uint64_t first, uint64_t at_ms)
+{
+    receive_data(ms, first, at_ms, "7");
 }
 
 static const struct ft_publication *newest(void)
@@ -186,6 +191,22 @@ Test(relay_partition, what_comes_now_is_kept_from_now_on_whatever_other_clocks_s
     join();
     receive(FT_FAKE_WALL_MS - 600000, 1, FT_FAKE_WALL_MS - 600000);
     cr_expect_eq(newest()->accepted_s, relay.now_ms / 1000);
+}
+
+Test(relay_partition, another_message_at_a_place_that_is_taken_is_told_even_within_a_millisecond)
+{
+    join();
+    receive_data(5000, 1, 5000, "\"forged\"");
+    receive_data(5000, 1, 5000, "\"forged\"");
+    ft_part_heard(relay.parts[0]);
+    ft_part_beat(relay.parts[0], ft_slice_str(STREAM), 1, 5000);
+    cr_expect_neq(newest()->entry, FT_ENTRY_GAP, "the same one twice is nothing");
+
+    receive_data(5001, 2, 5001, "\"forged\"");
+    receive_data(5001, 2, 5001, "\"actual\"");
+    ft_part_heard(relay.parts[0]);
+    ft_part_beat(relay.parts[0], ft_slice_str(STREAM), 2, 5001);
+    cr_expect_eq(newest()->entry, FT_ENTRY_GAP);
 }
 
 /* As where a user of Redis may use some channels only. */
