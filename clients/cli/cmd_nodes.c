@@ -187,8 +187,8 @@ static void print_help(const struct ft_flag *flags, size_t n)
         "Prints the nodes of the cluster that the broker belongs to, whichever of them is asked: what\n"
         "runs there and for how long, its connections, the partitions that it takes part in, how many\n"
         "publications it is behind in them (? where nobody can say), and how old all this is. It asks\n"
-        "over HTTP, at /v1/nodes where the URL has /ws, and where the broker knows tokens with that of an\n"
-        "admin.\n");
+        "over HTTP, at /v1/nodes where the URL has /ws. A broker with tokens answers admins only. It asks\n"
+        "each -s once, until one is there: --retry and --msgpack change nothing.\n");
     ft_flags_print(flags, n, stdout);
     puts("\nexit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 no connection");
 }

@@ -285,8 +285,9 @@ static void print_help(const struct ft_flag *flags, size_t n)
     puts(
         "\nA key makes repeating safe: of publications with one key on one topic within two minutes\n"
         "the broker takes the first and delivers no other. With -l and --count the n-th has the key\n"
-        "KEY-n, so the same command again publishes only what did not get through. `--retain null`\n"
-        "clears a last value.\n"
+        "KEY-n, so the same command again publishes only what did not get through. What the broker could\n"
+        "not take just now (503), or got no answer for in time (504), it repeats by itself with a key and\n"
+        "reports without. `--retain null` clears a last value.\n"
         "\nexit codes: 0 all accepted, 1 one was not, 2 wrong command line, 3 no connection");
 }
 

@@ -174,10 +174,11 @@ static void print_help(const struct ft_flag *flags, size_t n)
          "JSON. In a filter a level may be + (any one level) and the last one # (all below).\n");
     ft_flags_print(flags, n, stdout);
     puts(
-        "\nA connection that breaks is made again and goes on where it was. What could not be\n"
-        "recovered, and gaps, are reported on standard error. A position is the `pos` that --json\n"
-        "prints. --resume keeps it in FILE once what is before it was written: at the end, and once\n"
-        "a second. The first time, and wherever there is no FILE, it begins live (or with --last).\n"
+        "\nA connection that breaks is made again, to another node where -s names several, and goes on\n"
+        "where it was. What could not be recovered, and gaps, are reported on standard error.\n"
+        "A position is the `pos` that --json prints. --resume keeps it in FILE, one for each stream of a\n"
+        "cluster, once what is before it was written: at the end, and once a second. The first time, and\n"
+        "wherever there is no FILE, it begins live (or with --last).\n"
         "\nexit codes: 0 done or interrupted, 1 refused or failed, 2 wrong command line,\n"
         "3 no connection, 4 -W ended before -C was reached");
 }

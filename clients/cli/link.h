@@ -23,43 +23,43 @@ struct ft_link_options {
 };
 
 /* The rows of these options, for a table of flags. */
-#define FT_LINK_FLAGS(options)                                                        \
-    {'s',                                                                             \
-     "server",                                                                        \
-     "URL",                                                                           \
-     FT_FLAG_TEXTS,                                                                   \
-     &(options)->urls,                                                                \
-     "the broker, or once for each node of a cluster, to go on at another when one "  \
-     "fails; default $FANTAIL_URL (several by spaces), else ws://127.0.0.1:8080/ws"}, \
-        {'\0',           "msgpack",           NULL,                                   \
-         FT_FLAG_SWITCH, &(options)->msgpack, "speak MessagePack instead of JSON"},   \
-        {'\0',                                                                        \
-         "token",                                                                     \
-         "TOKEN",                                                                     \
-         FT_FLAG_TEXT,                                                                \
-         &(options)->token,                                                           \
-         "a JSON Web Token or an API key to connect with; default $FANTAIL_TOKEN"},   \
-        {'\0',                                                                        \
-         "token-file",                                                                \
-         "FILE",                                                                      \
-         FT_FLAG_TEXT,                                                                \
-         &(options)->token_file,                                                      \
-         "a file with the token, read again for each connection and at its expiry"},  \
-        {'\0',                                                                        \
-         "ca",                                                                        \
-         "FILE",                                                                      \
-         FT_FLAG_TEXT,                                                                \
-         &(options)->ca_file,                                                         \
-         "PEM file of the authorities to trust for wss://"},                          \
-        {'\0',                                                                        \
-         "insecure",                                                                  \
-         NULL,                                                                        \
-         FT_FLAG_SWITCH,                                                              \
-         &(options)->insecure,                                                        \
-         "wss:// without checking the certificate; for development only"},            \
-    {                                                                                 \
-        '\0', "retry", NULL, FT_FLAG_SWITCH, &(options)->retry,                       \
-            "keep trying when the first connection fails"                             \
+#define FT_LINK_FLAGS(options)                                                       \
+    {'s',                                                                            \
+     "server",                                                                       \
+     "URL",                                                                          \
+     FT_FLAG_TEXTS,                                                                  \
+     &(options)->urls,                                                               \
+     "the broker, once for each node of a cluster; default $FANTAIL_URL, else "      \
+     "ws://127.0.0.1:8080/ws"},                                                      \
+        {'\0',           "msgpack",           NULL,                                  \
+         FT_FLAG_SWITCH, &(options)->msgpack, "speak MessagePack instead of JSON"},  \
+        {'\0',                                                                       \
+         "token",                                                                    \
+         "TOKEN",                                                                    \
+         FT_FLAG_TEXT,                                                               \
+         &(options)->token,                                                          \
+         "a JSON Web Token or an API key to connect with; default $FANTAIL_TOKEN"},  \
+        {'\0',                                                                       \
+         "token-file",                                                               \
+         "FILE",                                                                     \
+         FT_FLAG_TEXT,                                                               \
+         &(options)->token_file,                                                     \
+         "a file with the token, read again for each connection and at its expiry"}, \
+        {'\0',                                                                       \
+         "ca",                                                                       \
+         "FILE",                                                                     \
+         FT_FLAG_TEXT,                                                               \
+         &(options)->ca_file,                                                        \
+         "PEM file of the authorities to trust for wss://"},                         \
+        {'\0',                                                                       \
+         "insecure",                                                                 \
+         NULL,                                                                       \
+         FT_FLAG_SWITCH,                                                             \
+         &(options)->insecure,                                                       \
+         "wss:// without checking the certificate; for development only"},           \
+    {                                                                                \
+        '\0', "retry", NULL, FT_FLAG_SWITCH, &(options)->retry,                      \
+            "keep trying when the first connection fails"                            \
     }
 
 struct ft_link {

@@ -2,7 +2,7 @@
  * Subscribes to the CPU figures that `fantail demo` publishes, and says on a topic of its own each
  * time one of them was above a threshold. One thread; Ctrl-C ends it.
  *
- *     build/example [URL]
+ *     build/example [URL]…     (several: the nodes of a cluster)
  */
 #include "clients/c/fantail.h" /* <fantail.h> outside of this tree */
 
@@ -65,7 +65,8 @@ int main(int argc, char **argv)
 {
     double threshold = 90;
     char why[256];
-    client = fantail_new(&(struct fantail_options){.url = argc > 1 ? argv[1] : NULL,
+    client = fantail_new(&(struct fantail_options){.urls = (const char *const *)argv + 1,
+                                                   .url_count = (size_t)argc - 1,
                                                    .on_state = on_state,
                                                    .on_resume = on_resume},
                          why, sizeof(why));
