@@ -203,15 +203,19 @@ static void on_msg(struct fantail *f, const struct ft_envelope *env)
 /* Tells of a gap with its positions as text. */
 static void tell_gap(struct fantail *f, struct fantail_gap *gap)
 {
-    char texts[FT_POSITIONS_MAX][FT_POSITION_BYTES_MAX];
-    const char *pos[FT_POSITIONS_MAX];
-    for (size_t i = 0; i < f->named.count; i++) {
-        ft_positions_print(&f->named, i, texts[i], sizeof(texts[i]));
-        pos[i] = texts[i];
+    size_t n = f->named.count;
+    char *texts = ft_alloc((n + 1) * FT_POSITION_BYTES_MAX); /* too many for a small stack */
+    const char **pos = ft_alloc((n + 1) * sizeof(*pos));
+    for (size_t i = 0; i < n; i++) {
+        char *text = texts + i * FT_POSITION_BYTES_MAX;
+        ft_positions_print(&f->named, i, text, FT_POSITION_BYTES_MAX);
+        pos[i] = text;
     }
     gap->pos = pos;
-    gap->pos_count = f->named.count;
+    gap->pos_count = n;
     f->options.on_gap(f, gap, f->options.user);
+    free(texts);
+    free(pos);
 }
 
 static void on_gap(struct fantail *f, const struct ft_envelope *env)

@@ -21,8 +21,8 @@ enum ft_flag_type {
     FT_FLAG_NUMBER  /* double, above 0 */
 };
 
-/* More than anyone types. */
-#define FT_FLAG_TEXTS_MAX 64
+/* A position of each partition of the largest cluster. */
+#define FT_FLAG_TEXTS_MAX 256
 
 struct ft_flag_texts {
     const char *items[FT_FLAG_TEXTS_MAX];

@@ -17,6 +17,9 @@
 static struct fantail *running;
 static volatile sig_atomic_t is_interrupted;
 
+/* A gap of a cluster may name hundreds of positions, which --resume keeps. */
+enum { GAP_POSITIONS = 4 };
+
 static void on_signal(int number)
 {
     (void)number;
@@ -92,8 +95,10 @@ static void on_gap(struct fantail *f, const struct fantail_gap *gap, void *user)
     else
         fputs("publications are missing", stderr);
     fprintf(stderr, ", reason %s", ft_quote(ft_slice(gap->reason.ptr, gap->reason.len), quoted));
-    for (size_t i = 0; i < gap->pos_count; i++)
+    for (size_t i = 0; i < gap->pos_count && i < GAP_POSITIONS; i++)
         fprintf(stderr, "%s%s", i ? " " : "; goes on after ", gap->pos[i]);
+    if (gap->pos_count > GAP_POSITIONS)
+        fprintf(stderr, " and %zu more", gap->pos_count - GAP_POSITIONS);
     fputc('\n', stderr);
 }
 

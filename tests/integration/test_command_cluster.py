@@ -181,6 +181,33 @@ def test_a_redis_that_lost_everything_is_reported_and_its_streams_forgotten(redi
     assert not {p.rpartition(".")[0] for p in before} & {p.rpartition(".")[0] for p in after}
 
 
+@pytest.mark.deadline(90)
+def test_a_gap_of_the_relay_names_the_new_streams_and_they_are_gone_on_from(pair, redis, command,
+                                                                            clients, speech):
+    sub = command(pair, *speech, "sub", "g/#")
+    publisher = clients(pair[1])
+    sub.listening(publisher, "g/0")
+    redis.restart(empty=True)
+    for node in pair:
+        node.wait_ready()
+    until(lambda: sub.errors.count("reason \"relay\"") >= 16, "each partition is told of", 30)
+    assert all(re.search(r"goes on after (\S+\.\d+ ){4}and 12 more$", line)
+               for line in sub.errors.splitlines()), sub.errors
+    topics = [f"g/{n}/{m}" for n in range(5) for m in range(5)]
+    for n, topic in enumerate(topics):
+        until(lambda: publisher.request({"op": "pub", "topic": topic, "data": n,
+                                         "key": "once"})["op"] == "ok", "it is taken")
+    until(lambda: len(sub.lines) == len(topics), "all of it")
+    kill(pair[0])
+    until(lambda: WHOLE in sub.errors, "it has gone on at the other node", 30)
+    for n, topic in enumerate(topics):
+        publisher.pub(topic, n + 100)
+    until(lambda: len(sub.lines) == 2 * len(topics), "and all that comes then")
+    assert sub.interrupt() == DONE
+    assert sorted(map(int, sub.lines)) == [n + m for m in (0, 100) for n in range(len(topics))]
+    assert MISSED not in sub.errors
+
+
 # -- publishing again
 
 
