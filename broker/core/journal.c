@@ -464,6 +464,14 @@ void ft_journal_open_stream(struct ft_journal *j, uint32_t index, const char *na
     pthread_mutex_unlock(&j->lock);
 }
 
+void ft_journal_skip(struct ft_journal *j, uint32_t index, uint64_t after)
+{
+    pthread_mutex_lock(&j->lock);
+    ft_streams_skip(j->streams, index, after,
+                    atomic_load_explicit(&j->head, memory_order_relaxed));
+    pthread_mutex_unlock(&j->lock);
+}
+
 void ft_journal_forget_topics(struct ft_journal *j, uint32_t index)
 {
     pthread_mutex_lock(&j->lock);

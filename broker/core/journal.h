@@ -132,7 +132,7 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, u
  *     journal offset     1    2    3    4    5    6         cursors, outboxes, chains: of this node alone
  *     stream · offset   k·7  m·1  k·8  k·9  m·2  k·10       positions: the same on every node
  *
- * Within a stream offsets grow without holes; so what the journal keeps is, for each stream, a run that ends
+ * Within a stream offsets grow without holes (but see ft_journal_skip()); so what the journal keeps is, for each stream, a run that ends
  * at its head, and a position is found by searching. (What is restored, a gap, what is ephemeral do not count.)
  * From positions before a gap nobody goes on without being told.
  */
@@ -146,6 +146,13 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, u
  */
 void ft_journal_open_stream(struct ft_journal *journal, uint32_t index, const char *name,
                             uint64_t after);
+
+/*
+ * Stream `index`, which is open, goes on behind `after`, and nothing was lost: between its head and that nothing
+ * was ever published, here or anywhere. Whoever names a position between the two has it from a Redis that is no
+ * more: it is gone. The thread that builds publications of it; what comes before is appended already.
+ */
+void ft_journal_skip(struct ft_journal *journal, uint32_t index, uint64_t after);
 
 /* What topics keep of stream `index`, last values and histories, may not be what they have: it is forgotten,
  * and then restored from where it is known. The thread that builds publications of it. */

@@ -163,7 +163,11 @@ static bool read_stored(struct ft_scan *scan, uint64_t elements, struct ft_relay
         head->first == 0 || !read_uint(scan, FT_RELAY_COUNT_MAX, &count) || count == 0)
         return false;
     head->count = (uint32_t)count;
-    return skip(scan, elements - STORED_ELEMENTS);
+    head->follows = head->first - 1;
+    if (elements == STORED_ELEMENTS)
+        return true;
+    return read_uint(scan, head->first - 1, &head->follows) &&
+           skip(scan, elements - STORED_ELEMENTS - 1);
 }
 
 static bool read_ephemeral(struct ft_scan *scan, uint64_t elements, struct ft_relay_head *head)
@@ -173,7 +177,7 @@ static bool read_ephemeral(struct ft_scan *scan, uint64_t elements, struct ft_re
         head->name.len != FT_INSTANCE_LEN || !read_uint(scan, FT_RELAY_COUNT_MAX, &count) ||
         count == 0)
         return false;
-    head->ms = head->first = 0;
+    head->ms = head->first = head->follows = 0;
     head->count = (uint32_t)count;
     return skip(scan, elements - EPHEMERAL_ELEMENTS);
 }

@@ -19,12 +19,22 @@
  * reaches back. Where they are more, the journal's beginning cannot be gone on from. */
 #define OPENED(count) (4 * (count) + 16)
 
+/* What a stream has skipped and that is told from what it has lost; then, the oldest is forgotten. */
+#define SKIPS 64
+
+/* Offsets between these two were never there. */
+struct skipped {
+    uint64_t from, upto;
+};
+
 struct stream {
     char name[FT_STREAM_NAME_LEN + 1];
     bool is_open, was_other; /* the latter: under another name before */
     uint64_t seq;            /* at the head */
     uint64_t named, after;   /* journal offset at which it got its name, and where it stood then */
     uint64_t whole;          /* since it stood there nothing of it was lost */
+    struct skipped skips[SKIPS];
+    uint32_t skips_count;
 };
 
 /* Where all streams stood behind a journal offset. */
@@ -114,6 +124,7 @@ void ft_streams_open(struct ft_streams *s, uint32_t index, const char *name, uin
     if (is_same && after == stream->seq)
         return; /* nothing was lost */
     stream->whole = after;
+    stream->skips_count = 0;
     if (!is_same || after < stream->seq) {
         stream->was_other = stream->is_open;
         stream->named = head;
@@ -121,6 +132,21 @@ void ft_streams_open(struct ft_streams *s, uint32_t index, const char *name, uin
         memcpy(stream->name, name, FT_STREAM_NAME_LEN);
     }
     stream->is_open = true;
+    stream->seq = after;
+    add_mark(s);
+}
+
+void ft_streams_skip(struct ft_streams *s, uint32_t index, uint64_t after, uint64_t head)
+{
+    FT_ASSERT(index < s->count && head == s->head);
+    struct stream *stream = &s->streams[index];
+    FT_ASSERT(stream->is_open && after >= stream->seq);
+    if (stream->skips_count == SKIPS) {
+        if (stream->whole < stream->skips[0].upto)
+            stream->whole = stream->skips[0].upto;
+        memmove(stream->skips, stream->skips + 1, --stream->skips_count * sizeof(stream->skips[0]));
+    }
+    stream->skips[stream->skips_count++] = (struct skipped){stream->seq, after};
     stream->seq = after;
     add_mark(s);
 }
@@ -239,6 +265,14 @@ static bool search(const struct ft_streams *s, uint32_t index, uint64_t seq, uin
     return true;
 }
 
+static bool was_skipped(const struct stream *stream, uint64_t seq)
+{
+    for (uint32_t i = 0; i < stream->skips_count; i++)
+        if (seq > stream->skips[i].from && seq < stream->skips[i].upto)
+            return true;
+    return false;
+}
+
 enum ft_found ft_streams_find(const struct ft_streams *s, struct ft_slice name, uint64_t seq,
                               uint64_t tail, uint32_t *index, uint64_t *at)
 {
@@ -248,7 +282,8 @@ enum ft_found ft_streams_find(const struct ft_streams *s, struct ft_slice name, 
         return FT_FOUND_UNKNOWN;
     if (seq >= stream->seq)
         return seq > stream->seq ? FT_FOUND_AHEAD : FT_FOUND;
-    bool is_whole = search(s, *index, seq, at) && *at >= tail && seq >= stream->whole;
+    bool is_whole = search(s, *index, seq, at) && *at >= tail && seq >= stream->whole &&
+                    !was_skipped(stream, seq);
     if (*at < tail)
         *at = tail;
     return is_whole ? FT_FOUND : FT_FOUND_GONE;

@@ -6,7 +6,7 @@
  *     whose it is       k m k k m - k m m …     one small number each
  *     marks           ▲       ▲       ▲         now and then: the offset, and where all streams stood there
  *
- * Both ways lead to a mark by a binary search, and from there forward, counting. A stream that is opened
+ * Both ways lead to a mark by a binary search, and from there forward, counting. A stream that is opened, or skips,
  * makes a mark as well: so between two marks streams only grow by one and one. The caller keeps the lock.
  */
 #ifndef FT_CORE_STREAMS_H
@@ -21,6 +21,9 @@
 /* Offsets stay below 2^50 (a million a second for 35 years), so that a run packs into 64 bits. */
 #define FT_OFFSET_BITS       50
 #define FT_OFFSET_DIGITS_MAX 16
+
+/* Where offsets of a stream are skipped, these are more than that: so many are never published. */
+#define FT_SKIP_MIN (UINT64_C(1) << 32)
 #define FT_POS_LEN_MAX       (FT_STREAM_NAME_LEN + 1 + FT_OFFSET_DIGITS_MAX)
 
 /* Where a stream stands. */
@@ -49,6 +52,9 @@ void ft_streams_free(struct ft_streams *streams);
 /* Opens a stream at journal offset `head`: ft_journal_open_stream(). */
 void ft_streams_open(struct ft_streams *streams, uint32_t index, const char *name, uint64_t after,
                      uint64_t head);
+
+/* An open stream goes on behind `after`: ft_journal_skip(). */
+void ft_streams_skip(struct ft_streams *streams, uint32_t index, uint64_t after, uint64_t head);
 
 /* Returns the name that a stream has now; empty where it was never opened. */
 const char *ft_streams_name(const struct ft_streams *streams, uint32_t index);

@@ -52,6 +52,10 @@ static void check_head(const struct ft_relay_head *head, const json_t *want, con
     cr_expect_eq(head->count, ft_vectors_uint(want, "count"), "%s", name);
     cr_expect_eq(head->ms, is_stored ? ft_vectors_uint(want, "ms") : 0, "%s", name);
     cr_expect_eq(head->first, is_stored ? ft_vectors_uint(want, "first") : 0, "%s", name);
+    if (json_object_get(want, "follows"))
+        cr_expect_eq(head->follows, ft_vectors_uint(want, "follows"), "%s", name);
+    else
+        cr_expect_eq(head->follows, is_stored ? head->first - 1 : 0, "%s", name);
 }
 
 Test(relay_message, vectors_say_what_is_read)
