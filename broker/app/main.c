@@ -34,23 +34,13 @@ static void fill_random(void *bytes, size_t n)
         abort();
 }
 
-/* A stream's name: never used again, so random. 50 bits: two in a billion lives of a node meet with
- * a chance of one in two thousand, and then only if a client holds positions of both. */
-static void name_stream(char name[FT_STREAM_NAME_LEN + 1])
-{
-    static const char alphabet[32] = "abcdefghijkmnpqrstuvwxyz23456789";
-    uint8_t random[FT_STREAM_NAME_LEN];
-    fill_random(random, sizeof(random));
-    for (int i = 0; i < FT_STREAM_NAME_LEN; i++)
-        name[i] = alphabet[random[i] & 31];
-    name[FT_STREAM_NAME_LEN] = '\0';
-}
-
 static struct ft_journal *open_journal(const struct ft_config *config)
 {
     char stream[FT_STREAM_NAME_LEN + 1];
+    uint8_t random[FT_STREAM_RANDOM_BYTES];
     uint64_t seed;
-    name_stream(stream);
+    fill_random(random, sizeof(random));
+    ft_stream_name(random, stream);
     fill_random(&seed, sizeof(seed));
     return ft_journal_new(&(struct ft_journal_options){
         .stream = stream,
