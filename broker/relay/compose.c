@@ -10,9 +10,9 @@
 /* EVALSHA, SHA-1, number of keys; the keys; the arguments before the parts. */
 #define HEAD_ARGS 3
 #define KEYS      5
-#define COMMON    9
+#define COMMON    10
 /* What the head has beside the keys and the channel, each of which begins with a prefix. */
-#define HEAD_BYTES 512
+#define HEAD_BYTES 640
 #define NAME_BYTES 32
 
 void ft_compose_init(struct ft_compose *compose, const struct ft_relay_options *options,
@@ -148,6 +148,7 @@ struct ft_slice ft_compose_head(const struct ft_compose *compose, struct ft_rela
     ft_command_uint(head, compose->size_bytes);
     ft_command_uint(head, compose->retained);
     ft_command_uint(head, compose->kept_topics);
+    ft_command_str(head, seen->life);
     FT_ASSERT(!head->failed && head->len <= compose->head_room);
     size_t at = compose->head_room - head->len;
     memcpy(batch->command.ptr + at, head->ptr, head->len);

@@ -26,6 +26,7 @@ struct ft_compose_seen {
     char candidate[FT_STREAM_NAME_LEN + 1]; /* the name, where a stream has to begin */
     char stream[FT_STREAM_NAME_LEN + 1];    /* what this node has seen of it: empty, nothing */
     uint64_t head;
+    const char *life; /* of Redis: ft_server_life() */
 };
 
 /* Notes what is common. The texts outlive it. */

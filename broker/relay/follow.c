@@ -50,6 +50,11 @@ static void note_target(struct ft_follower *f, uint64_t last)
         f->target = last;
 }
 
+uint64_t ft_follow_distance(const struct ft_follower *f, uint64_t last)
+{
+    return last > f->head && last - f->head < FT_SKIP_MIN ? last - f->head : FT_LOST_UNKNOWN;
+}
+
 bool ft_follow_lose(struct ft_follower *f, uint64_t last, uint64_t ms)
 {
     if (!f->ops->flush(f->part)) {
@@ -57,7 +62,7 @@ bool ft_follow_lose(struct ft_follower *f, uint64_t last, uint64_t ms)
         return false;
     }
     f->ops->open_stream(f->part, f->stream, last);
-    f->ops->gap(f->part, last, last > f->head ? last - f->head : FT_LOST_UNKNOWN);
+    f->ops->gap(f->part, last, ft_follow_distance(f, last));
     f->figures.gaps++;
     f->head = f->head_first = last;
     f->head_ms = ms;
@@ -65,10 +70,22 @@ bool ft_follow_lose(struct ft_follower *f, uint64_t last, uint64_t ms)
     return true;
 }
 
+/* What is between the head and `after` was never there. */
+static bool skip(struct ft_follower *f, uint64_t after)
+{
+    if (!f->ops->flush(f->part))
+        return false;
+    f->ops->skip(f->part, after);
+    f->head = f->head_first = after;
+    return true;
+}
+
 enum ft_taken ft_follow_take(struct ft_follower *f, const struct ft_relay_head *head,
                              struct ft_slice entries, enum ft_entry kind)
 {
     struct ft_slice all = entries;
+    if (head->first > f->head + 1 && !skip(f, head->first - 1))
+        return FT_TAKEN_FULL;
     for (uint32_t i = 0; i < head->count; i++) {
         struct ft_relay_entry entry;
         enum ft_relay_fault fault = ft_relay_entry_read(&entries, f->options.message_bytes, &entry);
@@ -157,6 +174,22 @@ static bool is_strange(struct ft_follower *f, const struct ft_log_entry *logged)
     return false;
 }
 
+/* A message of the log does not follow the head. True: by now it does. */
+static bool leap(struct ft_follower *f, const struct ft_relay_head *head)
+{
+    if (head->follows > f->head) {
+        ft_follower_jump(f, head->follows, head->ms);
+        return false;
+    }
+    /* It leaves out the head: that was before Redis lost it, or it is forged. */
+    reject(f, FT_MESSAGE_CONFLICT);
+    if (f->head > f->confirmed)
+        return ft_follow_lose(f, head->first - 1, head->ms);
+    f->must_fence = true;
+    ft_follower_ask(f);
+    return false;
+}
+
 /* Returns false where the rest of the range is of no use now. */
 static bool take_logged(struct ft_follower *f, const struct ft_log_entry *logged)
 {
@@ -185,10 +218,8 @@ static bool take_logged(struct ft_follower *f, const struct ft_log_entry *logged
     }
     if (logged->last <= f->head)
         return true;
-    if (head.first > f->head + 1) {
-        ft_follower_jump(f, head.first - 1, head.ms);
+    if (head.first > f->head + 1 && head.follows != f->head && !leap(f, &head))
         return false;
-    }
     switch (ft_follow_take(f, &head, entries, FT_ENTRY_LIVE)) {
     case FT_TAKEN_FULL:
         f->is_full = true;

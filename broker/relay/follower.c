@@ -122,7 +122,7 @@ void ft_follower_jump(struct ft_follower *f, uint64_t last, uint64_t ms)
         f->truth_ms = ms;
     }
     memcpy(plan.stream, f->stream, sizeof(plan.stream));
-    load(f, &plan, last > f->head ? last - f->head : FT_LOST_UNKNOWN);
+    load(f, &plan, ft_follow_distance(f, last));
 }
 
 /* Everything is in: the last one of the pouring was the stream's present. */
@@ -306,7 +306,8 @@ static void go_on(struct ft_follower *f, uint64_t head, uint64_t ms)
     f->truth_ms = ms;
     f->state = FT_FOLLOWER_FOLLOWING;
     f->beat_head = 0;
-    if (!f->is_joined && head - f->head > FT_FOLLOWER_FAR) {
+    uint64_t distance = ft_follow_distance(f, head);
+    if (!f->is_joined && distance != FT_LOST_UNKNOWN && distance > FT_FOLLOWER_FAR) {
         char name[FT_STREAM_NAME_LEN + 1];
         memcpy(name, f->stream, sizeof(name));
         join_freshly(f, name, head, ms);

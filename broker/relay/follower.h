@@ -17,8 +17,11 @@
  * with what Redis itself says, by the log, as it is joined, and by the beat, which comes behind everything
  * that was published before. `confirmed` is how far that goes. Messages that claimed more were forged.
  *
- * A stream whose numbers are given away a second time (Redis has lost data and nobody has noticed) shows by
- * the `ms` of its messages; then it is fenced: a new stream begins.
+ * A Redis that was started again may have lost what it had acknowledged. It begins with a message that says which
+ * one it really follows, and leaves out so many offsets that none of them is given away a second time
+ * (scripts/publish.lua). Where that is the head, the journal skips them, and nothing was lost. Where more had
+ * come, it is fenced: Redis is told that there was more, and a new stream begins, for all nodes. The same
+ * where numbers are given away a second time nevertheless, which shows by the `ms` of messages.
  */
 #ifndef FT_RELAY_FOLLOWER_H
 #define FT_RELAY_FOLLOWER_H
@@ -83,6 +86,7 @@ struct ft_follower_ops {
     bool (*flush)(void *part);
     void (*forget_topics)(void *part);
     void (*open_stream)(void *part, const char *name, uint64_t after);
+    void (*skip)(void *part, uint64_t after);
     void (*append)(void *part, const struct ft_follower_entry *entry);
     void (*gap)(void *part, uint64_t seq, uint64_t lost);
 

@@ -66,9 +66,12 @@ struct ft_follower {
 
 enum ft_taken { FT_TAKEN, FT_TAKEN_FULL, FT_TAKEN_DAMAGED };
 
-/* Appends what is new of a message to the journal, as entries of that kind. */
+/* Appends what is new of a message, which follows the head, to the journal, as entries of that kind. */
 enum ft_taken ft_follow_take(struct ft_follower *f, const struct ft_relay_head *head,
                              struct ft_slice entries, enum ft_entry kind);
+
+/* Returns how many are lost from the head to `last`, where that is known. */
+uint64_t ft_follow_distance(const struct ft_follower *f, uint64_t last);
 
 /* What is there cannot be had: says that all up to `last` is lost, and goes on behind it. False: not now. */
 bool ft_follow_lose(struct ft_follower *f, uint64_t last, uint64_t ms);

@@ -74,6 +74,17 @@ static const char *objection(struct ft_slice text, const struct ft_redis_info *i
     return NULL;
 }
 
+static void name_life(struct ft_slice text, struct ft_redis_info *info)
+{
+    char id[FT_INFO_VALUE_MAX];
+    int half = FT_INFO_LIFE_LEN / 2;
+    info->life[0] = '\0';
+    if (strlen(info->run_id) < (size_t)half)
+        return;
+    field(text, "master_replid", id);
+    snprintf(info->life, sizeof(info->life), "%.*s%.*s", half, info->run_id, half, id);
+}
+
 enum ft_redis_verdict ft_redis_info_read(struct ft_slice text, struct ft_redis_info *info,
                                          char why[FT_INFO_WHY_MAX])
 {
@@ -82,6 +93,7 @@ enum ft_redis_verdict ft_redis_info_read(struct ft_slice text, struct ft_redis_i
         field(text, "redis_version", info->version);
     info->product = is_valkey ? "valkey" : "redis";
     field(text, "run_id", info->run_id);
+    name_life(text, info);
     field(text, "maxmemory_policy", info->eviction);
     info->has_aof = says(text, "aof_enabled", "1");
 

@@ -10,10 +10,15 @@
 #define FT_INFO_VALUE_MAX 48
 #define FT_INFO_WHY_MAX   160
 
+/* A life of its memory, from a start to the end or until it took the place of another server's: half of its run_id
+ * and half of its replication id. Empty: it does not tell. */
+#define FT_INFO_LIFE_LEN 32
+
 struct ft_redis_info {
     const char *product; /* "redis" or "valkey" */
     char version[FT_INFO_VALUE_MAX], run_id[FT_INFO_VALUE_MAX], eviction[FT_INFO_VALUE_MAX];
     bool has_aof;
+    char life[FT_INFO_LIFE_LEN + 1];
 };
 
 enum ft_redis_verdict {

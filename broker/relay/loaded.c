@@ -88,8 +88,11 @@ bool ft_loaded_add_log(struct ft_loaded *loaded, struct ft_slice message)
                                       .first = head.first,
                                       .count = head.count,
                                       .is_of_stream = true});
-    loaded->from = head.first - 1 > loaded->plan.had ? head.first - 1 : loaded->plan.had;
-    return loaded->from > loaded->plan.had;
+    /* Where it does not follow what the journal has, the journal cannot go on with it. */
+    bool is_other = head.follows < loaded->plan.had && head.first - 1 > loaded->plan.had;
+    uint64_t follows = is_other ? head.first - 1 : head.follows;
+    loaded->from = follows > loaded->plan.had ? follows : loaded->plan.had;
+    return !is_other && loaded->from > loaded->plan.had;
 }
 
 static void add_kept(struct ft_loaded *loaded, struct ft_slice message, bool is_last)

@@ -29,6 +29,8 @@
 /* What a batch takes beside its command: itself, and for each publication what the hub and the answer need. */
 #define BATCH_BYTES ((size_t)512)
 #define EACH_BYTES  (sizeof(struct ft_relay_item) + sizeof(struct ft_relay_result) + 32)
+/* Elements of an answer before those of the parts. */
+#define BEFORE_RESULTS 3
 /* When who was refused may try again. */
 #define RETRY_MS 1000
 
@@ -194,7 +196,7 @@ static bool read_part(struct ft_relay_batch *batch, const redisReply *reply, uin
                       uint32_t first, uint32_t n)
 {
     struct ft_relay_result *results = &batch->results[first];
-    const redisReply *element = reply->element[2 + part], *stream = reply->element[0];
+    const redisReply *element = reply->element[BEFORE_RESULTS + part], *stream = reply->element[0];
     if (element->type != REDIS_REPLY_INTEGER)
         return n == 1 && read_duplicate(element, results);
     if (element->integer < 1 || element->integer >> FT_OFFSET_BITS != 0 ||
@@ -206,10 +208,12 @@ static bool read_part(struct ft_relay_batch *batch, const redisReply *reply, uin
     return true;
 }
 
-/* Reads what the script has returned: {name, ms, r, …}. */
+/* Reads what the script has returned: {name, ms, born, r, …}. */
 static bool read_results(struct ft_relay_batch *batch, const redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 + (size_t)batch->parts)
+    if (reply->type != REDIS_REPLY_ARRAY ||
+        reply->elements != BEFORE_RESULTS + (size_t)batch->parts ||
+        reply->element[2]->type != REDIS_REPLY_INTEGER || reply->element[2]->integer < 0)
         return false;
     batch->results = ft_alloc_zero(batch->count * sizeof(*batch->results));
     for (uint32_t i = 0, part = 0; i < batch->count; part++) {
@@ -235,11 +239,11 @@ static void note_acknowledged(struct ft_outgoing *outgoing, uint32_t partition, 
     memcpy(known->stream, pos, FT_STREAM_NAME_LEN);
 }
 
-uint64_t ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
-                                  const char *stream)
+const char *ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
+                                     uint64_t *head)
 {
-    const struct acknowledged *known = &outgoing->acknowledged[partition];
-    return strcmp(known->stream, stream) == 0 ? known->head : 0;
+    *head = outgoing->acknowledged[partition].head;
+    return outgoing->acknowledged[partition].stream;
 }
 
 /* Says how far the stream has come that there should be. */
@@ -256,7 +260,7 @@ static void see(const struct ft_outgoing *outgoing, uint32_t partition,
     }
 }
 
-static void take_results(struct ft_outgoing *outgoing, struct ft_relay_batch *batch)
+static void take_results(struct ft_outgoing *outgoing, struct ft_relay_batch *batch, uint64_t born)
 {
     const struct ft_relay_result *last = NULL;
     uint32_t duplicates = 0;
@@ -264,8 +268,10 @@ static void take_results(struct ft_outgoing *outgoing, struct ft_relay_batch *ba
         duplicates += batch->results[i].is_duplicate;
         last = batch->results[i].is_duplicate ? last : &batch->results[i];
     }
-    if (last)
+    if (last) {
         note_acknowledged(outgoing, batch->partition, last->pos, batch->head);
+        ft_part_note_born(outgoing->relay->parts[batch->partition], born);
+    }
     count(outgoing, FT_OUTCOME_DUPLICATE, duplicates);
     count(outgoing, FT_OUTCOME_ACCEPTED, batch->count - duplicates);
     give_back(outgoing, batch);
@@ -314,7 +320,7 @@ static void take_answer(struct lane *lane, struct ft_relay_batch *batch, const r
     } else if (reply->type == REDIS_REPLY_ERROR) {
         take_error(lane, batch, reply);
     } else if (read_results(batch, reply)) {
-        take_results(outgoing, batch);
+        take_results(outgoing, batch, (uint64_t)reply->element[2]->integer);
     } else {
         leave_open(outgoing, batch, "Redis gave an answer that makes no sense");
         ft_server_reset(server_of(lane), "an answer to a publish script that makes no sense");
@@ -376,6 +382,7 @@ static bool send_stored(struct lane *lane, struct ft_relay_batch *batch)
     struct ft_compose_seen seen;
     new_candidate(outgoing, batch->partition, seen.candidate);
     see(outgoing, batch->partition, &seen);
+    seen.life = ft_server_life(server_of(lane));
     struct ft_slice command = ft_compose_head(&outgoing->compose, batch, &seen, &outgoing->scratch);
     struct flight *flight = ft_alloc(sizeof(*flight));
     *flight = (struct flight){lane, batch, NULL, lane->flights_end, ft_clock_mono_us()};

@@ -17,6 +17,9 @@
 
 #define COMMAND_MAX ((size_t)64 * 1024)
 
+/* After an error of Redis. */
+#define TELL_AGAIN_MS 1000
+
 /* What a log says of rejected messages, and of errors, at most once in so long. */
 #define REJECTED_LOG_MS 5000
 
@@ -28,6 +31,9 @@ struct ft_part {
     bool is_joined;                     /* as the hub was told */
     bool is_careful;                    /* an answer was too large to be taken: ask for less */
     uint32_t floods;                    /* of the server, when it was asked */
+    bool has_to_tell;                   /* Redis what there has been … */
+    uint64_t tell_ms;                   /* … not before that */
+    uint64_t born;                      /* when its latest stream began, by Redis' clock */
     uint32_t taken_us;                  /* when what is appended now has come */
     uint64_t rejected, rejected_log_ms, failed_log_ms;
     char *channel, *meta_key, *log_key;
@@ -140,10 +146,13 @@ static void on_join(void *context, const redisReply *reply)
     struct ft_part *part = context;
     enum ft_answer answer = judge(part, reply, "relay_join_failed");
     if (answer == FT_ANSWER &&
-        (reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING ||
+        (reply->elements != 4 || reply->element[0]->type != REDIS_REPLY_STRING ||
          reply->element[1]->type != REDIS_REPLY_INTEGER || reply->element[1]->integer < 0 ||
-         reply->element[2]->type != REDIS_REPLY_INTEGER || reply->element[2]->integer < 0))
+         reply->element[2]->type != REDIS_REPLY_INTEGER || reply->element[2]->integer < 0 ||
+         reply->element[3]->type != REDIS_REPLY_INTEGER || reply->element[3]->integer < 0))
         answer = FT_ANSWER_ERROR;
+    if (answer == FT_ANSWER)
+        ft_part_note_born(part, (uint64_t)reply->element[3]->integer);
     if (answer != FT_ANSWER)
         ft_follower_joined(part->follower, answer, ft_slice("", 0), 0, 0);
     else
@@ -154,28 +163,58 @@ static void on_join(void *context, const redisReply *reply)
     count(part);
 }
 
-/* EVAL and not EVALSHA: it is rare, and so nobody has to have loaded it. */
-static bool join(void *context, const char *seen, uint64_t head)
+/* EVAL and not EVALSHA: it is rare, and so nobody has to have loaded it. Redis may have acknowledged more than has
+ * come on the channel, and of another stream. */
+static bool send_join(struct ft_part *part, const char *seen, uint64_t head, ft_reply_fn fn)
 {
-    struct ft_part *part = context;
     uint8_t random[FT_STREAM_RANDOM_BYTES];
     FT_ASSERT(getrandom(random, sizeof(random), 0) == sizeof(random));
     char candidate[FT_STREAM_NAME_LEN + 1];
     ft_stream_name_of(part->number, random, candidate);
     struct ft_buffer command;
     ft_buffer_init(&command, COMMAND_MAX);
-    ft_command_begin(&command, 8);
+    ft_command_begin(&command, 12);
     ft_command_str(&command, "EVAL");
     ft_command_arg(&command, ft_script_text(FT_SCRIPT_JOIN));
     ft_command_str(&command, "2");
     ft_command_str(&command, part->meta_key);
     ft_command_str(&command, part->log_key);
     ft_command_str(&command, candidate);
-    /* Redis may have acknowledged more than has come on the channel. */
-    uint64_t acknowledged = ft_outgoing_acknowledged(part->relay->outgoing, part->number, seen);
+    ft_command_str(&command, ft_server_life(server_of(part)));
+    ft_command_uint(&command, part->born);
     ft_command_str(&command, seen);
-    ft_command_uint(&command, head > acknowledged ? head : acknowledged);
-    return send_command(part, &command, on_join);
+    ft_command_uint(&command, head);
+    ft_command_str(&command, ft_outgoing_acknowledged(part->relay->outgoing, part->number, &head));
+    ft_command_uint(&command, head);
+    return send_command(part, &command, fn);
+}
+
+static bool join(void *context, const char *seen, uint64_t head)
+{
+    return send_join(context, seen, head, on_join);
+}
+
+/* ---- without joining ---- */
+
+static void on_told(void *context, const redisReply *reply)
+{
+    struct ft_part *part = context;
+    enum ft_answer answer = judge(part, reply, "relay_join_failed");
+    part->has_to_tell = answer == FT_ANSWER_ERROR;
+    part->tell_ms = part->relay->now_ms + TELL_AGAIN_MS;
+}
+
+/* Redis may have lost what it has acknowledged to this node, or told it, while nobody listened here. Others would
+ * not know, so it is told what there has been: that is what joining does, too. */
+static void tell(struct ft_part *part)
+{
+    uint64_t head, acknowledged;
+    const char *stream = ft_follower_stream(part->follower, &head);
+    bool is_known =
+        *stream || *ft_outgoing_acknowledged(part->relay->outgoing, part->number, &acknowledged);
+    bool is_joining = ft_follower_state(part->follower) != FT_FOLLOWER_OFF;
+    part->has_to_tell = is_known && !is_joining &&
+                        !send_join(part, stream, ft_follower_confirmed(part->follower), on_told);
 }
 
 /* Other nodes may allow longer messages than this one: how many are an answer that is too large is found out. */
@@ -269,6 +308,12 @@ static void open_stream(void *context, const char *name, uint64_t after)
 {
     struct ft_part *part = context;
     ft_journal_open_stream(part->relay->journal, part->number, name, after);
+}
+
+static void skip(void *context, uint64_t after)
+{
+    struct ft_part *part = context;
+    ft_journal_skip(part->relay->journal, part->number, after);
 }
 
 /* Returns from when on the journal keeps it, by this node's monotonic clock, in seconds. What comes now is kept
@@ -372,6 +417,7 @@ static const struct ft_follower_ops ops = {
     .flush = flush,
     .forget_topics = forget_topics,
     .open_stream = open_stream,
+    .skip = skip,
     .append = append,
     .gap = gap,
     .joined = joined,
@@ -421,9 +467,16 @@ static bool is_wanted(const struct ft_part *part)
     return ft_interest_is_wanted(&part->relay->interest, part->number);
 }
 
+void ft_part_note_born(struct ft_part *part, uint64_t ms)
+{
+    if (ms > part->born)
+        part->born = ms;
+}
+
 void ft_part_up(struct ft_part *part)
 {
     ft_follower_up(part->follower, is_wanted(part));
+    tell(part);
 }
 
 void ft_part_down(struct ft_part *part)
@@ -434,6 +487,9 @@ void ft_part_down(struct ft_part *part)
 void ft_part_tick(struct ft_part *part)
 {
     ft_follower_tick(part->follower, is_wanted(part), part->relay->now_ms);
+    if (part->has_to_tell && part->relay->now_ms >= part->tell_ms &&
+        ft_server_state(server_of(part)) == FT_SERVER_UP)
+        tell(part);
     count(part);
 }
 

@@ -136,6 +136,9 @@ void ft_part_figures(const struct ft_part *part, struct ft_part_figures *figures
  * cannot give an offset away twice. Empty name: nothing. */
 void ft_part_seen(const struct ft_part *part, char stream[FT_STREAM_NAME_LEN + 1], uint64_t *head);
 
+/* Redis has told when a stream of it began; no earlier one can come after the latest. */
+void ft_part_note_born(struct ft_part *part, uint64_t ms);
+
 /* ---- outgoing.c ---- */
 
 struct ft_outgoing *ft_outgoing_new(struct ft_relay *relay);
@@ -152,10 +155,10 @@ void ft_outgoing_up(struct ft_outgoing *outgoing, struct ft_server *server);
 void ft_outgoing_down(struct ft_outgoing *outgoing, struct ft_server *server);
 void ft_outgoing_tick(struct ft_outgoing *outgoing); /* deadlines */
 
-/* Returns the greatest offset of a partition's stream of this name that Redis has acknowledged to this node; 0:
- * none. It may be greater than what has come on the channel. */
-uint64_t ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
-                                  const char *stream);
+/* Returns the stream of a partition of which Redis has acknowledged something to this node, the latest, and the
+ * greatest offset; empty and 0: none. It may be beyond what has come on the channel. */
+const char *ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
+                                     uint64_t *head);
 size_t ft_outgoing_room(const struct ft_outgoing *outgoing, size_t *most); /* any thread */
 
 /* Publishes something of the broker's own from the relay's thread, ephemeral, on all nodes: a topic that begins

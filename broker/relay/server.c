@@ -382,6 +382,11 @@ enum ft_server_state ft_server_state(const struct ft_server *server)
     return server->is_doomed ? FT_SERVER_AWAY : server->state;
 }
 
+const char *ft_server_life(const struct ft_server *server)
+{
+    return server->info.life;
+}
+
 bool ft_server_send(struct ft_server *server, struct ft_slice command, ft_reply_fn fn,
                     void *context)
 {

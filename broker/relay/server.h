@@ -36,6 +36,9 @@ bool ft_reply_is_error(const struct redisReply *reply, const char *code);
 
 enum ft_server_state ft_server_state(const struct ft_server *server);
 
+/* Names the life of the server that the connections lead to; empty: it is not known. See info.h. */
+const char *ft_server_life(const struct ft_server *server);
+
 /* Sends one command that is whole in Redis' protocol (relay/command.h); its bytes are copied, and leave with
  * those of the whole turn. Returns false, and never calls `fn`, where the server is not UP. */
 bool ft_server_send(struct ft_server *server, struct ft_slice command, ft_reply_fn fn,

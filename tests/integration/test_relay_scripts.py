@@ -306,7 +306,7 @@ def test_joining_leaves_alone_what_is_somebody_elses(client, partition):
 
 
 def test_a_part_that_is_none_is_refused_whole(client, partition):
-    with pytest.raises(ResponseError, match="no part begins at argument 13"):
+    with pytest.raises(ResponseError, match="no part begins at argument 14"):
         partition.publish(plain(entry("t")), ["x", 1, b""])
     assert client.keys() == []
 

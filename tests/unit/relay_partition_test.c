@@ -13,7 +13,13 @@
 static struct {
     ft_reply_fn fn; /* of the command that is not answered */
     void *context;
+    char text[8192];
 } server;
+
+static struct {
+    const char *stream;
+    uint64_t head;
+} acknowledged;
 
 static struct ft_fake_relay hub_side;
 static struct ft_fake_node node;
@@ -29,7 +35,10 @@ enum ft_server_state ft_server_state(const struct ft_server *of)
 
 bool ft_server_send(struct ft_server *to, struct ft_slice command, ft_reply_fn fn, void *context)
 {
-    (void)to, (void)command;
+    (void)to;
+    cr_assert_lt(command.len, sizeof(server.text));
+    memcpy(server.text, command.ptr, command.len);
+    server.text[command.len] = '\0';
     cr_assert_null(server.fn, "one at a time");
     server.fn = fn;
     server.context = context;
@@ -53,11 +62,18 @@ void ft_server_unsubscribe(struct ft_server *to, struct ft_slice channel)
     (void)to, (void)channel;
 }
 
-uint64_t ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
-                                  const char *stream)
+const char *ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
+                                     uint64_t *head)
 {
-    (void)outgoing, (void)partition, (void)stream;
-    return 0;
+    (void)outgoing, (void)partition;
+    *head = acknowledged.head;
+    return acknowledged.stream;
+}
+
+const char *ft_server_life(const struct ft_server *of)
+{
+    (void)of;
+    return "LIFE";
 }
 
 bool ft_relay_has_room(const struct ft_relay *of)
@@ -98,6 +114,9 @@ static void answer(const char *text)
 
 static void setup(void)
 {
+    acknowledged.stream = "";
+    acknowledged.head = 0;
+    server.fn = NULL;
     struct ft_partitions partitions = {.count = 1, .hash_levels = 2};
     ft_fake_relay_init(&hub_side, &partitions);
     ft_fake_node_init_cluster(&node, &(struct ft_journal_options){.age_s = 300},
@@ -134,7 +153,7 @@ static void join(void)
     (void)ft_interest_want(&relay.interest, 0);
     ft_part_up(relay.parts[0]);
     answer("*3\r\n$9\r\nsubscribe\r\n$5\r\nfan:0\r\n:1\r\n");
-    answer("*3\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n");
+    answer("*4\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n:77\r\n");
     answer("*2\r\n$1\r\n0\r\n*0\r\n"); /* last values … */
     answer("*2\r\n$1\r\n0\r\n*0\r\n"); /* … and topics with a history */
     cr_assert(ft_part_is_joined(relay.parts[0]));
@@ -248,8 +267,50 @@ Test(relay_partition, joining_again_wakes_who_waits_although_nothing_has_come)
     uint64_t head = ft_journal_head(node.journal);
     ft_part_up(relay.parts[0]);
     answer("*3\r\n$9\r\nsubscribe\r\n$5\r\nfan:0\r\n:1\r\n");
-    answer("*3\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n");
+    answer("*4\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n:77\r\n");
     cr_assert(ft_interest_is_joined(&relay.interest, 0));
     cr_expect_eq(ft_journal_head(node.journal), head);
     cr_expect_gt(node.wakes, 0);
+}
+
+/* What the script is told behind the life of Redis: when the latest stream began, and what was seen. */
+static void expect_told(const char *expected)
+{
+    const char *told = strstr(server.text, "\r\n$4\r\nLIFE\r\n");
+    cr_assert_not_null(told);
+    cr_assert_str_eq(told + strlen("\r\n$4\r\nLIFE\r\n"), expected);
+}
+
+Test(relay_partition, redis_is_told_what_it_acknowledged_where_nobody_listens)
+{
+    ft_part_up(relay.parts[0]);
+    cr_assert_null(server.fn, "there was nothing");
+    acknowledged.stream = "0hhhhhhhhh";
+    acknowledged.head = 7;
+    ft_part_note_born(relay.parts[0], 5);
+    ft_part_up(relay.parts[0]);
+    expect_told("$1\r\n5\r\n$0\r\n\r\n$1\r\n0\r\n$10\r\n0hhhhhhhhh\r\n$1\r\n7\r\n");
+    answer("-OOM command not allowed\r\n");
+
+    ft_part_tick(relay.parts[0]);
+    cr_assert_null(server.fn, "it is too early to repeat that");
+    relay.now_ms += 1000;
+    ft_part_tick(relay.parts[0]);
+    answer("*4\r\n$10\r\n" STREAM "\r\n:0\r\n:1\r\n:6\r\n");
+    relay.now_ms += 2000;
+    ft_part_tick(relay.parts[0]);
+    cr_assert_null(server.fn, "it was taken");
+}
+
+Test(relay_partition, who_joins_tells_what_came_and_what_was_acknowledged)
+{
+    join();
+    receive(5000, 1, 1);
+    acknowledged.stream = STREAM;
+    acknowledged.head = 3;
+    ft_part_down(relay.parts[0]);
+    ft_part_up(relay.parts[0]);
+    answer("*3\r\n$9\r\nsubscribe\r\n$5\r\nfan:0\r\n:1\r\n");
+    expect_told("$2\r\n77\r\n$10\r\n" STREAM "\r\n$1\r\n1\r\n$10\r\n" STREAM "\r\n$1\r\n3\r\n");
+    answer("*4\r\n$10\r\n" STREAM "\r\n:1\r\n:5000\r\n:77\r\n");
 }

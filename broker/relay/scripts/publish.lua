@@ -1,7 +1,9 @@
 -- Numbers, stores and publishes publications of one partition, as one message of its stream.
 --
 -- KEYS  1 P:{k}:meta    hash: s = name of the stream, o = its head, t = ms of the head; z and c, for the bound of
---                       the log: bytes since the latest mark, and the ids of entries that are marks
+--                       the log: bytes since the latest mark, and the ids of entries that are marks; l = the life
+--                       of Redis that wrote last; h = offsets that were skipped, a = where the latest of that ends;
+--                       b = the ms at which the stream began, later than all before it
 --       2 P:{k}:log     stream: id <ms>-<last offset>, m = message
 --       3 P:{k}:last    hash: topic -> message of its last value alone
 --       4 P:{k}:lastz   zset: topic by the ms of its last value, for the bound
@@ -13,7 +15,9 @@
 -- ARGV  1 channel       2 name for a new stream   3, 4 a name that was seen, and its head ('' 0: none)
 --       5 most entries of the log                 6 … their age in ms       7 … and their bytes, of messages
 --       8 most last values                        9 most topics with a history
---       from 10 on parts, in the order of publishing:
+--       10 the life of Redis, as the node knows it: 16 characters of its run_id, 16 of its replication id ('':
+--          it is not known)
+--       from 11 on parts, in the order of publishing:
 --       p <count> <entries>                                  plain publications, any number of them
 --       s <flags> <topic> <key> <history> <ttl_ms> <entry>   one that is more than plain:
 --           flags    - nothing; r it is its topic's last value; c it clears that
@@ -21,12 +25,17 @@
 --           history  0, or how many of the topic are kept
 --           ttl_ms   0, or for how long it is kept
 --
--- Returns {name, ms, r, …}, an r for each part: an integer, the offset of its first publication in the stream
+-- Returns {name, ms, b, r, …}, an r for each part: an integer, the offset of its first publication in the stream
 -- `name`; or a string, the position of the one that had the key before: a duplicate. Where all are duplicates,
--- nothing is stored, and name and ms mean nothing.
+-- nothing is stored, and name, ms and b mean nothing.
 --
 -- A new stream begins where meta is missing, and where Redis has lost data: meta names the stream that
--- was seen, with a head below the one that was seen.
+-- was seen, with a head below the one that was seen, or with that one among the skipped.
+--
+-- A Redis that was started again, or that took another one's place, may have lost what it had acknowledged, and
+-- cannot know it. So that no offset means two things, the first message of each life leaves out
+-- some billions of offsets, by chance how many, and says in its head which one it really follows. Who stands
+-- there has lost nothing, and goes on; who has seen more says so when it publishes or joins.
 --
 -- Everything is looked at before anything is written: what fails has changed nothing. (Redis refuses for lack
 -- of memory before the first write only.) What is plain costs five commands, however much it is, and
@@ -36,16 +45,20 @@ local COUNT_MAX = 4096
 local KEY_WINDOW_S = 120
 local SWEEP = 64 -- expired last values that one call removes
 local MARKS = 16 -- the bound of bytes is kept in so many portions
+local HOLE_MIN = 4294967296 -- offsets that are skipped, at least
+local HEAD_MAX = 562949953421312 -- beyond that a new stream begins rather than to skip any more
+local HOLES = 64 -- that are told from each other
 
 local call, floor, format = redis.call, math.floor, string.format
 local meta, log = KEYS[1], KEYS[2]
 local HEAD = '>BBBBc0BI8BI8BI2' -- [version, kind, name, ms, first, count]
+local HEAD_AFTER = '>BBBBc0BI8BI8BI2BI8' -- … and the offset that it follows, where that is not first - 1
 local looked_at -- a key that is not among KEYS
 
 -- Reads parts that are not all plain. Adds to the reply, and returns how many publications are new, their entries,
 -- and what to do with them when they are stored.
 local function special(reply, name, head, ms)
-    local base, count, at, last_arg = string.sub(meta, 1, -5), 0, 10, #ARGV
+    local base, count, at, last_arg = string.sub(meta, 1, -5), 0, 11, #ARGV
     local last, lastz, lastx = KEYS[3], KEYS[4], base .. 'lastx'
     local entries, kept, positions = {}, {}, {}
     while at <= last_arg do
@@ -166,12 +179,56 @@ local function mark(id, portions)
     call('HSET', meta, 'c', table.concat(marks, ' '))
 end
 
+-- Says whether an offset that was given away is not there any more. `top`: where the latest hole ends.
+local function is_lost(offset, head, top)
+    if offset > head or offset >= top then
+        return offset > head
+    end
+    for from, upto in string.gmatch(call('HGET', meta, 'h') or '', '(%d+)-(%d+)') do
+        if offset > tonumber(from) and offset < tonumber(upto) then
+            return true
+        end
+    end
+    return false
+end
+
+-- Returns the life of this Redis. Its replication id may have changed since the node has read it.
+local function life_now()
+    local info = redis.pcall('INFO', 'replication')
+    local id = type(info) == 'string' and string.match(info, 'master_replid:(%x+)')
+    return id and string.sub(ARGV[10], 1, 16) .. string.sub(id, 1, 16) or ARGV[10]
+end
+
+-- Returns the holes with one more: the two oldest may have to become one.
+local function add_hole(from, upto)
+    local holes = {}
+    for each in string.gmatch(call('HGET', meta, 'h') or '', '%S+') do
+        holes[#holes + 1] = each
+    end
+    holes[#holes + 1] = format('%d-%d', from, upto)
+    if #holes > HOLES then
+        holes[2] = string.match(holes[1], '%d+') .. string.match(holes[2], '%-%d+')
+        table.remove(holes, 1)
+    end
+    return table.concat(holes, ' ')
+end
+
 local function publish()
-    local found = call('HMGET', meta, 's', 'o', 't', 'z')
+    local found = call('HMGET', meta, 's', 'o', 't', 'z', 'l', 'a', 'b')
     local name, head, before = found[1], tonumber(found[2]), tonumber(found[3]) or 0
-    local is_new = not name or not head or (name == ARGV[3] and head < tonumber(ARGV[4]))
+    local is_new = not name or not head or
+        (name == ARGV[3] and is_lost(tonumber(ARGV[4]), head, tonumber(found[6]) or 0))
+    local life, follows = found[5], nil
+    if is_new or (life ~= ARGV[10] and ARGV[10] ~= '') then
+        life = ARGV[10] ~= '' and life_now() or ''
+        if not is_new and life ~= found[5] then
+            follows = head
+            head = head + HOLE_MIN + tonumber(string.sub(redis.sha1hex(ARGV[2]), 1, 9), 16)
+            is_new = head > HEAD_MAX
+        end
+    end
     if is_new then
-        name, head = ARGV[2], 0
+        name, head, follows = ARGV[2], 0, nil
     end
     local now = call('TIME')
     local ms = now[1] * 1000 + floor(now[2] / 1000)
@@ -180,18 +237,27 @@ local function publish()
     end
 
     local first, count, entries, keep = head + 1, nil, nil, nil
-    local reply = {name, ms, first}
-    if #ARGV == 12 and ARGV[10] == 'p' then
-        count, entries = tonumber(ARGV[11]), ARGV[12]
+    local born = tonumber(found[7]) or 0
+    if is_new then
+        born = math.max(ms, born + 1)
+    end
+    local reply = {name, ms, born, first}
+    if #ARGV == 13 and ARGV[11] == 'p' then
+        count, entries = tonumber(ARGV[12]), ARGV[13]
     else
-        reply[3] = nil
+        reply[4] = nil
         count, entries, keep = special(reply, name, head, ms)
         if count == 0 then
             return reply
         end
     end
-    local message = struct.pack(HEAD, 0x96, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first, 0xCD, count)
-        .. entries
+    local message
+    if follows then
+        message = struct.pack(HEAD_AFTER, 0x97, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first, 0xCD, count,
+            0xCF, follows) .. entries
+    else
+        message = struct.pack(HEAD, 0x96, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first, 0xCD, count) .. entries
+    end
     if is_new then
         found[4] = nil
         call('XLEN', log) -- fails where it is somebody else's
@@ -204,8 +270,12 @@ local function publish()
     bytes = floor(bytes - portions * portion)
     call('XADD', log, 'MAXLEN', '~', ARGV[5], id, 'm', message)
     if is_new then
-        call('HSET', meta, 's', name, 'o', format('%d', head + count), 't', format('%d', ms), 'z', bytes, 'c', '')
+        call('HSET', meta, 's', name, 'o', format('%d', head + count), 't', format('%d', ms), 'z', bytes, 'c', '',
+            'l', life, 'h', '', 'a', 0, 'b', format('%d', born))
     else
+        if follows then
+            call('HSET', meta, 'l', life, 'h', add_hole(follows, head), 'a', format('%d', head))
+        end
         call('HSET', meta, 'o', format('%d', head + count), 't', format('%d', ms), 'z', bytes)
     end
     if portions > 0 then

@@ -266,6 +266,7 @@ class Subscriber(Party):
         self.kept = {}  # stream -> the greatest offset seen: what a client keeps
         self.asked = {}  # the same, as this connection asked for it
         self.first = {}  # stream -> where its account begins
+        self.over = set()  # streams of which something before was admitted to be lost
         self.dead = {}  # stream -> after what nothing is claimed any more
         self.named = set()  # streams that this connection was told of
         self.got = set()  # (stream, offset)
@@ -328,6 +329,7 @@ class Subscriber(Party):
 
     def _bury(self, streams):
         """Of these nothing is claimed any more, until they are named again."""
+        self.over |= streams
         for stream in streams:
             self.dead.setdefault(stream, self.kept.pop(stream))
 
@@ -345,6 +347,7 @@ class Subscriber(Party):
         elif recovered is False:
             self.unrecovered += 1
             self.admissions += 1
+            self.over |= set(self.kept)
             self._bury(set(self.kept) - streams)
         for text in envelope["pos"]:
             self._name(text, None if recovered else "ok")
@@ -407,6 +410,8 @@ class Subscriber(Party):
     def is_owed(self, place):
         """Says whether it has to get this, as far as it was told."""
         stream, offset = place
+        if place in self.ledger.lost and stream in self.over:
+            return False
         if stream not in self.first or offset <= self.first[stream]:
             return False
         if stream in self.dead and offset > self.dead[stream]:

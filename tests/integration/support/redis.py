@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from redis import Redis as RedisClient
@@ -143,6 +144,27 @@ class Redis:
             for kept in self.directory.glob("*.rdb"):
                 kept.unlink()
         self.start()
+
+    def keep_only(self, snapshot):
+        """Of a server that is dead: puts back what snapshot() has returned."""
+        assert self.process.poll() is not None
+        for path in self._data():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.copytree(snapshot, self.directory, dirs_exist_ok=True)
+
+    def snapshot(self):
+        """Copies what is on the disk now, as a backup does; returns the directory."""
+        if not self.aof:
+            self.client().save()
+        copy = self.directory / f"copy-{time.monotonic_ns()}"
+        copy.mkdir()
+        for path in self._data():
+            shutil.copytree(path, copy / path.name) if path.is_dir() else shutil.copy(path, copy)
+        return copy
+
+    def _data(self):
+        return [path for path in (self.directory / "appendonlydir", self.directory / "dump.rdb")
+                if path.exists()]
 
     def freeze(self):
         """Stops the process: its connections stay open, and nothing is answered."""

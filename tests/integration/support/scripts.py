@@ -78,17 +78,19 @@ class Partition:
         return f"{self.name}:{rest}"
 
     def publish(self, *parts, new="0adnew2345", seen=("", 0), length=1000, age_ms=300000,
-                size=1 << 30, last_values=1000, histories=1000):
+                size=1 << 30, last_values=1000, histories=1000, life=""):
         """Runs publish.lua and returns (name, ms, [result, …])."""
-        args = [self.name, new, *seen, length, age_ms, size, last_values, histories]
+        args = [self.name, new, *seen, length, age_ms, size, last_values, histories,
+                life]
         for part in parts:
             args += part
-        name, ms, *results = self.scripts["publish"](keys=self.keys, args=args)
+        name, ms, _, *results = self.scripts["publish"](keys=self.keys, args=args)
         return name.decode(), ms, [r if isinstance(r, int) else r.decode() for r in results]
 
-    def join(self, new="0adjoin234", seen=("", 0)):
+    def join(self, new="0adjoin234", seen=("", 0), life="", born=0):
         """Runs join.lua and returns (name, head, ms)."""
-        name, head, ms = self.scripts["join"](keys=self.keys[:2], args=[new, *seen])
+        name, head, ms, _ = self.scripts["join"](keys=self.keys[:2],
+                                              args=[new, life, born, *seen])
         return name.decode(), head, ms
 
     def meta(self):

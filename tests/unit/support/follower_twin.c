@@ -108,6 +108,14 @@ static void on_open(void *part, const char *name, uint64_t after)
     m->needs_gap = true;
 }
 
+static void on_skip(void *part, uint64_t after)
+{
+    struct ft_twin *m = part;
+    cr_assert_not(m->is_full);
+    cr_assert_gt(after, m->seq);
+    m->seq = after;
+}
+
 static void deliver(struct ft_twin *m, uint32_t id)
 {
     if (id >= FT_TWIN_FORGED)
@@ -186,6 +194,7 @@ const struct ft_follower_ops ft_twin_ops = {
     .flush = on_flush,
     .forget_topics = on_forget,
     .open_stream = on_open,
+    .skip = on_skip,
     .append = on_append,
     .gap = on_gap,
     .joined = on_joined,
