@@ -58,6 +58,14 @@ void ft_hub_configure(struct ft_hub *hub, const struct ft_hub_options *options)
     settings_release(hub, before);
 }
 
+size_t ft_hub_message_bytes(struct ft_hub *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+    size_t bytes = atomic_load(&hub->settings)->options.message_bytes;
+    pthread_mutex_unlock(&hub->lock);
+    return bytes;
+}
+
 /* Goes by the current settings from here on. */
 static void settings_take(struct ft_worker *w)
 {

@@ -204,6 +204,9 @@ void ft_hub_free(struct ft_hub *hub);
  */
 void ft_hub_configure(struct ft_hub *hub, const struct ft_hub_options *options);
 
+/* Returns limits.message as it is now. Any thread; takes a lock. */
+size_t ft_hub_message_bytes(struct ft_hub *hub);
+
 /* Something was appended to the journal by another than a worker: wakes those that sleep and have
  * subscribers. Any thread. */
 void ft_hub_wake(struct ft_hub *hub);

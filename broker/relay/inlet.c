@@ -279,7 +279,7 @@ static bool is_sound(struct ft_inlet *inlet, struct ft_slice topic, struct ft_sl
         reject(inlet, FT_REJECTED_FOREIGN, topic, "the topic is the broker's own");
         return false;
     }
-    if (data.len > inlet->relay->options.message_bytes) {
+    if (data.len > ft_hub_message_bytes(inlet->relay->hub)) {
         reject(inlet, FT_REJECTED_TOO_LARGE, topic, "the data is larger than limits.message");
         return false;
     }

@@ -1,5 +1,8 @@
 """Large messages in a cluster, also where nodes have other limits: whatever one takes in comes to all."""
 
+import json
+import signal
+
 import pytest
 
 from support.client import Client
@@ -71,3 +74,23 @@ def test_a_hole_of_which_a_portion_is_too_much_at_once_is_healed(redis, node):
             data = subscriber.next_msg(timeout=20)["data"]
             heard.append(data if data == "after" else data[0])
         assert heard == [*range(40), "after"]
+
+
+def test_what_other_software_publishes_is_held_to_the_limit_of_now(redis, tmp_path):
+    file = tmp_path / "fantail.conf"
+    file.write_text("")
+    node = Node(redis.url, "a", args=["-c", str(file)])
+    try:
+        node.wait_ready()
+        until(lambda: redis.client().pubsub_numpat() == 1, "it listens")
+        redis.client().publish("fantail:in:t/1", json.dumps(LARGE))
+        until(lambda: node.metric("fantail_relay_rejected_total", reason="too_large") == 1, "refused")
+        file.write_text("[limits]\nmessage = 200k\n")
+        node.process.send_signal(signal.SIGHUP)
+        until(lambda: any(" event=reloaded" in line for line in node.stderr_lines), "it goes by that")
+        with Client(node.address) as subscriber:
+            subscriber.sub("t/#")
+            redis.client().publish("fantail:in:t/1", json.dumps(LARGE))
+            assert subscriber.next_msg()["data"] == LARGE
+    finally:
+        node.stop()
