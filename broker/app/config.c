@@ -7,6 +7,7 @@
 #include "broker/app/config.h"
 
 #include "broker/base/alloc.h"
+#include "broker/relay/relay.h"
 #include "protocol/quote.h"
 
 #include <sched.h>
@@ -192,6 +193,19 @@ static int check_at_least(const struct ft_config *config, enum ft_option_row row
                           ft_option_name(bound, bound_name));
 }
 
+/* Channels have no databases, so their names say which one it is: the same for all. */
+static int check_databases(const struct ft_config *config, struct ft_config_error *error)
+{
+    char *const *urls = config->redis_url.items;
+    const char *where = config->where_[FT_ROW_redis_url];
+
+    for (size_t i = 1; i < config->redis_url.count; i++)
+        if (ft_redis_url_database(urls[i]) != ft_redis_url_database(urls[0]))
+            return ft_config_fail(error, "%s: redis.url: all have to name the same database",
+                                  where ? where : "defaults");
+    return 0;
+}
+
 /* Checks the settings against each other. */
 static int check(const struct ft_config *config, struct ft_config_error *error)
 {
@@ -208,6 +222,8 @@ static int check(const struct ft_config *config, struct ft_config_error *error)
         return -1;
     if (config->redis_url.count > 0 &&
         check_at_least(config, FT_ROW_relay_queue, 4, FT_ROW_limits_message, error) != 0)
+        return -1;
+    if (check_databases(config, error) != 0)
         return -1;
     return ft_config_check_access(config, error);
 }

@@ -34,6 +34,9 @@ struct ft_relay_options {
 /* Says whether a text is the URL of a Redis server; if not, `error` says why, in one line. */
 bool ft_redis_url_check(const char *url, char error[FT_RELAY_ERROR_MAX]);
 
+/* Returns the number of the database that a valid URL names. Those of one cluster name the same. */
+uint32_t ft_redis_url_database(const char *url);
+
 /*
  * Makes a relay and begins to connect. Waits, for ten seconds at most, until every server has answered: an
  * unsuitable server, a cluster with other settings, or a name that another node has are reported in `error`,

@@ -19,7 +19,8 @@
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS   1000
 
-/* Two lines about one server are at least so far apart. */
+/* Two lines about one server come at once, that it is away and that it is back; a third one so long after the
+ * first, and another cause so long after the last. */
 #define LOG_APART_MS 5000
 
 /* What may wait for the socket beyond what relay.queue admits: everything that is not a publish. */
@@ -36,17 +37,20 @@ static void report(struct ft_server *server)
     char url[FT_REDIS_URL_SHOWN_MAX * 2], why[FT_LINK_WHY_MAX * 2];
     uint64_t now_ms = server->relay->now_ms;
     bool is_up = server->state == FT_SERVER_UP;
-    bool is_news =
-        is_up != server->is_logged_up || (!is_up && strcmp(server->why, server->logged_why) != 0);
-    if (!is_news || server->state == FT_SERVER_GREETING || now_ms < server->log_at_ms)
+    bool is_turn = is_up != server->is_logged_up;
+    bool is_news = is_turn || (!is_up && strcmp(server->why, server->logged_why) != 0);
+    uint64_t before_ms = server->logged_ms[is_turn];
+    if (!is_news || server->state == FT_SERVER_GREETING ||
+        (before_ms != 0 && now_ms - before_ms < LOG_APART_MS))
         return;
-    server->log_at_ms = now_ms + LOG_APART_MS;
+    server->logged_ms[1] = server->logged_ms[0];
+    server->logged_ms[0] = now_ms;
     server->is_logged_up = is_up;
     snprintf(server->logged_why, sizeof(server->logged_why), "%s", is_up ? "" : server->why);
     ft_log_value(server->url.shown, url, sizeof(url));
     if (is_up)
         ft_log(FT_LOG_INFO, "redis_up", "url=%s after_ms=%llu", url,
-               (unsigned long long)(now_ms - server->away_since_ms));
+               (unsigned long long)(server->up_since_ms - server->away_since_ms));
     else
         ft_log(FT_LOG_WARN, "redis_away", "url=%s cause=%s", url,
                ft_log_value(server->why, why, sizeof(why)));
@@ -270,6 +274,7 @@ void ft_server_greeted(struct ft_server *server)
 {
     struct ft_relay *relay = server->relay;
     server->state = FT_SERVER_UP;
+    server->up_since_ms = relay->now_ms;
     ft_link_pause(server->pubsub, !ft_relay_has_room(relay));
     ft_count(relay->figures.relay_reconnects, server->ups++ > 0);
     report(server);

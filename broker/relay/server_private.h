@@ -91,7 +91,8 @@ struct ft_server {
 
     bool is_logged_up; /* as last logged … */
     char logged_why[FT_LINK_WHY_MAX];
-    uint64_t log_at_ms, away_since_ms; /* … and when the next line may come */
+    uint64_t logged_ms[2]; /* … when the last line came, and the one before */
+    uint64_t away_since_ms, up_since_ms;
 };
 
 /* ---- server.c ---- */

@@ -274,3 +274,14 @@ bool ft_redis_url_check(const char *url, char error[FT_RELAY_ERROR_MAX])
     ft_redis_url_fini(&read);
     return true;
 }
+
+uint32_t ft_redis_url_database(const char *url)
+{
+    struct ft_redis_url read;
+    char error[FT_RELAY_ERROR_MAX];
+    if (!ft_redis_url_read(url, &read, error))
+        return 0;
+    uint32_t database = read.database;
+    ft_redis_url_fini(&read);
+    return database;
+}

@@ -191,6 +191,8 @@ def test_a_database_has_keys_and_channels_of_its_own(redis, node):
 def test_all_urls_name_the_same_database(start_redis):
     urls = [f"{start_redis().url}/{n}" for n in range(2)]
     assert "the same database" in refused(urls)
+    checked = run("--check-config", *[part for url in urls for part in ("--redis", url)])
+    assert checked.returncode == 1 and "the same database" in checked.stderr
 
 
 def test_a_unix_socket(start_redis, node):
@@ -213,6 +215,20 @@ def test_what_cannot_be_reached_is_no_reason_not_to_start(node, tmp_path):
     away = until(lambda: len(lines(first, "redis_away")) == 3 and lines(first, "redis_away"), "all told")
     assert any("No such file" in line for line in away)
     assert any("cannot find its address" in line for line in away)
+
+
+def test_a_loss_right_after_the_start_is_logged_at_once(redis, node):
+    first = node(redis.url)
+    first.wait_ready()
+    redis.kill()
+    begun = time.monotonic()
+    until(lambda: lines(first, "redis_away"), "a line")
+    assert time.monotonic() - begun < 3
+    redis.start()
+    first.wait_ready()
+    taken_ms = (time.monotonic() - begun) * 1000
+    until(lambda: len(lines(first, "redis_up")) == 2, "it is told")
+    assert int(lines(first, "redis_up")[1].rpartition("after_ms=")[2]) < taken_ms + 100
 
 
 # ---- names and settings ----
