@@ -52,7 +52,7 @@ say = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $@)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all programs run test unit threads integration conformance lint bench demo fuzz install clean help
+.PHONY: all programs run test unit threads integration conformance lint soak bench demo fuzz install clean help
 
 all: $(B)/fantaild $(B)/fantail ## build the broker and the command: build/fantaild, build/fantail
 
@@ -185,6 +185,9 @@ conformance: set-up-test ## the protocol's vectors and foreign test suites
 
 integration: set-up-test ## black-box tests against the sanitized broker
 	@tests/run integration
+
+soak: set-up-test ## the faults of a cluster for minutes each, and a night of them (FANTAIL_SEED=N: that one)
+	@tests/run soak
 
 lint: set-up-test ## format, layers, purity, sizes and the other rules that a machine can check
 	@tests/run lint
