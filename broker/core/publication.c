@@ -236,7 +236,7 @@ void ft_publication_number(struct ft_publication *p, uint64_t offset)
     enum ft_encoding encoding = p->encoding_;
     uint8_t *base = (uint8_t *)p;
     uint8_t *pos = base + p->pos_at_;
-    if (p->seq == 0)
+    if (p->seq == 0 && p->entry != FT_ENTRY_GAP)
         p->seq = offset;
     uint8_t *end = finish_payload(encoding, pos, base + p->frame_len_, p->seq);
     uint8_t *frame = put_header(encoding, base + p->frame_at_, end);

@@ -63,7 +63,8 @@ struct ft_publication {
     };
     uint64_t at_ms;      /* wall clock, for peers */
     uint64_t topic_hash; /* keyed */
-    uint64_t seq;        /* its offset in its stream, which its position shows */
+    uint64_t seq; /* its offset in its stream, which its position shows; of FT_ENTRY_GAP: from where
+                            on who has listened gets what comes, if that is later */
     uint32_t accepted_s; /* monotonic, for ageing */
     uint32_t
         expires_ds; /* monotonic, tenths of a second: not kept for anybody from then on; 0: never */

@@ -199,13 +199,18 @@ void ft_reply_event(struct ft_session *s, const struct ft_place *places, uint32_
     ft_reply_frame(s, write_id(s, places, n, lines));
 }
 
+/* `gap`: NULL, or the entry that is told of. What is warm behind it is not for those who have listened. */
 static void write_reason(struct ft_session *s, const char *reason, const uint64_t *lost,
-                         uint64_t offset)
+                         uint64_t offset, const struct ft_publication *gap)
 {
     struct ft_place places[FT_PARTITIONS_MAX];
     uint32_t n = ft_session_places(s, offset, places);
     if (is_events(s) && s->subscriptions && s->subscriptions->starts)
         ft_places_since(s->asker.worker->hub->journal, s->subscriptions->starts, offset, places, n);
+    for (uint32_t i = 0; gap && i < n; i++) {
+        if (places[i].index == gap->stream && places[i].seq < gap->seq)
+            places[i].seq = gap->seq;
+    }
     struct ft_writer *w = ft_reply_begin(s, "gap", no_id, lost ? 3 : 2);
     write_pair(w, "reason", ft_slice_str(reason));
     if (lost) {
@@ -220,7 +225,7 @@ static void write_gap(struct ft_session *s, const uint64_t *lost, uint64_t offse
     struct ft_metrics *metrics = &s->asker.worker->metrics;
     ft_count(&metrics->gaps[FT_GAP_SLOW], 1);
     ft_count(&metrics->deliveries_dropped[FT_DROP_SLOW], lost ? *lost : 0);
-    write_reason(s, "slow", lost, offset);
+    write_reason(s, "slow", lost, offset, NULL);
 }
 
 void ft_reply_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
@@ -240,7 +245,7 @@ void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t 
 void ft_reply_gap_of(struct ft_session *s, const struct ft_publication *gap)
 {
     ft_count(&s->asker.worker->metrics.gaps[FT_GAP_RELAY], 1);
-    write_reason(s, "relay", gap->lost > 0 ? &gap->lost : NULL, gap->offset);
+    write_reason(s, "relay", gap->lost > 0 ? &gap->lost : NULL, gap->offset, gap);
     ft_reply_end(s);
 }
 

@@ -176,10 +176,10 @@ static bool pour_kept(struct ft_follower *f)
 }
 
 /* Says that something is lost before what comes now. What was loaded of the log comes behind that: who goes on
- * from a position in it has lost nothing. */
-static void mark(struct ft_follower *f, uint64_t lost)
+ * from a position in it has lost nothing. Who was there before is not given that, and goes on behind `upto`. */
+static void mark(struct ft_follower *f, uint64_t upto, uint64_t lost)
 {
-    f->ops->gap(f->part, f->head, lost);
+    f->ops->gap(f->part, upto, lost);
     f->figures.gaps += f->is_joined; /* else nobody has listened */
     f->has_conflict = false;
 }
@@ -196,7 +196,7 @@ static void open_stream(struct ft_follower *f, uint64_t after)
         f->head = f->head_first = after;
         f->head_ms = f->plan.ms;
         ft_seen_forget(&f->seen);
-        mark(f, f->lost);
+        mark(f, f->plan.head > after ? f->plan.head : after, f->lost);
     }
     f->is_opened = true;
 }
@@ -240,7 +240,7 @@ static void pour(struct ft_follower *f)
     if (f->head < f->plan.head) {
         f->ops->open_stream(f->part, f->stream, f->plan.head);
         f->head = f->head_first = f->plan.head;
-        mark(f, FT_LOST_UNKNOWN);
+        mark(f, f->head, FT_LOST_UNKNOWN);
     }
     f->head_ms = f->plan.ms;
     if (!f->ops->flush(f->part))

@@ -88,7 +88,7 @@ struct ft_follower_ops {
     void (*open_stream)(void *part, const char *name, uint64_t after);
     void (*skip)(void *part, uint64_t after);
     void (*append)(void *part, const struct ft_follower_entry *entry);
-    void (*gap)(void *part, uint64_t seq, uint64_t lost);
+    void (*gap)(void *part, uint64_t upto, uint64_t lost); /* who listened goes on behind `upto` */
 
     /* From here on the node has everything. */
     void (*joined)(void *part);

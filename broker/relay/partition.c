@@ -380,6 +380,7 @@ static void gap(void *context, uint64_t seq, uint64_t lost)
         .taken_us = part->taken_us,
         .entry = FT_ENTRY_GAP,
         .stream_index = (uint16_t)part->number,
+        .seq = seq,
         .lost = lost,
     };
     ft_relay_append(relay, ft_journal_build(relay->writer, &spec));

@@ -111,6 +111,18 @@ Test(feed_streams, a_gap_reaches_those_who_can_hear_from_there_once)
     ft_fake_client_close(&other);
 }
 
+Test(feed_streams, who_was_there_before_what_is_warm_goes_on_behind_it)
+{
+    ft_fake_client_open(&node, &client, 0, FT_FRAMES_JSON);
+    say("{\"op\":\"sub\",\"topics\":[\"#\"]}");
+    ft_fake_client_forget(&client);
+    ft_journal_open_stream(node.journal, 0, "0aacaaaaaa", 7);
+    append(&(struct ft_publication_spec){.entry = FT_ENTRY_GAP, .stream_index = 0, .seq = 9});
+    cr_assert(was_told("\"pos\":[\"0aacaaaaaa.9\",\"" NAME_B ".200\"]}"));
+    append(&(struct ft_publication_spec){.entry = FT_ENTRY_GAP, .stream_index = 0});
+    cr_assert(was_told("\"pos\":[\"0aacaaaaaa.7\",\"" NAME_B ".200\"]}"), "0 is not the journal's");
+}
+
 Test(feed_streams, what_is_warm_comes_to_who_was_there_before_it_alone)
 {
     ft_fake_client_open(&node, &client, 0, FT_FRAMES_JSON);

@@ -313,6 +313,8 @@ class Subscriber(Party):
     def _name(self, text, how):
         """An `ok` or a `gap` names a position: from there it goes on. `how` None: nothing is missing before."""
         stream, offset = position(text)
+        if how == "gap" and stream not in self.named:
+            how = "join"  # this node did not know it yet, and said so
         if how == "ok" and offset < self.kept.get(stream, 0):
             self.kept[stream] = offset  # this node is behind: it comes again, and that was told
         if how is None:
@@ -322,8 +324,7 @@ class Subscriber(Party):
         elif stream not in self.first:
             self.first[stream] = offset
         elif offset > self.kept.get(stream, self.first[stream]):
-            self.admitted.append((stream, self.kept.get(stream, self.first[stream]), offset,
-                                  how if stream in self.named else "join"))
+            self.admitted.append((stream, self.kept.get(stream, self.first[stream]), offset, how))
         self.kept[stream] = max(offset, self.kept.get(stream, 0))
         self.named.add(stream)
 

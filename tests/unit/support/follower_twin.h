@@ -56,6 +56,7 @@ struct ft_twin {
     char stream[FT_STREAM_NAME_LEN + 1];
     uint64_t seq;
     uint32_t newest; /* 0: something unknown was before */
+    uint64_t upto;   /* who has listened goes on behind it, as the gap told */
     bool needs_gap, owes_gap, is_joined;
     uint32_t gaps, live, last_id[FT_FAKE_TOPICS];
     uint8_t *delivered;
