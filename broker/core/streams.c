@@ -35,6 +35,7 @@ struct stream {
     uint64_t whole;          /* since it stood there nothing of it was lost */
     struct skipped skips[SKIPS];
     uint32_t skips_count;
+    uint64_t skips_to; /* with the next one that comes; 0: it does not */
 };
 
 /* Where all streams stood behind a journal offset. */
@@ -120,6 +121,7 @@ void ft_streams_open(struct ft_streams *s, uint32_t index, const char *name, uin
 {
     FT_ASSERT(index < s->count && head == s->head);
     struct stream *stream = &s->streams[index];
+    stream->skips_to = 0;
     bool is_same = stream->is_open && memcmp(stream->name, name, FT_STREAM_NAME_LEN) == 0;
     if (is_same && after == stream->seq)
         return; /* nothing was lost */
@@ -147,8 +149,7 @@ void ft_streams_skip(struct ft_streams *s, uint32_t index, uint64_t after, uint6
         memmove(stream->skips, stream->skips + 1, --stream->skips_count * sizeof(stream->skips[0]));
     }
     stream->skips[stream->skips_count++] = (struct skipped){stream->seq, after};
-    stream->seq = after;
-    add_mark(s);
+    stream->skips_to = after;
 }
 
 void ft_streams_note(struct ft_streams *s, uint32_t index, uint64_t seq, uint64_t offset)
@@ -157,8 +158,13 @@ void ft_streams_note(struct ft_streams *s, uint32_t index, uint64_t seq, uint64_
     s->of[offset & s->of_mask] = (uint16_t)index;
     if (index != FT_STREAM_NONE) {
         FT_ASSERT(index < s->count && s->streams[index].is_open);
-        FT_ASSERT(seq == s->streams[index].seq + 1);
+        uint64_t *skips_to = &s->streams[index].skips_to;
+        bool skips = *skips_to != 0;
+        FT_ASSERT(seq == (skips ? *skips_to : s->streams[index].seq) + 1);
         s->streams[index].seq = seq;
+        *skips_to = 0;
+        if (skips)
+            add_mark(s);
     }
     if (offset - mark_at(s, s->end - 1)->offset >= s->every)
         add_mark(s);
@@ -265,12 +271,18 @@ static bool search(const struct ft_streams *s, uint32_t index, uint64_t seq, uin
     return true;
 }
 
-static bool was_skipped(const struct stream *stream, uint64_t seq)
+/* Puts a position that was skipped where that began. False: the stream never stood there. */
+static bool unskip(const struct stream *stream, uint64_t *seq)
 {
-    for (uint32_t i = 0; i < stream->skips_count; i++)
-        if (seq > stream->skips[i].from && seq < stream->skips[i].upto)
-            return true;
-    return false;
+    for (uint32_t i = 0; i < stream->skips_count; i++) {
+        const struct skipped *skipped = &stream->skips[i];
+        if (*seq <= skipped->from || *seq > skipped->upto)
+            continue;
+        bool was_there = *seq == skipped->upto;
+        *seq = skipped->from;
+        return was_there;
+    }
+    return true;
 }
 
 enum ft_found ft_streams_find(const struct ft_streams *s, struct ft_slice name, uint64_t seq,
@@ -280,10 +292,10 @@ enum ft_found ft_streams_find(const struct ft_streams *s, struct ft_slice name, 
     const struct stream *stream = find_stream(s, name, index);
     if (!stream)
         return FT_FOUND_UNKNOWN;
+    bool was_there = unskip(stream, &seq);
     if (seq >= stream->seq)
-        return seq > stream->seq ? FT_FOUND_AHEAD : FT_FOUND;
-    bool is_whole = search(s, *index, seq, at) && *at >= tail && seq >= stream->whole &&
-                    !was_skipped(stream, seq);
+        return !was_there ? FT_FOUND_GONE : seq > stream->seq ? FT_FOUND_AHEAD : FT_FOUND;
+    bool is_whole = search(s, *index, seq, at) && *at >= tail && seq >= stream->whole && was_there;
     if (*at < tail)
         *at = tail;
     return is_whole ? FT_FOUND : FT_FOUND_GONE;

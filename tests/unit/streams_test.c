@@ -387,6 +387,58 @@ Test(streams, a_gap_says_how_many_were_lost_and_no_topic_has_it)
     twin_free(t);
 }
 
+static void expect_found(struct twin *t, uint64_t seq, enum ft_found found, uint64_t expected)
+{
+    uint32_t index;
+    uint64_t at;
+    cr_expect_eq(ft_journal_find(t->journal, ft_slice_str("s000000001"), seq, &index, &at), found,
+                 "%lu", seq);
+    if (found == FT_FOUND)
+        cr_expect_eq(at, expected, "%lu: %lu", seq, at);
+}
+
+Test(streams, what_is_skipped_is_gone_and_nothing_else_is)
+{
+    struct twin *t = twin_new(2, 1 << 20, 1);
+    uint64_t far = 2 * FT_SKIP_MIN;
+    struct ft_place places[2];
+    open_stream(t, 0, true, 0);
+    open_stream(t, 1, true, 0);
+    append(t, 0, 1, FT_ENTRY_LIVE);
+    append(t, 0, 2, FT_ENTRY_LIVE);
+    ft_journal_skip(t->journal, 0, far);
+    append(t, 1, 1, FT_ENTRY_LIVE);
+    append(t, 0, far + 1, FT_ENTRY_LIVE);
+
+    expect_found(t, 0, FT_FOUND, 0);
+    expect_found(t, 1, FT_FOUND, 1);
+    expect_found(t, 2, FT_FOUND, 3); /* what comes next is the first behind them */
+    expect_found(t, 3, FT_FOUND_GONE, 0);
+    expect_found(t, far - 1, FT_FOUND_GONE, 0);
+    expect_found(t, far, FT_FOUND, 3);
+    expect_found(t, far + 1, FT_FOUND, 4);
+    expect_found(t, far + 2, FT_FOUND_AHEAD, 0);
+    cr_assert_eq(ft_journal_places(t->journal, NULL, 1, places), 2);
+    cr_expect_eq(places[0].seq, 1);
+    ft_journal_places(t->journal, NULL, 3, places);
+    cr_expect_eq(places[0].seq, 2);
+    ft_journal_places(t->journal, NULL, 4, places);
+    cr_expect_eq(places[0].seq, far + 1);
+
+    for (uint64_t n = 2; n <= 65; n++) {
+        ft_journal_skip(t->journal, 0, n * far);
+        append(t, 0, n * far + 1, FT_ENTRY_LIVE);
+        expect_found(t, n * far - 1, FT_FOUND_GONE, 0);
+    }
+    expect_found(t, far + 1, FT_FOUND, 4);
+    expect_found(t, 2 * far, FT_FOUND, 4);
+    expect_found(t, 2 * far + 1, FT_FOUND, 5);
+    expect_found(t, 2, FT_FOUND_GONE, 0); /* there were too many since */
+    ft_journal_open_stream(t->journal, 0, "s000000001", 66 * far);
+    expect_found(t, far + 1, FT_FOUND_GONE, 0);
+    twin_free(t);
+}
+
 Test(streams, a_gap_in_the_middle_of_a_stream_is_told_to_who_goes_on_from_before_it)
 {
     struct twin *t = twin_new(2, 1 << 20, 1);
