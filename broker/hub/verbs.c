@@ -97,25 +97,9 @@ static bool make_room(struct ft_session *session, size_t most)
     return session->outbox.own_bytes <= most;
 }
 
-void ft_handle_message(struct ft_session *session, struct ft_slice message)
-{
-    if (session->stall && ft_stall_queue(session, message))
-        return;
-    enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
-    if (encoding == FT_JSON && !ft_utf8_is_valid(message)) {
-        ft_session_end(session, 1007, "a text message has to be UTF-8");
-        return;
-    }
-    struct ft_problem problem;
-    struct ft_reader reader;
-    if (ft_reader_begin(&reader, encoding, message, session->asker.worker->scratch, &problem) !=
-        FT_OK)
-        report(session, (struct ft_id){.kind = FT_ID_NONE}, &problem);
-    else
-        ft_handle_envelopes(session, &reader);
-}
-
-void ft_handle_envelopes(struct ft_session *session, struct ft_reader *reader)
+/* Inlined into both that need it: most messages are one envelope, and a call for each would be seen. */
+static inline __attribute__((always_inline)) void handle(struct ft_session *session,
+                                                         struct ft_reader *reader)
 {
     size_t queue_bytes = session->asker.worker->options->queue_bytes;
     bool may_stall = session->asker.worker->wants != NULL;
@@ -140,6 +124,29 @@ void ft_handle_envelopes(struct ft_session *session, struct ft_reader *reader)
     }
     /* Between messages there is a milder means: the next ones are not read (ft_session_flush()). */
     (void)make_room(session, queue_bytes / 2);
+}
+
+void ft_handle_message(struct ft_session *session, struct ft_slice message)
+{
+    if (session->stall && ft_stall_queue(session, message))
+        return;
+    enum ft_encoding encoding = ft_frames_encoding((enum ft_frames)session->frames);
+    if (encoding == FT_JSON && !ft_utf8_is_valid(message)) {
+        ft_session_end(session, 1007, "a text message has to be UTF-8");
+        return;
+    }
+    struct ft_problem problem;
+    struct ft_reader reader;
+    if (ft_reader_begin(&reader, encoding, message, session->asker.worker->scratch, &problem) !=
+        FT_OK)
+        report(session, (struct ft_id){.kind = FT_ID_NONE}, &problem);
+    else
+        handle(session, &reader);
+}
+
+void ft_handle_envelopes(struct ft_session *session, struct ft_reader *reader)
+{
+    handle(session, reader);
 }
 
 enum ft_err ft_session_carry_out(struct ft_session *session, struct ft_slice message,
