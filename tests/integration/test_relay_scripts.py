@@ -469,3 +469,79 @@ def test_a_lease_or_settings_of_somebody_else_are_named(client, key):
         with pytest.raises(ResponseError, match=f"WRONGTYPE {re.escape(key)} "):
             beat(client, f"{INSTANCE} 0", 1)
     assert client.keys() == [key.encode()]
+
+
+def life_of(client):
+    """Names the life of Redis as a node does."""
+    info = client.info("all")
+    return info["run_id"][:16] + info["master_replid"][:16]
+
+
+def follows_of(client, partition):
+    """Returns what the heads of all messages say that they follow: None where that is first - 1."""
+    found = []
+    for _, fields in client.xrange(partition.keys[1]):
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(fields[b"m"])
+        head = unpacker.unpack()
+        found.append(head[6] if len(head) > 6 else None)
+    return found
+
+
+def test_each_life_of_redis_leaves_out_offsets_once(redis):
+    client = redis.client()
+    partition, life = Partition(client), life_of(client)
+    name, _, results = partition.publish(plain(entry("a"), entry("b")), life=life)
+    assert (name, results) == ("0adnew2345", [1])
+    assert partition.publish(plain(entry("c")), life=life)[2] == [3]
+    client.hset(partition.keys[0], "l", "another" + life[7:])
+    _, _, [fourth] = partition.publish(plain(entry("d")), life=life, new="0adnew2346")
+    assert 3 + (1 << 32) < fourth <= 4 + (1 << 32) + (1 << 36)
+    assert partition.publish(plain(entry("e")), life=life)[2] == [fourth + 1]
+    assert follows_of(client, partition) == [None, None, 3, None]
+    # A replication id that has changed since the node read it is not another life of this Redis …
+    assert partition.publish(plain(entry("f")), life=life[:16] + "0" * 16)[2] == [fourth + 2]
+    # … and a node that does not know makes no difference.
+    assert partition.publish(plain(entry("g")), life="")[2] == [fourth + 3]
+
+
+def test_who_has_seen_what_is_left_out_has_a_new_stream_begun(redis):
+    client = redis.client()
+    partition, life = Partition(client), life_of(client)
+    name, _, _ = partition.publish(plain(*[entry("a")] * 5), life=life)
+    client.hset(partition.keys[0], "l", "another life")
+    _, _, [sixth] = partition.publish(plain(entry("b")), life=life)
+    for seen in (0, 3, 5, sixth - 1, sixth):
+        assert partition.join(seen=(name, seen), life=life)[:2] == (name, sixth)
+        assert partition.join(seen=("0adother23", 9, name, seen), life=life)[:2] == (name, sixth)
+    assert partition.publish(plain(entry("c")), seen=(name, sixth), life=life)[0] == name
+    for seen in (6, 7, sixth - 2):
+        copy = client.dump(partition.keys[0])
+        assert partition.join(new="0adnewer23", seen=("0adother23", 1, name, seen))[:2] == ("0adnewer23", 0)
+        client.restore(partition.keys[0], 0, copy, replace=True)
+    fresh, _, results = partition.publish(plain(entry("d")), seen=(name, 6), new="0adnewest2", life=life)
+    assert (fresh, results) == ("0adnewest2", [1])
+
+
+def test_holes_are_told_from_each_other_as_far_as_there_is_room(redis):
+    client = redis.client()
+    partition, life = Partition(client), life_of(client)
+    name, _, _ = partition.publish(plain(entry("a")), life=life)
+    ends = [1]
+    for n in range(70):
+        client.hset(partition.keys[0], "l", f"life {n}")
+        ends += partition.publish(plain(entry("b")), life=life, new=f"0adnew{n:04}")[2]
+    holes = client.hget(partition.keys[0], "h").split()
+    assert len(holes) == 64 and holes[0].startswith(b"1-")
+    for seen in ends[7:]:
+        assert partition.join(seen=(name, seen), life=life)[0] == name
+    assert partition.join(new="0adnewer23", seen=(name, ends[-3] + 1))[0] == "0adnewer23"
+
+
+def test_a_stream_that_came_before_one_that_was_seen_is_not_taken_for_the_latest(redis):
+    partition, client = Partition(redis.client()), redis.client()
+    name, _, _ = partition.publish(plain(entry("a")))
+    born = int(client.hget(partition.keys[0], "b"))
+    assert partition.join(seen=(name, 1), born=born)[0] == name
+    assert partition.join(new="0adlater23", seen=(name, 1), born=born + 1)[0] == "0adlater23"
+    assert int(client.hget(partition.keys[0], "b")) > born + 1

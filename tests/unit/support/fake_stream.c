@@ -38,17 +38,31 @@ void ft_fake_entry_read(const struct ft_relay_entry *entry, uint32_t *topic, uin
     *before = four_bytes(entry->data.bytes.ptr + 7);
 }
 
-void ft_fake_head(const char *name, uint64_t ms, uint64_t first, uint32_t count,
-                  struct ft_buffer *out)
+static void write_head(const char *name, uint64_t ms, uint64_t first, uint32_t count,
+                       const uint64_t *follows, struct ft_buffer *out)
 {
     msgpack_packer packer = ft_msgpack_out(out);
-    msgpack_pack_array(&packer, 6);
+    msgpack_pack_array(&packer, follows ? 7 : 6);
     msgpack_pack_int(&packer, FT_RELAY_VERSION);
     msgpack_pack_int(&packer, FT_RELAY_STORED);
     ft_msgpack_out_str(out, ft_slice_str(name));
     msgpack_pack_uint64(&packer, ms);
     msgpack_pack_uint64(&packer, first);
     msgpack_pack_uint32(&packer, count);
+    if (follows)
+        msgpack_pack_uint64(&packer, *follows);
+}
+
+void ft_fake_head(const char *name, uint64_t ms, uint64_t first, uint32_t count,
+                  struct ft_buffer *out)
+{
+    write_head(name, ms, first, count, NULL, out);
+}
+
+void ft_fake_head_after(const char *name, uint64_t ms, uint64_t first, uint32_t count,
+                        uint64_t follows, struct ft_buffer *out)
+{
+    write_head(name, ms, first, count, &follows, out);
 }
 
 void ft_fake_name(uint32_t number, char name[FT_STREAM_NAME_LEN + 1])
@@ -59,15 +73,47 @@ void ft_fake_name(uint32_t number, char name[FT_STREAM_NAME_LEN + 1])
     ft_stream_name_of(0, random, name);
 }
 
-void ft_fake_join(struct ft_fake_stream *stream, uint32_t *next_id, const char *seen,
-                  uint64_t seen_head)
+static bool is_lost(const struct ft_fake_stream *stream, uint64_t offset)
 {
-    if (*stream->name != '\0' && !(strcmp(stream->name, seen) == 0 && stream->head < seen_head))
+    for (uint32_t i = 0; i < stream->holes_count; i++)
+        if (offset > stream->holes[i].from && offset < stream->holes[i].upto)
+            return true;
+    return offset > stream->head;
+}
+
+void ft_fake_join(struct ft_fake_stream *stream, uint32_t life, uint32_t *next_id,
+                  const struct ft_fake_seen *seen)
+{
+    bool is_good = *stream->name != '\0' && stream->born >= seen->born;
+    for (int i = 0; i < 2; i++)
+        if (seen->streams[i].name && strcmp(stream->name, seen->streams[i].name) == 0)
+            is_good = is_good && !is_lost(stream, seen->streams[i].head);
+    if (is_good)
         return;
     ft_fake_name((*next_id)++, stream->name);
     stream->head = 0;
     stream->newest = 0;
     stream->from = stream->to;
+    stream->life = life;
+    stream->holes_count = 0;
+    stream->born = stream->born > seen->born ? stream->born + 1 : seen->born + 1;
+    if (stream->born < stream->ms)
+        stream->born = stream->ms;
+}
+
+/* Leaves offsets out where another life has written before; returns where that was. */
+static uint64_t skip(struct ft_fake_stream *stream, uint32_t life, uint64_t *random)
+{
+    uint64_t follows = stream->head;
+    if (life == stream->life)
+        return follows;
+    if (stream->holes_count == FT_FAKE_HOLES)
+        abort();
+    stream->life = life;
+    stream->head += FT_SKIP_MIN + ft_input_random(random, FT_SKIP_MIN);
+    stream->holes[stream->holes_count].from = follows;
+    stream->holes[stream->holes_count++].upto = stream->head;
+    return follows;
 }
 
 static void fill(struct ft_fake_message *message, const struct ft_buffer *bytes)
@@ -78,11 +124,12 @@ static void fill(struct ft_fake_message *message, const struct ft_buffer *bytes)
     message->len = (uint32_t)bytes->len;
 }
 
-const struct ft_fake_message *ft_fake_publish(struct ft_fake_stream *stream, uint32_t count,
-                                              uint64_t *random, uint32_t *next_id, const char *seen,
-                                              uint64_t seen_head)
+const struct ft_fake_message *ft_fake_publish(struct ft_fake_stream *stream, uint32_t life,
+                                              uint32_t count, uint64_t *random, uint32_t *next_id,
+                                              const struct ft_fake_seen *seen)
 {
-    ft_fake_join(stream, next_id, seen, seen_head);
+    ft_fake_join(stream, life, next_id, seen);
+    uint64_t follows = skip(stream, life, random);
     struct ft_buffer out;
     ft_buffer_init(&out, FT_FAKE_BYTES);
     struct ft_fake_message *message = &stream->log[stream->to++ % FT_FAKE_LOG];
@@ -90,7 +137,8 @@ const struct ft_fake_message *ft_fake_publish(struct ft_fake_stream *stream, uin
         stream->from++;
     *message = (struct ft_fake_message){
         .ms = stream->ms, .first = stream->head + 1, .last = stream->head + count};
-    ft_fake_head(stream->name, stream->ms, message->first, count, &out);
+    write_head(stream->name, stream->ms, message->first, count,
+               follows == stream->head ? NULL : &follows, &out);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t topic = (uint32_t)ft_input_random(random, FT_FAKE_TOPICS), id = (*next_id)++;
         bool is_retained = ft_input_random(random, 3) == 0;
