@@ -153,8 +153,8 @@ class ClusterLedger:
                 "errors": {str(p.last_error)[:100] for p in self.publishers + self.subscribers}}
 
     def subscribed(self, seconds=30):
-        """Works until every subscriber has an `ok`."""
-        self.until(lambda: all(s.is_subscribed for s in self.subscribers), seconds)
+        """Works until every subscriber has had an `ok`."""
+        self.until(lambda: all(s.was_subscribed for s in self.subscribers), seconds)
 
     def drain(self, seconds=60):
         """Stops the publishers, and works until everything is answered."""
