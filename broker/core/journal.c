@@ -494,29 +494,36 @@ uint32_t ft_journal_places(struct ft_journal *j, const struct ft_partition_set *
     return n;
 }
 
+uint32_t ft_journal_places_locked(struct ft_journal *j, uint64_t at, struct ft_place *places)
+{
+    return ft_streams_places(j->streams, NULL, at, places);
+}
+
 /* The same in the journal's own stream: its offsets are the positions. */
 static enum ft_found find_own(const struct ft_journal *j, struct ft_slice stream, uint64_t seq,
-                              uint32_t *index, uint64_t *at)
+                              uint64_t upto, uint32_t *index, uint64_t *at)
 {
-    *at = ft_journal_head(j);
+    uint64_t head = ft_journal_head(j);
+    *at = upto < head ? upto : head;
     if (!ft_slice_equal(stream, ft_slice_str(j->stream)))
         return FT_FOUND_UNKNOWN;
     *index = 0;
     if (seq > *at)
         return FT_FOUND_AHEAD;
     uint64_t tail = ft_journal_tail(j);
-    *at = seq >= tail ? seq : tail;
+    uint64_t from = seq >= tail ? seq : tail;
+    *at = from < *at ? from : *at;
     return seq >= tail ? FT_FOUND : FT_FOUND_GONE;
 }
 
 enum ft_found ft_journal_find(struct ft_journal *j, struct ft_slice stream, uint64_t seq,
-                              uint32_t *index, uint64_t *at)
+                              uint64_t upto, uint32_t *index, uint64_t *at)
 {
     if (!j->streams)
-        return find_own(j, stream, seq, index, at);
+        return find_own(j, stream, seq, upto, index, at);
     pthread_mutex_lock(&j->lock);
-    enum ft_found found = ft_streams_find(
-        j->streams, stream, seq, atomic_load_explicit(&j->tail, memory_order_relaxed), index, at);
+    uint64_t tail = atomic_load_explicit(&j->tail, memory_order_relaxed);
+    enum ft_found found = ft_streams_find(j->streams, stream, seq, tail, upto, index, at);
     pthread_mutex_unlock(&j->lock);
     return found;
 }
@@ -530,7 +537,9 @@ static size_t print_places(const struct ft_journal *j, uint64_t at, char *id)
     uint32_t n = ft_streams_places(j->streams, NULL, at, places);
     size_t len = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (i > 0)
+        if (places[i].is_later)
+            continue; /* so that it does not matter when the event is made */
+        if (len > 0)
             id[len++] = ',';
         len += ft_place_print(&places[i], id + len);
     }

@@ -78,7 +78,7 @@ void ft_journal_writer_free(struct ft_journal_writer *writer);
  *
  * Where streams are numbered elsewhere, one that is live or warm says its stream, which is open and whose
  * next one it is; an ephemeral one is of no stream. A restored one says its `name` and `seq`, and the stream
- * whose topics it belongs to; a gap that stream and `lost` alone.
+ * whose topics it belongs to; a gap that stream alone.
  */
 struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
                                         struct ft_publication_spec *spec);
@@ -140,7 +140,8 @@ const struct ft_publication *ft_journal_peek(const struct ft_journal *journal, u
 /*
  * Opens stream `index` (below `streams`) under a name: `after` is the offset before the one that comes next,
  * be it live or warm. What was of a stream with this index and another name is no place to go on from any more.
- * Opening it again with the same name: offsets up to `after` that the journal does not have are lost. The
+ * Opening it again with the same name: offsets up to `after` that the journal does not have are lost; places at this offset
+ * say nothing of it yet, those at the next one do. The
  * thread that builds publications of it; what belongs to the stream before is appended already, and a gap is
  * appended next where somebody may have been listening.
  */
@@ -167,11 +168,15 @@ void ft_journal_forget_topics(struct ft_journal *journal, uint32_t index);
 uint32_t ft_journal_places(struct ft_journal *journal, const struct ft_partition_set *set,
                            uint64_t at, struct ft_place *places);
 
-/* Finds the position `seq` of a stream by its name. `*index` is set where it is known; `*at` to the greatest
- * journal offset at which nothing that is kept of the stream after `seq` has come: the head where nothing is, or
+/* The same for all streams while the topics are lent, where streams are numbered elsewhere. */
+uint32_t ft_journal_places_locked(struct ft_journal *journal, uint64_t at, struct ft_place *places);
+
+/* Finds the position `seq` of a stream by its name, in the journal up to offset `upto`, as who has come to there
+ * sees it (UINT64_MAX: all of it). `*index` is set where it is known; `*at` to the greatest journal offset, up to
+ * there, at which nothing that is kept of the stream after `seq` has come: `upto` or the head where nothing is, or
  * where the stream is not known. */
 enum ft_found ft_journal_find(struct ft_journal *journal, struct ft_slice stream, uint64_t seq,
-                              uint32_t *index, uint64_t *at);
+                              uint64_t upto, uint32_t *index, uint64_t *at);
 
 /* Returns a publication's frame of that kind; one that is made now counts as the journal's. */
 struct ft_slice ft_journal_frame(struct ft_journal *journal, const struct ft_publication *p,

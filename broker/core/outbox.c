@@ -14,7 +14,7 @@ struct ft_own_frame {
     struct ft_own_frame *next; /* among those lent, or free */
     uint32_t len;
     bool is_small;
-    bool is_gap;
+    uint64_t gap_end; /* where the gap ends that it tells of; 0: of none */
     uint8_t bytes[];
 };
 
@@ -78,7 +78,7 @@ static struct ft_own_frame *own_take(struct ft_outbox_pool *pool, size_t n)
         frame->is_small = n <= SMALL_FRAME;
     }
     frame->len = (uint32_t)n;
-    frame->is_gap = false;
+    frame->gap_end = 0;
     return frame;
 }
 
@@ -199,17 +199,19 @@ uint8_t *ft_outbox_push_bytes(struct ft_outbox *outbox, struct ft_outbox_pool *p
     return push_own(outbox, pool, n)->bytes;
 }
 
-uint8_t *ft_outbox_push_gap(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
+uint8_t *ft_outbox_push_gap(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n,
+                            uint64_t end)
 {
     struct ft_own_frame *frame = push_own(outbox, pool, n);
-    frame->is_gap = true;
+    frame->gap_end = end;
     return frame->bytes;
 }
 
-uint8_t *ft_outbox_push_gap_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n)
+uint8_t *ft_outbox_push_gap_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n,
+                                  uint64_t end)
 {
     struct ft_own_frame *frame = own_take(pool, n);
-    frame->is_gap = true;
+    frame->gap_end = end;
     struct ft_outbox_node *node = outbox->first;
     if (!node || node->begin == 0) {
         node = node_take(pool);
@@ -400,7 +402,7 @@ struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_po
     while (old.first) {
         uint64_t item = old.first->items[old.first->begin];
         pop(&old, pool);
-        if (!is_run(item) && item_own(item)->is_gap) {
+        if (!is_run(item) && item_own(item)->gap_end > 0 && item_own(item)->gap_end <= tail) {
             outbox->bytes -= item_own(item)->len;
             outbox->own_bytes -= item_own(item)->len;
             own_give(pool, item_own(item));

@@ -106,9 +106,12 @@ struct ft_lost ft_outbox_drop_lost(struct ft_outbox *outbox, struct ft_outbox_po
                                    struct ft_journal *journal, enum ft_frames frames,
                                    uint64_t tail);
 
-/* The same as ft_outbox_push_bytes() for a frame that tells of a gap; and in front of all that waits. */
-uint8_t *ft_outbox_push_gap(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n);
-uint8_t *ft_outbox_push_gap_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n);
+/* The same as ft_outbox_push_bytes() for a frame that tells of a gap up to offset `end`; and in front of all that
+ * waits. */
+uint8_t *ft_outbox_push_gap(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n,
+                            uint64_t end);
+uint8_t *ft_outbox_push_gap_front(struct ft_outbox *outbox, struct ft_outbox_pool *pool, size_t n,
+                                  uint64_t end);
 
 /* Throws away what waits. */
 void ft_outbox_clear(struct ft_outbox *outbox, struct ft_outbox_pool *pool);

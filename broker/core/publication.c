@@ -204,7 +204,6 @@ struct ft_publication *ft_publication_build(void *memory, size_t size,
         .seq = spec->seq,
         .stream = spec->stream_index,
         .entry = spec->entry,
-        .lost = spec->lost,
         .is_ephemeral = spec->is_ephemeral,
         .is_retained = spec->is_retained,
         .clears_retained = spec->clears_retained,
@@ -367,6 +366,12 @@ struct ft_slice ft_publication_event(const struct ft_publication *p, struct ft_s
         *made = 0;
     struct ft_frame *frame = atomic_load_explicit(&p->event_, memory_order_acquire);
     return slice_of(frame ? frame : hang(&p->event_, make_event(p, id), made));
+}
+
+struct ft_slice ft_publication_cut_id(struct ft_slice event)
+{
+    const uint8_t *line = event.ptr[0] == 'i' ? memchr(event.ptr, '\n', event.len) : NULL;
+    return line ? ft_slice(line + 1, event.len - (size_t)(line + 1 - event.ptr)) : event;
 }
 
 struct ft_slice ft_publication_frame(const struct ft_publication *p, enum ft_frames frames,

@@ -56,12 +56,9 @@ struct ft_frame {
 
 struct ft_publication {
     uint64_t offset; /* in the journal; 0 until it is numbered. Of a duplicate: the first one's */
-    union {
-        uint64_t
-            previous; /* offset of the one before it in its topic, where that is remembered; or 0 */
-        uint64_t lost; /* of FT_ENTRY_GAP: how many, 0: it is not known */
-    };
-    uint64_t at_ms;      /* wall clock, for peers */
+    uint64_t
+        previous;   /* offset of the one before it in its topic, where that is remembered; or 0 */
+    uint64_t at_ms; /* wall clock, for peers */
     uint64_t topic_hash; /* keyed */
     uint64_t seq; /* its offset in its stream, which its position shows; of FT_ENTRY_GAP: from where
                             on who has listened gets what comes, if that is later */
@@ -111,7 +108,6 @@ struct ft_publication_spec {
     uint8_t entry;         /* enum ft_entry */
     uint16_t stream_index; /* or FT_STREAM_NONE */
     uint64_t seq;          /* 0: the journal's own offset will be it */
-    uint64_t lost;         /* of FT_ENTRY_GAP, which needs nothing else but its stream */
     const char *name; /* of the stream, where it is not the one that is open now: a restored one */
 
     uint64_t topic_hash; /* these two are the journal's */
@@ -170,6 +166,9 @@ struct ft_slice ft_publication_frame(const struct ft_publication *publication,
 /* The same for its event, with another id than its position; an empty one: the event has none. */
 struct ft_slice ft_publication_event(const struct ft_publication *publication, struct ft_slice id,
                                      size_t *made);
+
+/* Returns an event without its id. */
+struct ft_slice ft_publication_cut_id(struct ft_slice event);
 
 /* Says whether its event is made already. */
 static inline bool ft_publication_has_event(const struct ft_publication *publication)

@@ -31,7 +31,7 @@ struct stream {
     char name[FT_STREAM_NAME_LEN + 1];
     bool is_open, was_other; /* the latter: under another name before */
     uint64_t seq;            /* at the head */
-    uint64_t named, after;   /* journal offset at which it got its name, and where it stood then */
+    uint64_t named, after;   /* journal offset from which it has its name; where it stood before */
     uint64_t whole;          /* since it stood there nothing of it was lost */
     struct skipped skips[SKIPS];
     uint32_t skips_count;
@@ -46,6 +46,7 @@ struct mark {
 
 struct ft_streams {
     uint32_t count, every;
+    bool is_mark_due; /* one was opened */
     uint64_t kept, head;
     uint64_t of_mask;
     uint16_t *of; /* whose an offset is */
@@ -129,13 +130,14 @@ void ft_streams_open(struct ft_streams *s, uint32_t index, const char *name, uin
     stream->skips_count = 0;
     if (!is_same || after < stream->seq) {
         stream->was_other = stream->is_open;
-        stream->named = head;
+        stream->named = head + 1;
         stream->after = after;
         memcpy(stream->name, name, FT_STREAM_NAME_LEN);
     }
     stream->is_open = true;
     stream->seq = after;
-    add_mark(s);
+    s->is_mark_due =
+        true; /* until then it has not happened: who goes on from here comes past the gap */
 }
 
 void ft_streams_skip(struct ft_streams *s, uint32_t index, uint64_t after, uint64_t head)
@@ -163,11 +165,11 @@ void ft_streams_note(struct ft_streams *s, uint32_t index, uint64_t seq, uint64_
         FT_ASSERT(seq == (skips ? *skips_to : s->streams[index].seq) + 1);
         s->streams[index].seq = seq;
         *skips_to = 0;
-        if (skips)
-            add_mark(s);
+        s->is_mark_due = s->is_mark_due || skips;
     }
-    if (offset - mark_at(s, s->end - 1)->offset >= s->every)
+    if (s->is_mark_due || offset - mark_at(s, s->end - 1)->offset >= s->every)
         add_mark(s);
+    s->is_mark_due = false;
 }
 
 void ft_streams_doubt(struct ft_streams *s, uint32_t index)
@@ -217,6 +219,7 @@ uint32_t ft_streams_places(const struct ft_streams *s, const struct ft_partition
         struct ft_place *place = &places[n++];
         place->index = i;
         place->seq = seqs[i];
+        place->is_later = at < stream->named && !stream->was_other;
         if (at < stream->named || at < mark->offset)
             place->seq = seq_before(stream);
         memcpy(place->stream, stream->name, sizeof(place->stream));
@@ -259,14 +262,19 @@ static bool search(const struct ft_streams *s, uint32_t index, uint64_t seq, uin
     const struct mark *mark = mark_at(s, n);
     uint64_t end = n + 1 < s->end ? mark_at(s, n + 1)->offset : s->head;
     uint64_t stands = mark->seqs[index], o = mark->offset;
+    const struct stream *stream = &s->streams[index];
     *at = o;
+    if (stands > seq && o == stream->named) { /* where it begins */
+        *at = o - 1;
+        return seq >= stream->after;
+    }
     if (stands > seq)
         return false;
     while (o < end && stands <= seq) {
         *at = o++;
         stands += s->of[o & s->of_mask] == index;
     }
-    if (stands <= seq)
+    if (stands <= seq && n + 1 == s->end)
         *at = end;
     return true;
 }
@@ -285,18 +293,32 @@ static bool unskip(const struct stream *stream, uint64_t *seq)
     return true;
 }
 
-enum ft_found ft_streams_find(const struct ft_streams *s, struct ft_slice name, uint64_t seq,
-                              uint64_t tail, uint32_t *index, uint64_t *at)
+/* Says whether the stream stood at `seq` or beyond, at an offset. */
+static bool has_come_to(const struct ft_streams *s, uint32_t index, uint64_t seq, uint64_t at)
 {
-    *at = s->head;
+    const struct mark *mark = mark_at(s, last_mark(s, at));
+    uint64_t stands = mark->seqs[index];
+    for (uint64_t o = mark->offset + 1; o <= at && stands < seq; o++)
+        stands += s->of[o & s->of_mask] == index;
+    return at >= s->streams[index].named && stands >= seq;
+}
+
+enum ft_found ft_streams_find(const struct ft_streams *s, struct ft_slice name, uint64_t seq,
+                              uint64_t tail, uint64_t upto, uint32_t *index, uint64_t *at)
+{
+    *at = upto = upto < s->head ? upto : s->head;
     const struct stream *stream = find_stream(s, name, index);
     if (!stream)
         return FT_FOUND_UNKNOWN;
     bool was_there = unskip(stream, &seq);
-    if (seq >= stream->seq)
-        return !was_there ? FT_FOUND_GONE : seq > stream->seq ? FT_FOUND_AHEAD : FT_FOUND;
+    if (seq > stream->seq || (upto < s->head && !has_come_to(s, *index, seq, upto)))
+        return FT_FOUND_AHEAD;
+    if (seq == stream->seq || s->head < stream->named)
+        return was_there && seq == stream->seq ? FT_FOUND : FT_FOUND_GONE;
     bool is_whole = search(s, *index, seq, at) && *at >= tail && seq >= stream->whole && was_there;
     if (*at < tail)
         *at = tail;
+    if (*at > upto)
+        *at = upto;
     return is_whole ? FT_FOUND : FT_FOUND_GONE;
 }

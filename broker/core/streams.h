@@ -7,7 +7,8 @@
  *     marks           ▲       ▲       ▲         now and then: the offset, and where all streams stood there
  *
  * Both ways lead to a mark by a binary search, and from there forward, counting. A stream that is opened, or skips,
- * makes a mark as well: so between two marks streams only grow by one and one. The caller keeps the lock.
+ * makes a mark as well, at the next offset: so between two marks streams only grow by one and one, and where they
+ * stood before something was lost says so. The caller keeps the lock.
  */
 #ifndef FT_CORE_STREAMS_H
 #define FT_CORE_STREAMS_H
@@ -23,13 +24,14 @@
 #define FT_OFFSET_DIGITS_MAX 16
 
 /* Where offsets of a stream are skipped, these are more than that: so many are never published. */
-#define FT_SKIP_MIN (UINT64_C(1) << 32)
-#define FT_POS_LEN_MAX       (FT_STREAM_NAME_LEN + 1 + FT_OFFSET_DIGITS_MAX)
+#define FT_SKIP_MIN    (UINT64_C(1) << 32)
+#define FT_POS_LEN_MAX (FT_STREAM_NAME_LEN + 1 + FT_OFFSET_DIGITS_MAX)
 
 /* Where a stream stands. */
 struct ft_place {
     uint32_t index;
     char stream[FT_STREAM_NAME_LEN + 1];
+    bool is_later; /* it was opened only after the offset in question, in nobody's place */
     uint64_t seq;
 };
 
@@ -39,7 +41,7 @@ size_t ft_place_print(const struct ft_place *place, char text[FT_POS_LEN_MAX]);
 enum ft_found {
     FT_FOUND,        /* everything of the stream after it is kept */
     FT_FOUND_GONE,   /* something after it is not kept (any more) */
-    FT_FOUND_AHEAD,  /* the stream has not come so far here */
+    FT_FOUND_AHEAD,  /* the stream has not come so far */
     FT_FOUND_UNKNOWN /* there is no such stream */
 };
 
@@ -70,6 +72,7 @@ void ft_streams_doubt(struct ft_streams *streams, uint32_t index);
 uint32_t ft_streams_places(const struct ft_streams *streams, const struct ft_partition_set *set,
                            uint64_t at, struct ft_place *places);
 enum ft_found ft_streams_find(const struct ft_streams *streams, struct ft_slice stream,
-                              uint64_t seq, uint64_t tail, uint32_t *index, uint64_t *at);
+                              uint64_t seq, uint64_t tail, uint64_t upto, uint32_t *index,
+                              uint64_t *at);
 
 #endif

@@ -110,11 +110,10 @@ void ft_feed_resume(struct ft_session *s, uint64_t offset)
     feed->cursor = offset;
 }
 
-void ft_feed_stay(struct ft_session *s, uint64_t offset)
+void ft_feed_know(struct ft_session *s, const struct ft_place *places, uint32_t n)
 {
-    struct ft_feed *feed = feed_of(s);
-    if (feed->until < offset)
-        feed->until = offset;
+    free(s->feed->floor);
+    s->feed->floor = ft_floor_new(places, n);
 }
 
 static void free_snapshot(struct ft_snapshot *snapshot)
@@ -217,6 +216,7 @@ void ft_feed_end(struct ft_session *s)
         ft_uncount(s->asker.worker->metrics.sessions_parked, 1);
     s->outbox.newest_only = false;
     s->feed = NULL;
+    free(feed->floor);
     free(feed);
 }
 
@@ -230,13 +230,20 @@ static bool is_to_come(const struct ft_snapshot *snapshot, const struct ft_publi
            p->offset > starts->at[p->stream];
 }
 
-/* Cuts off an event's id: of streams that begin at different places it would say too much. */
-static void cut_id(struct ft_slice *event)
+/* Returns the event of a publication in a snapshot, with an id of the session's own where streams are many: the
+ * one that all share may be older than streams that the session knows. Those that begin at different places say
+ * nothing by an offset, and so it has none. */
+static struct ft_slice own_event(struct ft_session *s, const struct ft_snapshot *snapshot,
+                                 const struct ft_pick *pick, struct ft_slice event)
 {
-    const uint8_t *line =
-        event->len > 2 && event->ptr[0] == 'i' ? memchr(event->ptr, '\n', event->len) : NULL;
-    if (line)
-        *event = ft_slice(line + 1, event->len - (size_t)(line + 1 - event->ptr));
+    struct ft_place places[FT_PARTITIONS_MAX];
+    uint32_t n = 0;
+    if (!snapshot->starts && !pick->is_copy && ft_publication_is_counted(pick->publication))
+        n = ft_journal_places_locked(s->asker.worker->hub->journal, pick->publication->offset,
+                                     places);
+    for (uint32_t i = 0; i < n; i++)
+        places[i].is_later = false;
+    return ft_reply_event(s, event, places, n);
 }
 
 /* Queues one publication of a snapshot. */
@@ -245,17 +252,18 @@ static void push_pick(struct ft_session *s, const struct ft_snapshot *snapshot,
 {
     struct ft_slice frame =
         ft_rewind_frame(&s->asker.worker->rewind, pick, (enum ft_frames)s->frames);
-    bool is_cut = snapshot->starts && s->frames == FT_FRAMES_EVENTS;
+    bool is_own =
+        s->frames == FT_FRAMES_EVENTS && ft_journal_streams(s->asker.worker->hub->journal) > 0;
     if (is_to_come(snapshot, pick->publication))
         return;
-    if (is_cut)
-        cut_id(&frame);
+    if (is_own)
+        frame = own_event(s, snapshot, pick, frame);
     if (pick->is_retained)
         ft_reply_retained(s, frame);
-    else if (pick->is_copy || is_cut)
+    else if (pick->is_copy || is_own)
         ft_reply_frame(s, frame);
     else
-        ft_session_queue(s, pick->publication->offset, frame.len);
+        ft_session_queue(s, pick->publication, frame.len);
 }
 
 /* Goes on with the session's first snapshot. To find where it goes on costs a look at all topics, so
@@ -348,23 +356,6 @@ static bool is_left_out(const struct ft_feed *feed, const struct ft_publication 
            atomic_load_explicit(&p->is_superseded, memory_order_relaxed);
 }
 
-/* Queues a publication. To an event stream that resumes, under an id that falls behind none of the places that
- * it has named. */
-static void queue(struct ft_session *s, const struct ft_publication *p, struct ft_slice frame)
-{
-    const struct ft_starts *starts = s->subscriptions->starts;
-    struct ft_journal *journal = s->asker.worker->hub->journal;
-    struct ft_place places[FT_PARTITIONS_MAX];
-    if (s->frames != FT_FRAMES_EVENTS || !starts || p->offset >= starts->live) {
-        ft_session_queue(s, p->offset, frame.len);
-        return;
-    }
-    uint32_t n = ft_journal_places(journal, NULL, p->offset, places);
-    ft_places_since(journal, starts, p->offset, places, n);
-    cut_id(&frame);
-    ft_reply_event(s, places, n, frame);
-}
-
 /* Queues a publication if the session is to get it: the rule in feed.h. */
 static void take(struct ft_feed *feed, const struct ft_publication *p)
 {
@@ -396,13 +387,13 @@ static void take(struct ft_feed *feed, const struct ft_publication *p)
         ft_count(&w->metrics.deliveries_dropped[FT_DROP_LATEST], 1);
         return;
     }
-    struct ft_slice frame = ft_journal_frame(w->hub->journal, p, (enum ft_frames)s->frames);
+    size_t bytes = ft_journal_frame(w->hub->journal, p, (enum ft_frames)s->frames).len;
     /* What another way holds back may be an older one of this topic. */
     ft_throttles_flush_topic(s, p->topic_hash, is_direct ? NULL : shortest);
     if (is_direct)
-        queue(s, p, frame);
+        ft_session_queue(s, p, bytes);
     else
-        ft_throttle_offer(shortest, p, frame.len);
+        ft_throttle_offer(shortest, p, bytes);
 }
 
 /* Returns the journal offset at which it was asked for. Of what was lost before that its `ok` has told. */
@@ -467,7 +458,7 @@ static size_t serve(struct ft_feed *feed)
     uint64_t upto = feed->snapshots ? feed->snapshots->at : w->cursor;
     bool is_there = feed->snapshots && feed->cursor >= upto;
     size_t used = is_there ? step_snapshot(feed) : step_journal(feed, upto);
-    if (!feed->snapshots && feed->cursor >= w->cursor && feed->cursor >= feed->until) {
+    if (!feed->snapshots && feed->cursor >= w->cursor) {
         ft_throttles_flush(s); /* which filter a topic came by may change now */
         ft_feed_end(s);
     }

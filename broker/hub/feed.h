@@ -18,7 +18,9 @@
  * The memory of a feed is this struct, however far behind it is.
  *
  * Where streams are many, a client may have come further in one than in another, as nodes journal them in
- * different orders: then `from` is an offset for each stream (struct ft_starts). What was published before
+ * different orders: then `from` is an offset for each stream (struct ft_starts), and positions that it is told
+ * are the greater ones of where the feed is and of what it knows (struct ft_floor): an EventSource that breaks off
+ * goes on from the last id alone, and must not get again what it had. What was published before
  * this node listened (FT_ENTRY_WARM) is for those alone who have said where they are.
  */
 #ifndef FT_HUB_FEED_H
@@ -57,9 +59,9 @@ struct ft_feed {
     struct ft_feed *next,
         **link;      /* among those that can go on; link NULL: it waits for the socket */
     uint64_t cursor; /* the session is through with everything up to here */
-    uint64_t until;  /* it does not end before, because of what the client has had of it */
     uint64_t counted,
-        counted_from;              /* publications that the router passed by, from this offset on */
+        counted_from;       /* publications that the router passed by, from this offset on */
+    struct ft_floor *floor; /* NULL: the client knows no more than what the feed is through with */
     struct ft_snapshot *snapshots; /* by `at`; each comes when the cursor is there */
     bool is_parked;                /* because the session is slow, not because it asked */
     bool is_counting;              /* `counted` is all that it would have got since */
@@ -69,8 +71,9 @@ struct ft_feed {
  * that the caller then marks. `offset` is not beyond the worker's cursor. */
 void ft_feed_resume(struct ft_session *session, uint64_t offset);
 
-/* Has the session be on its feed at least until it has come to `offset`, where the journal is already. */
-void ft_feed_stay(struct ft_session *session, uint64_t offset);
+/* Notes what the client of a session with a feed knows of all streams: positions that it is told do not go back
+ * behind that, though the feed does. */
+void ft_feed_know(struct ft_session *session, const struct ft_place *places, uint32_t n);
 
 /* Adds a snapshot, a user of its `starts`, and returns its number, for ft_feed_assign(). */
 uint32_t ft_feed_add_snapshot(struct ft_session *session, const struct ft_snapshot *wanted);

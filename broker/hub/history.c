@@ -64,7 +64,7 @@ static enum ft_err read_query(const struct ft_worker *w, const struct ft_envelop
     uint32_t index;
     uint64_t at;
     enum ft_found found =
-        ft_journal_find(w->hub->journal, position.stream, position.offset, &index, &at);
+        ft_journal_find(w->hub->journal, position.stream, position.offset, UINT64_MAX, &index, &at);
     if (found == FT_FOUND_UNKNOWN || found == FT_FOUND_AHEAD)
         return FT_OK; /* of another life: all that is kept, and no claim */
     query->is_recovered = found == FT_FOUND;

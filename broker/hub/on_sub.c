@@ -4,6 +4,7 @@
  * is. What is to come from the past is left to the session's feed (feed.h).
  */
 #include "broker/hub/feed.h"
+#include "broker/hub/places.h"
 #include "broker/hub/presence.h"
 #include "broker/hub/reply.h"
 #include "broker/hub/since.h"
@@ -25,7 +26,6 @@ struct wish {
 struct start {
     uint64_t from;            /* everything after it comes */
     struct ft_starts *starts; /* where streams are many, and were named: a reference */
-    uint64_t until;           /* the client may have had something up to here */
     bool is_recovered;
 };
 
@@ -59,18 +59,18 @@ static void find_touched(const struct ft_session *session, const struct ft_envel
                               &wish->touched);
 }
 
-/* Brings the worker to where everything of before is out, and finds what the client has seen. That may have
- * been on another worker, which was ahead of this one. */
+/* Brings the worker to where everything of before is out, and finds what the client has seen of that. More than that
+ * it may have seen on another worker or node, which was ahead of this one. */
 static void settle(struct ft_worker *w, const struct ft_envelope *envelope, struct wish *wish)
 {
     ft_worker_settle(w);
     if (!wish->has_since)
         return;
-    ft_since_find(w->hub->journal, &envelope->since, &wish->touched, &wish->since);
-    if (!wish->since.is_ahead && wish->since.newest <= w->cursor)
+    ft_since_find(w->hub->journal, w->cursor, &envelope->since, &wish->touched, &wish->since);
+    if (!wish->since.is_ahead)
         return;
     ft_worker_settle(w);
-    ft_since_find(w->hub->journal, &envelope->since, &wish->touched, &wish->since);
+    ft_since_find(w->hub->journal, w->cursor, &envelope->since, &wish->touched, &wish->since);
 }
 
 static enum ft_err check_permission(const struct ft_session *session,
@@ -138,7 +138,7 @@ static struct start start_of_own(const struct ft_worker *w, const struct ft_sinc
 {
     const struct ft_named *named = &since->named[0];
     struct start start = {.from = w->cursor};
-    if (!since->is_any || named->found == FT_FOUND_AHEAD || named->at > w->cursor)
+    if (!since->is_any || named->found == FT_FOUND_AHEAD)
         return start;
     start.is_recovered = since->is_recovered;
     start.from = named->at;
@@ -153,7 +153,6 @@ static struct start start_of_many(const struct ft_worker *w, const struct ft_sin
     if (!since->is_any)
         return start;
     start.is_recovered = since->is_recovered;
-    start.until = since->newest;
     start.starts = ft_starts_new(count, w->cursor);
     for (uint32_t i = 0; i < count; i++) {
         if (!since->named[i].is_there)
@@ -194,8 +193,6 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
     bool is_behind = session->feed != NULL;
     if (start->from < w->cursor)
         ft_feed_resume(session, start->from);
-    if (start->until > w->cursor)
-        ft_feed_stay(session, start->until);
     uint32_t snapshot = add_snapshot(session, wish, start, is_behind);
 
     uint8_t text[FT_TOPIC_BYTES_MAX];
@@ -216,50 +213,81 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
     }
 }
 
-/* Says where a stream is that the client has named. It knows best, where nothing is missing. */
-static void correct_place(struct ft_journal *journal, const struct ft_named *named,
-                          struct ft_place *place)
+/* What a session knows of streams: from there nothing that it asks for is missed. */
+struct known {
+    uint32_t count;
+    struct ft_place places[FT_PARTITIONS_MAX];
+};
+
+/* Fills in what the session knows before: where all its filters are. */
+static void find_known(const struct ft_session *session, const struct wish *wish,
+                       const struct start *start, struct known *known)
 {
-    struct ft_partition_set set = {0};
-    ft_partition_set_add(&set, place->index);
-    if (named->found == FT_FOUND)
-        place->seq = named->seq;
-    else
-        (void)ft_journal_places(journal, &set, named->at, place);
+    uint64_t at = session->feed ? session->feed->cursor : session->asker.worker->cursor;
+    known->count =
+        ft_session_places(session, start->starts ? NULL : &wish->touched, at, known->places);
 }
 
-/* Fills in where it is safe to resume from. What the session's other filters are behind with comes after
- * `behind`. */
-static uint32_t find_places(const struct ft_worker *w, const struct wish *wish,
-                            const struct start *start, uint64_t behind, struct ft_place *places)
+/* Goes back in one stream to where the new filters begin. A client knows best where that is, as long as nothing is
+ * missing. */
+static void lower(struct ft_journal *journal, const struct ft_named *named, struct ft_place *place)
 {
-    struct ft_journal *journal = w->hub->journal;
-    if (!start->starts)
-        return ft_journal_places(journal, &wish->touched,
-                                 start->from < behind ? start->from : behind, places);
-    uint32_t n = ft_journal_places(journal, &wish->touched, behind, places);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct ft_named *named = &wish->since.named[places[i].index];
-        if (named->is_there && named->found != FT_FOUND_AHEAD &&
-            (named->at <= behind || behind == w->cursor))
-            correct_place(journal, named, &places[i]);
+    struct ft_place at = {.seq = named->seq};
+    struct ft_partition_set set = {0};
+    if (!named->is_there || named->found == FT_FOUND_AHEAD)
+        return;
+    ft_partition_set_add(&set, place->index);
+    if (named->found !=
+        FT_FOUND) /* what it has seen it need not get again, whatever is gone after that */
+        (void)ft_journal_places(journal, &set, named->at, &at);
+    if (at.seq < named->seq)
+        at.seq = named->seq;
+    if (at.seq < place->seq)
+        place->seq = at.seq;
+    place->is_later = false;
+}
+
+/* Takes into account where the new filters begin; of a session that now has a feed, the feed knows it. */
+static void lower_known(struct ft_session *session, const struct wish *wish,
+                        const struct start *start, struct known *known)
+{
+    struct ft_journal *journal = session->asker.worker->hub->journal;
+    if (!start->starts) {
+        for (uint32_t i = 0; i < known->count && ft_journal_streams(journal) == 0; i++)
+            if (start->from < known->places[i].seq)
+                known->places[i].seq = start->from;
+        return;
     }
-    return n;
+    for (uint32_t i = 0; i < known->count; i++)
+        lower(journal, &wish->since.named[known->places[i].index], &known->places[i]);
+    if (session->feed)
+        ft_feed_know(session, known->places, known->count);
+}
+
+/* Leaves those that the filters touch. */
+static void leave_touched(const struct wish *wish, struct known *known)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < known->count; i++) {
+        if (ft_partition_set_has(&wish->touched, known->places[i].index))
+            known->places[n++] = known->places[i];
+    }
+    known->count = n;
 }
 
 static void reply(struct ft_session *session, struct ft_id id, const struct wish *wish,
-                  const struct start *start, uint64_t behind)
+                  const struct start *start, struct known *known)
 {
-    struct ft_place places[FT_PARTITIONS_MAX];
     if (id.kind == FT_ID_NONE && session->frames != FT_FRAMES_EVENTS)
         return;
-    uint32_t n = find_places(session->asker.worker, wish, start, behind, places);
+    if (start->starts)
+        leave_touched(wish, known);
     struct ft_writer *w = ft_reply_begin(session, "ok", id, wish->has_since ? 2 : 1);
     if (wish->has_since) {
         ft_write_key(w, "recovered");
         ft_write_bool(w, start->is_recovered);
     }
-    ft_reply_write_places(session, places, n);
+    ft_reply_write_places(session, known->places, known->count);
     ft_reply_end(session);
 }
 
@@ -290,9 +318,11 @@ enum ft_err ft_on_sub(struct ft_session *session, const struct ft_envelope *enve
         return FT_OK;
     }
     struct start start = find_start(w, &wish);
-    uint64_t behind = session->feed ? session->feed->cursor : w->cursor;
+    struct known known;
+    find_known(session, &wish, &start, &known);
     place(session, envelope, &wish, &start);
-    reply(session, envelope->id, &wish, &start, behind);
+    lower_known(session, &wish, &start, &known);
+    reply(session, envelope->id, &wish, &start, &known);
     ft_hub_presence_begin(session, envelope);
     ft_starts_release(start.starts);
     return FT_OK;

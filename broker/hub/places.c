@@ -2,6 +2,7 @@
  * no subscription has to carry it. The worker's thread. */
 #include "broker/hub/places.h"
 
+#include "broker/base/alloc.h"
 #include "broker/hub/feed.h"
 #include "broker/hub/worker.h"
 #include "protocol/topic.h"
@@ -22,25 +23,50 @@ bool ft_subscription_touches(const struct ft_subscription *subscription, uint32_
     return ft_partition_set_has(&set, partition);
 }
 
-uint32_t ft_session_places(const struct ft_session *s, uint64_t at, struct ft_place *places)
+/* Raises places to those of the floor. Both are by index. */
+static void raise(const struct ft_floor *floor, struct ft_place *places, uint32_t n)
 {
-    struct ft_journal *journal = s->asker.worker->hub->journal;
-    struct ft_partition_set set = {0};
-    if (ft_journal_streams(journal) == 0)
-        return ft_journal_places(journal, NULL, at, places);
-    for (const struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next)
-        add_touched(sub, &set);
-    return ft_journal_places(journal, &set, at, places);
+    for (uint32_t i = 0, k = 0; i < n; i++) {
+        struct ft_place *place = &places[i];
+        while (k < floor->count && floor->places[k].index < place->index)
+            k++;
+        if (k == floor->count)
+            return;
+        const struct ft_place *known = &floor->places[k];
+        if (known->index != place->index || strcmp(known->stream, place->stream) != 0)
+            continue; /* another one has taken its place */
+        place->is_later = false;
+        if (place->seq < known->seq)
+            place->seq = known->seq;
+    }
 }
 
-void ft_places_since(struct ft_journal *journal, const struct ft_starts *starts, uint64_t at,
-                     struct ft_place *places, uint32_t n)
+uint32_t ft_session_places(const struct ft_session *s, const struct ft_partition_set *set,
+                           uint64_t at, struct ft_place *places)
 {
+    uint32_t n = ft_journal_places(s->asker.worker->hub->journal, set, at, places);
+    if (s->feed && s->feed->floor)
+        raise(s->feed->floor, places, n);
+    return n;
+}
+
+uint32_t ft_session_touched_places(const struct ft_session *s, uint64_t at, struct ft_place *places)
+{
+    struct ft_partition_set set = {0};
+    if (ft_journal_streams(s->asker.worker->hub->journal) == 0)
+        return ft_session_places(s, NULL, at, places);
+    for (const struct ft_subscription *sub = s->subscriptions; sub; sub = sub->next)
+        add_touched(sub, &set);
+    return ft_session_places(s, &set, at, places);
+}
+
+struct ft_floor *ft_floor_new(const struct ft_place *places, uint32_t n)
+{
+    struct ft_floor *floor = ft_alloc(sizeof(*floor) + n * sizeof(floor->places[0]));
+    floor->count = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t index = places[i].index;
-        struct ft_partition_set set = {0};
-        ft_partition_set_add(&set, index);
-        if (index < starts->count && starts->at[index] > at)
-            (void)ft_journal_places(journal, &set, starts->at[index], &places[i]);
+        if (!places[i].is_later)
+            floor->places[floor->count++] = places[i];
     }
+    return floor;
 }

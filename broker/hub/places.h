@@ -6,18 +6,28 @@
 #include "broker/core/streams.h"
 #include "broker/hub/session.h"
 
-struct ft_starts;
-
 /* Returns whether a subscription can hear from that partition. */
 bool ft_subscription_touches(const struct ft_subscription *subscription, uint32_t partition);
 
-/* Fills `places` (room for FT_PARTITIONS_MAX) with where those streams stood at a journal offset that the
- * session's subscriptions touch; returns how many. */
-uint32_t ft_session_places(const struct ft_session *session, uint64_t at, struct ft_place *places);
+/*
+ * Fills `places` (room for FT_PARTITIONS_MAX) with where a session is, in the streams of `set` (NULL: all), when
+ * it is through with everything up to a journal offset: where they stood there, or further, where it knew more
+ * when it came. Returns how many.
+ */
+uint32_t ft_session_places(const struct ft_session *session, const struct ft_partition_set *set,
+                           uint64_t at, struct ft_place *places);
 
-/* Moves `n` places of journal offset `at` on to where the streams begin for who resumed, where that is later. An
- * event stream goes on from the last id, not from the greatest, and another node had them in another order. */
-void ft_places_since(struct ft_journal *journal, const struct ft_starts *starts, uint64_t at,
-                     struct ft_place *places, uint32_t n);
+/* The same for the streams that its subscriptions touch. */
+uint32_t ft_session_touched_places(const struct ft_session *session, uint64_t at,
+                                   struct ft_place *places);
+
+/* Where the client of a session with a feed is further than the feed: by name, what it knew of each stream. */
+struct ft_floor {
+    uint32_t count;
+    struct ft_place places[];
+};
+
+/* Makes one of these, but for streams that were opened later. */
+struct ft_floor *ft_floor_new(const struct ft_place *places, uint32_t n);
 
 #endif

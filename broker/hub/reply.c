@@ -48,42 +48,38 @@ struct ft_writer *ft_reply_begin(struct ft_session *s, const char *op, struct ft
     return writer;
 }
 
-/* Adds a position to the event's id: commas between, a line of its own. */
-static void add_event_id(struct ft_buffer *head, struct ft_slice pos)
+/* Adds the line with the event's id: positions with commas between. A stream that was opened later is told of when
+ * the session comes to there. */
+static void add_event_id(struct ft_buffer *head, const struct ft_place *places, uint32_t n)
 {
-    bool is_first = head->ptr[head->len - 1] == '\n';
-    ft_buffer_add_str(head, is_first ? "id: " : ",");
-    ft_buffer_add(head, pos.ptr, pos.len);
-}
-
-/* Returns an id line of all these places and the lines behind it, in reply_head. */
-static struct ft_slice write_id(struct ft_session *s, const struct ft_place *places, uint32_t n,
-                                struct ft_slice lines)
-{
-    struct ft_buffer *event = &s->asker.worker->reply_head;
-    ft_buffer_clear(event);
-    ft_buffer_add_str(event, "\n"); /* the line before it: not sent */
+    bool is_first = true;
     for (uint32_t i = 0; i < n; i++) {
         char text[FT_POS_LEN_MAX];
-        add_event_id(event, ft_slice(text, ft_place_print(&places[i], text)));
+        if (places[i].is_later)
+            continue;
+        ft_buffer_add_str(head, is_first ? "id: " : ",");
+        ft_buffer_add(head, text, ft_place_print(&places[i], text));
+        is_first = false;
     }
-    ft_buffer_add_str(event, "\n");
-    ft_buffer_add(event, lines.ptr, lines.len);
-    return ft_slice(event->ptr + 1, event->len - 1);
+    if (!is_first)
+        ft_buffer_add_str(head, "\n");
 }
 
 void ft_reply_write_places(struct ft_session *s, const struct ft_place *places, uint32_t n)
 {
     struct ft_worker *w = s->asker.worker;
+    uint32_t later = 0;
+    for (uint32_t i = 0; i < n; i++)
+        later += is_events(s) && places[i].is_later;
     ft_write_key(&w->reply_writer, "pos");
-    ft_write_array(&w->reply_writer, n);
+    ft_write_array(&w->reply_writer, n - later);
     for (uint32_t i = 0; i < n; i++) {
         char text[FT_POS_LEN_MAX];
-        struct ft_slice pos = ft_slice(text, ft_place_print(&places[i], text));
-        ft_write_str(&w->reply_writer, pos);
-        if (is_events(s))
-            add_event_id(&w->reply_head, pos);
+        if (!is_events(s) || !places[i].is_later)
+            ft_write_str(&w->reply_writer, ft_slice(text, ft_place_print(&places[i], text)));
     }
+    if (is_events(s))
+        add_event_id(&w->reply_head, places, n);
 }
 
 /* Completes what goes before an event. Returns how long the whole frame is. */
@@ -94,8 +90,6 @@ static size_t finish(struct ft_session *s)
     size_t len = w->reply_buffer.len;
     if (!is_events(s))
         return ft_ws_server_header_size(len) + len;
-    if (head->ptr[head->len - 1] != '\n')
-        ft_buffer_add_str(head, "\n");
     ft_buffer_add_str(head, "data: ");
     return head->len + len + sizeof(event_end) - 1;
 }
@@ -182,21 +176,39 @@ void ft_reply_retained(struct ft_session *s, struct ft_slice frame)
     ft_reply_frame(s, ft_buffer_slice(marked));
 }
 
+struct ft_slice ft_reply_event(struct ft_session *s, struct ft_slice event,
+                               const struct ft_place *places, uint32_t n)
+{
+    struct ft_buffer *made = &s->asker.worker->reply_head;
+    struct ft_slice body = ft_publication_cut_id(event);
+    ft_buffer_clear(made);
+    add_event_id(made, places, n);
+    ft_buffer_add(made, body.ptr, body.len);
+    return ft_buffer_slice(made);
+}
+
+void ft_reply_known(struct ft_session *s, const struct ft_publication *p)
+{
+    struct ft_journal *journal = s->asker.worker->hub->journal;
+    struct ft_place places[FT_PARTITIONS_MAX];
+    struct ft_slice event = ft_journal_frame(journal, p, FT_FRAMES_EVENTS);
+    uint32_t n = ft_publication_is_counted(p) ? ft_session_places(s, NULL, p->offset, places) : 0;
+    ft_reply_frame(s, ft_reply_event(s, event, places, n));
+}
+
 void ft_reply_event_id(struct ft_session *s, uint64_t offset)
 {
+    struct ft_buffer *id = &s->asker.worker->reply_head;
     struct ft_place places[FT_PARTITIONS_MAX];
     if (!is_events(s))
         return;
-    uint32_t n = ft_journal_places(s->asker.worker->hub->journal, NULL, offset, places);
-    if (n == 0)
+    uint32_t n = ft_session_places(s, NULL, offset, places);
+    ft_buffer_clear(id);
+    add_event_id(id, places, n);
+    if (id->len == 0)
         return;
-    push(s, write_id(s, places, n, ft_slice_str("\n")));
-}
-
-void ft_reply_event(struct ft_session *s, const struct ft_place *places, uint32_t n,
-                    struct ft_slice lines)
-{
-    ft_reply_frame(s, write_id(s, places, n, lines));
+    ft_buffer_add_str(id, "\n");
+    push(s, ft_buffer_slice(id));
 }
 
 /* `gap`: NULL, or the entry that is told of. What is warm behind it is not for those who have listened. */
@@ -204,9 +216,7 @@ static void write_reason(struct ft_session *s, const char *reason, const uint64_
                          uint64_t offset, const struct ft_publication *gap)
 {
     struct ft_place places[FT_PARTITIONS_MAX];
-    uint32_t n = ft_session_places(s, offset, places);
-    if (is_events(s) && s->subscriptions && s->subscriptions->starts)
-        ft_places_since(s->asker.worker->hub->journal, s->subscriptions->starts, offset, places, n);
+    uint32_t n = ft_session_touched_places(s, offset, places);
     for (uint32_t i = 0; gap && i < n; i++) {
         if (places[i].index == gap->stream && places[i].seq < gap->seq)
             places[i].seq = gap->seq;
@@ -232,21 +242,24 @@ void ft_reply_gap(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     write_gap(s, lost, offset);
     size_t len = finish(s);
-    put(s, ft_outbox_push_gap(&s->outbox, &s->asker.worker->pool, len));
+    put(s, ft_outbox_push_gap(&s->outbox, &s->asker.worker->pool, len, offset));
 }
 
 void ft_reply_gap_in_front(struct ft_session *s, const uint64_t *lost, uint64_t offset)
 {
     write_gap(s, lost, offset);
     size_t len = finish(s);
-    put(s, ft_outbox_push_gap_front(&s->outbox, &s->asker.worker->pool, len));
+    put(s, ft_outbox_push_gap_front(&s->outbox, &s->asker.worker->pool, len, offset));
 }
 
 void ft_reply_gap_of(struct ft_session *s, const struct ft_publication *gap)
 {
     ft_count(&s->asker.worker->metrics.gaps[FT_GAP_RELAY], 1);
-    write_reason(s, "relay", gap->lost > 0 ? &gap->lost : NULL, gap->offset, gap);
-    ft_reply_end(s);
+    if (s->is_ending)
+        return;
+    write_reason(s, "relay", NULL, gap->offset, gap);
+    size_t len = finish(s);
+    put(s, ft_outbox_push_gap(&s->outbox, &s->asker.worker->pool, len, gap->offset));
 }
 
 void ft_reply_error(struct ft_session *s, struct ft_id id, const struct ft_problem *problem)

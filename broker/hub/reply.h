@@ -34,17 +34,19 @@ void ft_reply_write_places(struct ft_session *session, const struct ft_place *pl
 void ft_reply_retained(struct ft_session *session, struct ft_slice frame);
 void ft_reply_frame(struct ft_session *session, struct ft_slice frame);
 
+/* Returns an event, made to have these positions as its id in place of what it has: lent until the next reply. */
+struct ft_slice ft_reply_event(struct ft_session *session, struct ft_slice event,
+                               const struct ft_place *places, uint32_t n);
+
+/* Queues the event of a publication that the session's feed has come to, with what the client knows by then. */
+void ft_reply_known(struct ft_session *session, const struct ft_publication *publication);
+
 /*
  * Says to an event stream, without an event, that it goes on after journal offset `offset` (nothing to any other session). A
  * browser resumes from the last id that it got, not from the greatest, and behind a snapshot that may be one
  * that is long gone, or that lies before much that it never asked for.
  */
 void ft_reply_event_id(struct ft_session *session, uint64_t offset);
-
-/* Queues a publication for an event stream under an id of the session's own: `lines` are those of the event
- * behind the id, with the empty one. */
-void ft_reply_event(struct ft_session *session, const struct ft_place *places, uint32_t n,
-                    struct ft_slice lines);
 
 /* Queues {"op":"gap","reason":"slow","lost":…,"pos":["…",…]}: what follows begins after journal offset `offset`.
  * `lost` may be NULL: it is not known. The second one goes in front of all that waits. */

@@ -185,11 +185,15 @@ bool ft_session_is_over(const struct ft_session *s)
     return s->is_blocked && s->outbox.bytes > s->asker.worker->options->queue_bytes;
 }
 
-void ft_session_queue(struct ft_session *s, uint64_t offset, size_t bytes)
+void ft_session_queue(struct ft_session *s, const struct ft_publication *p, size_t bytes)
 {
     if (s->is_too_slow)
         return; /* nothing may come behind what was left out: see ft_session_deliver() */
-    ft_outbox_push_run(&s->outbox, &s->asker.worker->pool, offset, 1, bytes);
+    if (s->feed && s->feed->floor && s->frames == FT_FRAMES_EVENTS) {
+        ft_reply_known(s, p);
+        return;
+    }
+    ft_outbox_push_run(&s->outbox, &s->asker.worker->pool, p->offset, 1, bytes);
     ft_worker_mark_dirty(s->asker.worker, s);
 }
 

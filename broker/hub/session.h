@@ -160,8 +160,9 @@ bool ft_session_is_over(const struct ft_session *session);
 void ft_session_deliver(struct ft_session *session, struct ft_run *run,
                         struct ft_throttle *throttle);
 
-/* Queues one publication of `bytes`. */
-void ft_session_queue(struct ft_session *session, uint64_t offset, size_t bytes);
+/* Queues one publication, whose frame has so many bytes. */
+void ft_session_queue(struct ft_session *session, const struct ft_publication *publication,
+                      size_t bytes);
 
 /* session_timer.c: its timer fired: ask for a sign of life, give up, or kill. */
 void ft_session_timer(struct ft_wheel_timer *timer);

@@ -28,14 +28,15 @@ enum ft_err ft_since_check(const struct ft_list *list, struct ft_problem *proble
 }
 
 /* Notes a position. Of one stream the greatest counts. */
-static void note(struct ft_journal *journal, const struct ft_position_parts *position,
-                 const struct ft_partition_set *touched, struct ft_since *since,
-                 struct unknown *unknown)
+static void note(struct ft_journal *journal, uint64_t upto,
+                 const struct ft_position_parts *position, const struct ft_partition_set *touched,
+                 struct ft_since *since, struct unknown *unknown)
 {
     bool is_many = ft_journal_streams(journal) > 0;
     struct ft_named named = {.is_there = true, .seq = position->offset};
     uint32_t index = 0;
-    named.found = ft_journal_find(journal, position->stream, position->offset, &index, &named.at);
+    named.found =
+        ft_journal_find(journal, position->stream, position->offset, upto, &index, &named.at);
     if (named.found == FT_FOUND_UNKNOWN) {
         int32_t said = is_many ? ft_stream_partition(position->stream) : -1;
         if (said >= 0 && said < FT_PARTITIONS_MAX)
@@ -62,20 +63,20 @@ static bool is_replaced(const struct ft_since *since, const struct ft_partition_
     return !is_any;
 }
 
-void ft_since_find(struct ft_journal *journal, const struct ft_list *list,
+void ft_since_find(struct ft_journal *journal, uint64_t upto, const struct ft_list *list,
                    const struct ft_partition_set *touched, struct ft_since *since)
 {
     uint32_t count = ft_journal_streams(journal);
     struct unknown unknown = {0};
     uint8_t text[FT_POSITION_BYTES_MAX];
     size_t at = 0;
-    *since = (struct ft_since){.is_recovered = true, .oldest = UINT64_MAX};
+    *since = (struct ft_since){.is_recovered = true};
     for (uint32_t i = 0; i < list->count; i++) {
         struct ft_slice item;
         struct ft_position_parts position;
         if (ft_list_next(list, &at, text, sizeof(text), &item) == FT_OK &&
             ft_position_read(item, &position, NULL) == FT_OK)
-            note(journal, &position, touched, since, &unknown);
+            note(journal, upto, &position, touched, since, &unknown);
     }
     for (uint32_t i = 0; i < (count > 0 ? count : 1); i++) {
         const struct ft_named *named = &since->named[i];
@@ -84,8 +85,6 @@ void ft_since_find(struct ft_journal *journal, const struct ft_list *list,
         since->is_any = true;
         since->is_recovered = since->is_recovered && named->found == FT_FOUND;
         since->is_ahead = since->is_ahead || named->found == FT_FOUND_AHEAD;
-        since->oldest = named->at < since->oldest ? named->at : since->oldest;
-        since->newest = named->at > since->newest ? named->at : since->newest;
     }
     since->is_recovered =
         since->is_recovered && since->is_any && is_replaced(since, touched, &unknown);

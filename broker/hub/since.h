@@ -18,18 +18,18 @@ struct ft_named {
 };
 
 struct ft_since {
-    bool is_any;                              /* it names a stream that is known here */
-    bool is_recovered;                        /* nothing is missing of all that it names */
-    bool is_ahead;                            /* it has seen more of one than this node */
-    uint64_t oldest, newest;                  /* of all ->at */
+    bool is_any;       /* it names a stream that is known here */
+    bool is_recovered; /* nothing is missing of all that it names */
+    bool is_ahead;     /* it has seen more of one than what was looked through */
     struct ft_named named[FT_PARTITIONS_MAX]; /* by the stream's index */
 };
 
 /* Checks that it is a list of positions. */
 FT_MUST_USE enum ft_err ft_since_check(const struct ft_list *list, struct ft_problem *problem);
 
-/* Finds what a checked list names among the streams of `touched`, in a node's own journal its only one. */
-void ft_since_find(struct ft_journal *journal, const struct ft_list *list,
+/* Finds what a checked list names among the streams of `touched`, in a node's own journal its only one; in the
+ * journal up to offset `upto`, as who has come to there sees it. */
+void ft_since_find(struct ft_journal *journal, uint64_t upto, const struct ft_list *list,
                    const struct ft_partition_set *touched, struct ft_since *since);
 
 #endif

@@ -200,7 +200,8 @@ static uint32_t find_ahead(struct ft_journal *journal, const struct ft_partition
         int32_t partition = ft_stream_partition(parts.stream);
         if (partition < 0 || partition >= FT_PARTITIONS_MAX ||
             !ft_partition_set_has(touched, (uint32_t)partition) ||
-            ft_journal_find(journal, parts.stream, parts.offset, &index, &offset) != FT_FOUND_AHEAD)
+            ft_journal_find(journal, parts.stream, parts.offset, UINT64_MAX, &index, &offset) !=
+                FT_FOUND_AHEAD)
             continue;
         places[n] = (struct ft_place){.index = index, .seq = parts.offset};
         memcpy(places[n++].stream, parts.stream.ptr, FT_STREAM_NAME_LEN);

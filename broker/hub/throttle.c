@@ -86,8 +86,7 @@ static void deliver(struct ft_throttle *throttle)
     for (uint32_t i = (uint32_t)lost; i < n; i++) {
         const struct ft_publication *p = ft_journal_peek(journal, offsets[i]);
         if (p)
-            ft_session_queue(s, p->offset,
-                             ft_journal_frame(journal, p, (enum ft_frames)s->frames).len);
+            ft_session_queue(s, p, ft_journal_frame(journal, p, (enum ft_frames)s->frames).len);
     }
 }
 
@@ -104,7 +103,7 @@ void ft_throttle_offer(struct ft_throttle *throttle, const struct ft_publication
     struct ft_session *s = throttle->session;
     uint64_t now = s->asker.worker->mono_ms;
     if (now >= throttle->open_at_ms && throttle->waiting.count == 0) {
-        ft_session_queue(s, p->offset, bytes);
+        ft_session_queue(s, p, bytes);
         begin_window(throttle);
         return;
     }

@@ -381,7 +381,6 @@ static void gap(void *context, uint64_t seq, uint64_t lost)
         .entry = FT_ENTRY_GAP,
         .stream_index = (uint16_t)part->number,
         .seq = seq,
-        .lost = lost,
     };
     ft_relay_append(relay, ft_journal_build(relay->writer, &spec));
     if (part->is_joined)

@@ -46,6 +46,9 @@ static void connect_to(struct ft_model_client *c, struct ft_model_node *node)
     c->is_deaf = c->is_rewound = c->is_ok = c->was_slow = false;
     c->gaps = c->least_gaps = c->most_gaps = 0;
     memset(c->last, 0, sizeof(c->last));
+    memset(c->told, 0xff, sizeof(c->told));
+    c->hears =
+        !m->is_resting && ft_model_one_in(m, 3) ? 1 + (uint32_t)ft_model_below(m, 20) : UINT32_MAX;
     memset(c->brought, 0, sizeof(c->brought));
     for (uint32_t k = 0; k < PARTITIONS; k++)
         c->most_gaps += node->marks[k]; /* it may be that far behind */
@@ -175,6 +178,9 @@ static void check(struct ft_model_client *c)
 
 static void rest(struct ft_model *m)
 {
+    m->is_resting = true;
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        m->clients[i]->hears = UINT32_MAX;
     for (uint32_t n = 0; n < NODES; n++) {
         for (uint32_t k = 0; k < PARTITIONS; k++) {
             while (m->nodes[n].name[k] != m->current[k] ||
@@ -190,6 +196,7 @@ static void rest(struct ft_model *m)
             drop(c);
         if (!c->is_connected)
             connect_to(c, &m->nodes[ft_model_below(m, NODES)]);
+        HOLDS(!c->is_deaf, c, "who has just connected hears");
         ft_fake_node_begin(&c->node->fake, 0);
         ft_fake_client_unblock(&c->fake, FT_FAKE_ALL);
         (void)ft_fake_node_end(&c->node->fake, 0);
@@ -197,6 +204,7 @@ static void rest(struct ft_model *m)
         HOLDS(c->asked == 0 && !c->fake.session.feed, c, "at rest everybody is live");
         check(c);
     }
+    m->is_resting = false;
 }
 
 /* ---- turns ---- */

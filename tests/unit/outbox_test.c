@@ -281,7 +281,7 @@ Test(outbox, what_is_pushed_in_front_comes_first)
     for (int i = 0; i < 30; i++)
         publish("1");
     struct ft_outbox outbox = {0};
-    memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3), "<a>", 3);
+    memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3, 1), "<a>", 3);
     assert_gathers(&outbox, "<a>");
     /* In front of every place that the first item can have in its node. */
     for (uint64_t taken = 0; taken < 14; taken++) {
@@ -294,8 +294,8 @@ Test(outbox, what_is_pushed_in_front_comes_first)
                          FT_GATHERED_BYTES);
             pool.scratch_len_ = FLUSH;
         }
-        memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3), "<b>", 3);
-        memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3), "<a>", 3);
+        memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3, 1), "<b>", 3);
+        memcpy(ft_outbox_push_gap_front(&outbox, &pool, 3, 1), "<a>", 3);
         cr_assert_eq(outbox.own_bytes, 6);
         char expected[128] = "<a> <b>";
         for (uint64_t i = taken; i < 14; i++)
@@ -346,7 +346,7 @@ Test(outbox, a_gap_that_waits_becomes_part_of_a_later_one)
         publish("1");
     struct ft_outbox outbox = {0};
     push_run(&outbox, 1, 2);
-    memcpy(ft_outbox_push_gap(&outbox, &pool, 5), "<gap>", 5);
+    memcpy(ft_outbox_push_gap(&outbox, &pool, 5, 1), "<gap>", 5);
     push_run(&outbox, 5, 1);
     push_own(&outbox, "<a>");
     push_run(&outbox, 9, 1);

@@ -69,10 +69,9 @@ static void add(struct ft_model *m, struct ft_model_node *node, uint32_t k, uint
                  });
 }
 
-static void mark(struct ft_model *m, struct ft_model_node *node, uint32_t k, uint64_t lost)
+static void mark(struct ft_model *m, struct ft_model_node *node, uint32_t k)
 {
-    append(node, &(struct ft_publication_spec){
-                     .entry = FT_ENTRY_GAP, .stream_index = (uint16_t)k, .lost = lost});
+    append(node, &(struct ft_publication_spec){.entry = FT_ENTRY_GAP, .stream_index = (uint16_t)k});
     node->gap[k] = node->applied[k];
     node->marks[k]++;
     for (uint32_t i = 0; i < CLIENTS; i++) {
@@ -119,7 +118,7 @@ static void join(struct ft_model *m, struct ft_model_node *node, uint32_t k)
         add(m, node, k, seq, FT_ENTRY_WARM);
     node->applied[k] = stream->head;
     node->is_stale[k] = false;
-    mark(m, node, k, 0);
+    mark(m, node, k);
     ft_interest_joined(&node->relay.interest, k);
 }
 
@@ -137,7 +136,7 @@ void ft_model_follow(struct ft_model *m, struct ft_model_node *node, uint32_t k,
         node->applied[k] += lost;
         node->is_stale[k] = true;
         ft_journal_open_stream(node->fake.journal, k, stream->name, node->applied[k]);
-        mark(m, node, k, ft_model_one_in(m, 2) ? lost : 0);
+        mark(m, node, k);
     } else if (left > 0) {
         add(m, node, k, ++node->applied[k], FT_ENTRY_LIVE);
     }

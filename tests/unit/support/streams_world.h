@@ -82,7 +82,9 @@ struct ft_model_client {
     struct ft_model_place here[PARTITIONS]; /* where its node was when it asked … */
     bool is_stalled;                        /* … and perhaps is not, when it answers */
     uint64_t last[NAMES];                   /* in this connection */
-    uint32_t gaps, most_gaps, least_gaps;   /* of the relay, in this connection */
+    uint64_t told[NAMES]; /* the same: by the last id, but for those of last values */
+    uint32_t hears;       /* so many messages more, before all else is lost on the way */
+    uint32_t gaps, most_gaps, least_gaps; /* of the relay, in this connection */
     bool got[NAMES][SEQS], brought[NAMES][SEQS];
 };
 
@@ -96,6 +98,7 @@ struct ft_model {
     uint32_t names, current[PARTITIONS];
     struct ft_model_node nodes[NODES];
     struct ft_model_client *clients[CLIENTS];
+    bool is_resting;
     uint32_t messages, ephemeral, stalled, recovered, unrecovered, gaps, slow, retained, warmed,
         resumes;
 };
