@@ -108,6 +108,7 @@ enum ft_taken ft_follow_take(struct ft_follower *f, const struct ft_relay_head *
                                                             .at_ms = head->ms,
                                                             .name = ft_slice_str(f->stream),
                                                             .entry = &entry});
+        f->appended++;
         f->head = seq;
         f->head_ms = head->ms;
         f->head_first = head->first;
@@ -261,12 +262,12 @@ void ft_follower_range(struct ft_follower *f, enum ft_answer answer,
         ft_follow_go_on(f);
         return;
     }
-    uint64_t before = f->head;
+    uint64_t before = f->head, appended = f->appended;
     bool was_certain = f->is_certain || f->confirmed >= f->head;
     bool goes_on = true;
     for (uint32_t i = 0; i < count && goes_on; i++)
         goes_on = take_logged(f, &entries[i]);
-    f->figures.healed += f->head - before;
+    f->figures.healed += f->appended - appended;
     if (was_certain && f->state == FT_FOLLOWER_FOLLOWING && f->head > f->confirmed) {
         f->confirmed = f->head;
         f->confirmed_ms = f->head_ms;
@@ -345,9 +346,9 @@ static void take_message(struct ft_follower *f, const struct ft_relay_head *head
         reject(f, FT_MESSAGE_CONFLICT);
         f->has_conflict = true;
     }
-    uint64_t before = f->head;
+    uint64_t appended = f->appended;
     enum ft_taken taken = ft_follow_take(f, head, entries, FT_ENTRY_LIVE);
-    f->figures.received += f->head - before;
+    f->figures.received += f->appended - appended;
     f->claimed = f->head;
     if (taken == FT_TAKEN)
         return;

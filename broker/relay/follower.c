@@ -207,11 +207,11 @@ static bool pour_log(struct ft_follower *f)
     struct ft_slice message, entries;
     while (ft_loaded_log(f->loaded, &message)) {
         struct ft_relay_head head;
-        uint64_t before = f->head;
+        uint64_t appended = f->appended;
         enum ft_taken taken = FT_TAKEN_DAMAGED;
         if (ft_relay_head_read(message, &head, &entries) == FT_RELAY_SOUND)
             taken = ft_follow_take(f, &head, entries, FT_ENTRY_WARM);
-        f->figures.warmed += f->head - before;
+        f->figures.warmed += f->appended - appended;
         if (taken == FT_TAKEN_FULL)
             return false;
         if (taken == FT_TAKEN_DAMAGED)

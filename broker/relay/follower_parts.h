@@ -27,6 +27,7 @@ struct ft_follower {
                 1]; /* the stream before this one: late messages of it may come */
     uint64_t head, head_ms;
     uint64_t head_first; /* of the message that `head` is of; it may have come half */
+    uint64_t appended;   /* entries of streams, to the journal */
     uint64_t claimed;    /* the last one that came by the channel */
     uint64_t heard_claimed, heard_target; /* as they were when the beat was heard */
     uint64_t confirmed, confirmed_ms;

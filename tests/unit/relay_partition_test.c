@@ -97,19 +97,24 @@ bool ft_relay_append(struct ft_relay *of, struct ft_publication *publication)
     return true;
 }
 
-/* Answers what waits, with text in Redis' protocol. */
-static void answer(const char *text)
+/* Answers what waits, in Redis' protocol. */
+static void answer_bytes(struct ft_slice bytes)
 {
     ft_reply_fn fn = server.fn;
     redisReader *reader = redisReaderCreate();
     void *reply = NULL;
     cr_assert_not_null(fn);
-    cr_assert_eq(redisReaderFeed(reader, text, strlen(text)), REDIS_OK);
+    cr_assert_eq(redisReaderFeed(reader, (const char *)bytes.ptr, bytes.len), REDIS_OK);
     cr_assert_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
     server.fn = NULL;
     fn(server.context, reply);
     freeReplyObject(reply);
     redisReaderFree(reader);
+}
+
+static void answer(const char *text)
+{
+    answer_bytes(ft_slice_str(text));
 }
 
 static void setup(void)
@@ -159,7 +164,33 @@ static void join(void)
     cr_assert(ft_part_is_joined(relay.parts[0]));
 }
 
-/* A message of one publication on the channel. `at_ms` is what its node's clock said. */
+/* Writes a message of one publication. `at_ms` is what its node's clock said; `follows` is written where it is not
+ * the offset before. */
+static void write_message(uint64_t ms, uint64_t first, uint64_t follows,
+                          const struct ft_relay_entry *entry, struct ft_buffer *message)
+{
+    bool is_plain = follows + 1 == first;
+    uint64_t numbers[] = {ms, first, follows};
+    uint8_t head[64], *at = head;
+    *at++ = is_plain ? 0x96 : 0x97, *at++ = 1, *at++ = FT_RELAY_STORED;
+    *at++ = 0xA0 + FT_STREAM_NAME_LEN;
+    memcpy(at, STREAM, FT_STREAM_NAME_LEN);
+    at += FT_STREAM_NAME_LEN;
+    for (int i = 0; i < (is_plain ? 2 : 3); i++) {
+        if (i == 2)
+            *at++ = 1; /* the count, before what it follows */
+        *at++ = 0xCF;
+        for (int shift = 56; shift >= 0; shift -= 8)
+            *at++ = (uint8_t)(numbers[i] >> shift);
+    }
+    if (is_plain)
+        *at++ = 1;
+    ft_buffer_init(message, 4096);
+    ft_buffer_add(message, head, (size_t)(at - head));
+    ft_relay_entry_write(entry, message);
+}
+
+/* One that comes by the channel. */
 static void receive_data(uint64_t ms, uint64_t first, uint64_t at_ms, const char *data)
 {
     struct ft_buffer message;
@@ -168,19 +199,7 @@ static void receive_data(uint64_t ms, uint64_t first, uint64_t at_ms, const char
         .data = {FT_DATA_JSON, ft_slice_str(data)},
         .at_ms = at_ms,
     };
-    uint8_t head[64], *at = head;
-    *at++ = 0x96, *at++ = 1, *at++ = FT_RELAY_STORED, *at++ = 0xA0 + FT_STREAM_NAME_LEN;
-    memcpy(at, STREAM, FT_STREAM_NAME_LEN);
-    at += FT_STREAM_NAME_LEN;
-    for (int i = 0; i < 2; i++) {
-        *at++ = 0xCF;
-        for (int shift = 56; shift >= 0; shift -= 8)
-            *at++ = (uint8_t)((i == 0 ? ms : first) >> shift);
-    }
-    *at++ = 1;
-    ft_buffer_init(&message, 4096);
-    ft_buffer_add(&message, head, (size_t)(at - head));
-    ft_relay_entry_write(&entry, &message);
+    write_message(ms, first, first - 1, &entry, &message);
     ft_part_message(relay.parts[0], ft_buffer_slice(&message));
     ft_buffer_fini(&message);
 }
@@ -226,6 +245,29 @@ Test(relay_partition, another_message_at_a_place_that_is_taken_is_told_even_with
     ft_part_heard(relay.parts[0]);
     ft_part_beat(relay.parts[0], ft_slice_str(STREAM), 2, 5001);
     cr_expect_eq(newest()->entry, FT_ENTRY_GAP);
+}
+
+Test(relay_partition, offsets_that_are_left_out_are_no_publications)
+{
+    const uint64_t first = (UINT64_C(1) << 33) + 1;
+    struct ft_relay_entry entry = {.topic = ft_slice_str("t"),
+                                   .data = {FT_DATA_JSON, ft_slice_str("7")}};
+    struct ft_buffer message, range;
+    char text[100];
+    join();
+    write_message(5000, first, 0, &entry, &message);
+    ft_part_message(relay.parts[0], ft_buffer_slice(&message));
+    ft_buffer_init(&range, 4096);
+    ft_buffer_add_str(&range, "*1\r\n*2\r\n$15\r\n5000-8589934593\r\n*2\r\n$1\r\nm\r\n");
+    snprintf(text, sizeof(text), "$%zu\r\n", message.len);
+    ft_buffer_add_str(&range, text);
+    ft_buffer_add(&range, message.ptr, message.len);
+    ft_buffer_add_str(&range, "\r\n");
+    answer_bytes(ft_buffer_slice(&range));
+    cr_expect_eq(newest()->seq, first);
+    cr_expect_eq(atomic_load(relay.figures.relay_healed), 1);
+    ft_buffer_fini(&range);
+    ft_buffer_fini(&message);
 }
 
 /* As where a user of Redis may use some channels only. */
