@@ -42,6 +42,17 @@ static bool add(enum way way, const char *stream, uint64_t ms, uint64_t first, u
     return goes_on;
 }
 
+/* Adds one of the log that follows an offset further back. */
+static bool add_after(uint64_t first, uint32_t count, uint64_t follows)
+{
+    struct ft_buffer out;
+    ft_buffer_init(&out, 4096);
+    ft_fake_head_after(STREAM, 1000, first, count, follows, &out);
+    bool goes_on = ft_loaded_add_log(loaded, ft_buffer_slice(&out));
+    ft_buffer_fini(&out);
+    return goes_on;
+}
+
 static uint64_t first_of(struct ft_slice message)
 {
     struct ft_relay_head head;
@@ -168,4 +179,24 @@ Test(log_entry, is_nothing_else)
         cr_assert_not(read_entry(bad[i], "m", &entry), "%s", bad[i]);
     redisReply nil = {.type = REDIS_REPLY_NIL};
     cr_assert_not(ft_log_entry_read(&nil, &entry));
+}
+
+Test(loaded, the_log_goes_on_behind_what_was_skipped)
+{
+    begin(1001, 0);
+    cr_assert(add_after(1000, 2, 20));
+    cr_assert(add(LOG, STREAM, 900, 20, 1));
+    ft_loaded_seal(loaded);
+    expect_log(20);
+    expect_log(1000);
+    expect_end(19);
+}
+
+Test(loaded, what_does_not_follow_what_the_journal_has_is_where_the_log_begins)
+{
+    begin(1001, 21);
+    cr_assert_not(add_after(1000, 2, 20));
+    ft_loaded_seal(loaded);
+    expect_log(1000);
+    expect_end(999);
 }
