@@ -49,7 +49,7 @@ FT_MUST_USE
 enum ft_err ft_cluster_load_script(struct ft_cluster *cluster, struct ft_problem *problem);
 
 /* Arguments of a call of the script: the last two are how many publications, and their entries. */
-#define FT_SCRIPT_ARGS 20
+#define FT_SCRIPT_ARGS 21
 void ft_script_args(const struct ft_cluster *cluster, const char *channel, const char *count,
                     struct ft_slice entries, struct ft_slice args[FT_SCRIPT_ARGS]);
 

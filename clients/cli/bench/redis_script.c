@@ -46,7 +46,8 @@ enum ft_err ft_cluster_load_script(struct ft_cluster *cluster, struct ft_problem
 void ft_script_args(const struct ft_cluster *cluster, const char *channel, const char *count,
                     struct ft_slice entries, struct ft_slice args[FT_SCRIPT_ARGS])
 {
-    /* Bounds are those that the nodes of the bench have: 64 MiB, and defaults. */
+    /* Bounds are those that the nodes of the bench have: 64 MiB, and defaults. Which life of Redis it is the bench
+     * does not say: there is only one. */
     const char *const texts[FT_SCRIPT_ARGS - 1] = {"EVALSHA",
                                                    cluster->sha,
                                                    "5",
@@ -64,6 +65,7 @@ void ft_script_args(const struct ft_cluster *cluster, const char *channel, const
                                                    "67108864",
                                                    "100000",
                                                    "100000",
+                                                   "",
                                                    "p",
                                                    count};
     for (size_t i = 0; i < FT_SCRIPT_ARGS - 1; i++)
