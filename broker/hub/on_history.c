@@ -18,7 +18,7 @@ static bool is_early(struct ft_session *session, struct ft_slice topic)
 {
     struct ft_partition_set missing;
     return ft_history_is_missing(&session->asker, topic, &missing) &&
-           ft_stall_until_joined(session, &missing);
+           ft_stall_until_joined(session, &missing, &missing);
 }
 
 enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *envelope,

@@ -4,6 +4,7 @@
  * is. What is to come from the past is left to the session's feed (feed.h).
  */
 #include "broker/hub/feed.h"
+#include "broker/hub/join_wait.h"
 #include "broker/hub/places.h"
 #include "broker/hub/presence.h"
 #include "broker/hub/reply.h"
@@ -19,7 +20,10 @@ struct wish {
     bool has_since;
     uint32_t last, every_ms;
     struct ft_partition_set touched; /* by its filters, where there are many streams */
-    struct ft_since since;           /* as it was found */
+    struct ft_partition_set
+        missing; /* those of them that were not joined before the worker settled */
+    bool is_missing;
+    struct ft_since since; /* as it was found */
 };
 
 /* Where the filters' feed begins, and what comes before. */
@@ -47,16 +51,19 @@ static enum ft_err read_wish(const struct ft_envelope *envelope, struct wish *wi
     return ft_since_check(&envelope->since, problem);
 }
 
-/* Works out which partitions the filters touch. */
+/* Works out which partitions the filters touch, and which of them are not joined. It is asked before the worker
+ * settles: whatever is joined by then is in the journal up to where it settles. */
 static void find_touched(const struct ft_session *session, const struct ft_envelope *envelope,
                          struct wish *wish)
 {
-    const struct ft_interest *interest = session->asker.worker->hub->interest;
+    const struct ft_worker *w = session->asker.worker;
+    const struct ft_interest *interest = w->hub->interest;
     uint8_t text[FT_TOPIC_BYTES_MAX];
     size_t at = 0;
     for (uint32_t i = 0; interest && i < envelope->topics.count; i++)
         ft_partitions_touched(&interest->partitions, ft_next_filter(envelope, &at, text),
                               &wish->touched);
+    wish->is_missing = interest && ft_join_is_missing(w, &wish->touched, &wish->missing);
 }
 
 /* Brings the worker to where everything of before is out, and finds what the client has seen of that. More than that
@@ -123,13 +130,22 @@ static enum ft_err subscribe(struct ft_session *session, const struct ft_envelop
     return FT_OK;
 }
 
-/* Says whether the answer has to wait, because more is about to be known: then nothing has changed. The filters are
- * there, so what is joined stays joined. */
+/* Waits for partitions that were not joined before the worker settled, or are not now: only since the filters are
+ * there they are not left any more. */
+static bool waits_for_partitions(struct ft_session *session, const struct wish *wish)
+{
+    struct ft_partition_set missing;
+    if (ft_join_is_missing(session->asker.worker, &wish->touched, &missing))
+        return ft_stall_until_joined(session, &wish->touched, &missing);
+    return wish->is_missing && ft_stall_until_joined(session, &wish->touched, &wish->missing);
+}
+
+/* Says whether the session waits now, for what is better known before this goes on. */
 static bool is_early(struct ft_session *session, const struct ft_envelope *envelope,
                      const struct wish *wish)
 {
     return session->asker.worker->wants &&
-           (ft_stall_until_joined(session, &wish->touched) ||
+           (waits_for_partitions(session, wish) ||
             ft_stall_until_there(session, &wish->touched, &envelope->since));
 }
 

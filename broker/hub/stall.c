@@ -167,16 +167,14 @@ static void release(struct ft_stall *stall)
     stall->has_held = false;
 }
 
-bool ft_stall_until_joined(struct ft_session *s, const struct ft_partition_set *touched)
+bool ft_stall_until_joined(struct ft_session *s, const struct ft_partition_set *touched,
+                           const struct ft_partition_set *missing)
 {
     if (!may_wait(s, FT_STALL_JOIN))
         return false;
-    struct ft_partition_set missing;
-    if (!ft_join_is_missing(s->asker.worker, touched, &missing))
-        return false;
     struct ft_stall *stall = stall_of(s);
     wait(stall, FT_STALL_JOIN);
-    ft_join_wait_begin(&stall->join, s->asker.worker, &missing);
+    ft_join_wait_begin(&stall->join, s->asker.worker, missing);
     hold(stall, touched);
     return true;
 }

@@ -46,9 +46,10 @@ bool ft_stalls_are_calm(const struct ft_worker *worker);
 
 /* ---- for verbs: each says whether the session is stalled now; then the verb returns FT_OK, and comes again ---- */
 
-/* Waits for those partitions of `touched` that a Redis server can be asked for now, at most relay.deadline. Until
- * the verb is through, they are wanted. */
-bool ft_stall_until_joined(struct ft_session *session, const struct ft_partition_set *touched);
+/* Waits for the partitions of `missing` (join_wait.h), at most relay.deadline. Until the verb is through, those of
+ * `touched` are wanted. */
+bool ft_stall_until_joined(struct ft_session *session, const struct ft_partition_set *touched,
+                           const struct ft_partition_set *missing);
 
 /* Waits until those positions of `since`, a list of sound ones, that are of streams in `touched` have been
  * here, for a short while. */
