@@ -467,8 +467,7 @@ void ft_journal_open_stream(struct ft_journal *j, uint32_t index, const char *na
 void ft_journal_skip(struct ft_journal *j, uint32_t index, uint64_t after)
 {
     pthread_mutex_lock(&j->lock);
-    ft_streams_skip(j->streams, index, after,
-                    atomic_load_explicit(&j->head, memory_order_relaxed));
+    ft_streams_skip(j->streams, index, after, atomic_load_explicit(&j->head, memory_order_relaxed));
     pthread_mutex_unlock(&j->lock);
 }
 
@@ -530,33 +529,17 @@ enum ft_found ft_journal_find(struct ft_journal *j, struct ft_slice stream, uint
 
 /* ---- frames ---- */
 
-/* Prints where all streams stood at an offset. */
-static size_t print_places(const struct ft_journal *j, uint64_t at, char *id)
-{
-    struct ft_place places[FT_PARTITIONS_MAX];
-    uint32_t n = ft_streams_places(j->streams, NULL, at, places);
-    size_t len = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (places[i].is_later)
-            continue; /* so that it does not matter when the event is made */
-        if (len > 0)
-            id[len++] = ',';
-        len += ft_place_print(&places[i], id + len);
-    }
-    return len;
-}
-
 /* Returns the event of a publication where there are many streams. A browser keeps the last id alone: so it has
  * the places of all streams. What is older than the places around it has none, and the last one counts on. */
 static struct ft_slice event_of(struct ft_journal *j, const struct ft_publication *p,
                                 bool is_locked, size_t *made)
 {
-    char id[FT_PARTITIONS_MAX * (FT_POS_LEN_MAX + 1)];
+    char id[FT_PLACES_LEN_MAX];
     size_t len = 0;
     if (!ft_publication_has_event(p) && ft_publication_is_counted(p)) {
         if (!is_locked)
             pthread_mutex_lock(&j->lock);
-        len = print_places(j, p->offset, id);
+        len = ft_streams_print(j->streams, p->offset, id);
         if (!is_locked)
             pthread_mutex_unlock(&j->lock);
     }

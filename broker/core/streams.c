@@ -227,6 +227,21 @@ uint32_t ft_streams_places(const struct ft_streams *s, const struct ft_partition
     return n;
 }
 
+size_t ft_streams_print(const struct ft_streams *s, uint64_t at, char text[FT_PLACES_LEN_MAX])
+{
+    struct ft_place places[FT_PARTITIONS_MAX];
+    uint32_t n = ft_streams_places(s, NULL, at, places);
+    size_t len = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (places[i].is_later)
+            continue; /* so that it does not matter when it is asked for */
+        if (len > 0)
+            text[len++] = ',';
+        len += ft_place_print(&places[i], text + len);
+    }
+    return len;
+}
+
 static const struct stream *find_stream(const struct ft_streams *s, struct ft_slice name,
                                         uint32_t *index)
 {

@@ -75,4 +75,11 @@ enum ft_found ft_streams_find(const struct ft_streams *streams, struct ft_slice 
                               uint64_t seq, uint64_t tail, uint64_t upto, uint32_t *index,
                               uint64_t *at);
 
+/* Room for all places as text. */
+#define FT_PLACES_LEN_MAX (FT_PARTITIONS_MAX * (FT_POS_LEN_MAX + 1))
+
+/* Writes where all streams stood, positions with commas between them, without a NUL, and returns the length. */
+size_t ft_streams_print(const struct ft_streams *streams, uint64_t at,
+                        char text[FT_PLACES_LEN_MAX]);
+
 #endif

@@ -59,9 +59,8 @@ struct lane {
     uint32_t index; /* of its server */
     bool is_up;
     struct line waiting;
-    struct line
-        again; /* their scripts were not known: they go before all others, but when nothing is in flight,
-                        * so that they keep their order */
+    /* Their scripts were not known: they go before all others, but when nothing is in flight, to keep their order. */
+    struct line again;
     struct flight *flights, **flights_end; /* as they were sent */
     uint64_t refused, refused_log_ms;      /* publications that the log has not told of */
 };
