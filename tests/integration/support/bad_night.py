@@ -16,6 +16,7 @@ from .cluster import Node
 from .redis_link import RedisLink
 
 AT_ONCE = 2  # faults at a time
+END_S = 20  # for a node to end
 SLACK_S = 0.8  # between one and the next, about
 
 
@@ -113,7 +114,8 @@ class Night:
             try:
                 yield from self._seconds(0.1, self.random.choice((1, 2, 6)))
             finally:
-                server.thaw()
+                if server.process.poll() is None:
+                    server.thaw()
         return self._on_server(act)
 
     def restart_redis(self):
@@ -200,12 +202,20 @@ class Night:
         yield from self._seconds(0, 2)
         yield from self._replace(node)
 
+    @staticmethod
+    def _end(node):
+        """Ends a node as an operator would. That it is gone in time is for other tests: here the machine is
+        full."""
+        node.process.send_signal(signal.SIGTERM)
+        node.process.wait(END_S)
+        node.stop()
+
     def end_node(self):
         node = self._free_node()
         if node is None:
             return
         self.busy.add(node)
-        yield from self._call(node.stop)
+        yield from self._call(self._end, node)
         yield from self._replace(node)
 
     def freeze_node(self):
@@ -271,7 +281,9 @@ class Night:
         """Ends all of it; each node that was not killed must end well."""
         try:
             for node in self.nodes + self.gone:
-                if node.process.returncode != -signal.SIGKILL:
+                if node.process.poll() is None:
+                    self._end(node)
+                elif node.process.returncode != -signal.SIGKILL:
                     node.stop()
         finally:
             for node in self.nodes + self.gone:
