@@ -164,8 +164,9 @@ static void prefetch_for_write(const uint8_t *memory)
         __builtin_prefetch(memory + line * 64, 1);
 }
 
-/* Fills in of what stream it is. */
-static void choose_stream(const struct ft_journal *j, struct ft_publication_spec *spec)
+/* Fills in of what stream it is, as that is shown. */
+static void choose_stream(const struct ft_journal *j, struct ft_publication_spec *spec,
+                          char life[FT_STREAM_NAME_LEN + 1])
 {
     if (!j->streams) {
         spec->stream = j->stream;
@@ -179,9 +180,9 @@ static void choose_stream(const struct ft_journal *j, struct ft_publication_spec
     } else if (spec->is_ephemeral) {
         spec->stream_index = FT_STREAM_NONE;
     } else {
-        spec->stream = spec->entry == FT_ENTRY_RESTORED
-                           ? spec->name
-                           : ft_streams_name(j->streams, spec->stream_index);
+        spec->stream = spec->entry == FT_ENTRY_RESTORED ? spec->name : life;
+        if (spec->entry != FT_ENTRY_RESTORED)
+            spec->seq -= ft_streams_life_of(j->streams, spec->stream_index, spec->seq, life);
     }
 }
 
@@ -189,7 +190,8 @@ struct ft_publication *ft_journal_build(struct ft_journal_writer *writer,
                                         struct ft_publication_spec *spec)
 {
     struct ft_journal *j = writer->journal;
-    choose_stream(j, spec);
+    char life[FT_STREAM_NAME_LEN + 1];
+    choose_stream(j, spec, life);
     spec->topic_hash = ft_topic_table_hash(j->topics, spec->topic);
     size_t size = ft_publication_size(spec);
     struct ft_chunk *chunk = writer->chunk;
@@ -312,7 +314,7 @@ static void place(struct ft_journal *j, struct ft_publication *p, uint64_t offse
     j->bytes += p->size_;
     if (j->streams)
         ft_streams_note(j->streams, ft_publication_is_counted(p) ? p->stream : FT_STREAM_NONE,
-                        p->seq, offset);
+                        offset);
     if (j->streams && p->entry == FT_ENTRY_GAP)
         ft_streams_doubt(j->streams, p->stream);
     atomic_store_explicit(&slot->publication, p, memory_order_release);
@@ -376,7 +378,13 @@ const struct ft_topic_table *ft_journal_lock_topics(struct ft_journal *j)
     return j->topics;
 }
 
-void ft_journal_unlock_topics(struct ft_journal *j)
+struct ft_streams *ft_journal_lock_streams(struct ft_journal *j)
+{
+    pthread_mutex_lock(&j->lock);
+    return j->streams;
+}
+
+void ft_journal_unlock(struct ft_journal *j)
 {
     pthread_mutex_unlock(&j->lock);
 }

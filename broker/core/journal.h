@@ -171,7 +171,7 @@ uint32_t ft_journal_places(struct ft_journal *journal, const struct ft_partition
 /* The same for all streams while the topics are lent, where streams are numbered elsewhere. */
 uint32_t ft_journal_places_locked(struct ft_journal *journal, uint64_t at, struct ft_place *places);
 
-/* Finds the position `seq` of a stream by its name, in the journal up to offset `upto`, as who has come to there
+/* Finds the position `seq` of a stream, or a life of one, by its name, in the journal up to offset `upto`, as who has come to there
  * sees it (UINT64_MAX: all of it). `*index` is set where it is known; `*at` to the greatest journal offset, up to
  * there, at which nothing that is kept of the stream after `seq` has come: `upto` or the head where nothing is, or
  * where the stream is not known. */
@@ -191,7 +191,12 @@ bool ft_journal_has_retained(const struct ft_journal *journal);
 
 /* Lends the topics, under the lock, until they are given back: for as short as it can be. */
 const struct ft_topic_table *ft_journal_lock_topics(struct ft_journal *journal);
-void ft_journal_unlock_topics(struct ft_journal *journal);
+
+/* Lends what is known of streams, in the same way; NULL where there is one, and that is the journal's own. */
+struct ft_streams *ft_journal_lock_streams(struct ft_journal *journal);
+
+/* Gives back either. */
+void ft_journal_unlock(struct ft_journal *journal);
 
 void ft_journal_stats(struct ft_journal *journal, struct ft_journal_stats *stats);
 

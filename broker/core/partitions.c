@@ -17,6 +17,9 @@ static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
 #define PARTITION_MARK  '0'
 #define PARTITION_CHARS 2
 
+/* Characters at its end that the names of all lives of a stream have. */
+#define LIFE_CHARS 2
+
 static uint32_t partition_of_text(const struct ft_partitions *partitions, struct ft_slice text)
 {
     uint64_t hash = FNV_BASIS;
@@ -78,6 +81,31 @@ void ft_stream_name_of(uint32_t partition, const uint8_t random[FT_STREAM_RANDOM
     name[2] = alphabet[partition % (sizeof(alphabet) - 1)];
     add_random(random, name + 1 + PARTITION_CHARS, name + FT_STREAM_NAME_LEN);
     name[FT_STREAM_NAME_LEN] = '\0';
+}
+
+void ft_stream_name_life(const char *stream, uint64_t base, char name[FT_STREAM_NAME_LEN + 1])
+{
+    memcpy(name, stream, FT_STREAM_NAME_LEN);
+    name[FT_STREAM_NAME_LEN] = '\0';
+    if (base == 0)
+        return;
+    uint64_t hash = FNV_BASIS;
+    for (size_t i = 0; i < FT_STREAM_NAME_LEN; i++)
+        hash = (hash ^ (uint8_t)stream[i]) * FNV_PRIME;
+    for (unsigned shift = 0; shift < 64; shift += 8)
+        hash = (hash ^ (base >> shift & UINT8_MAX)) * FNV_PRIME;
+    hash ^= hash >> 32;
+    for (size_t i = 1 + PARTITION_CHARS; i < FT_STREAM_NAME_LEN - LIFE_CHARS; i++) {
+        name[i] = alphabet[hash % (sizeof(alphabet) - 1)];
+        hash /= sizeof(alphabet) - 1;
+    }
+}
+
+bool ft_stream_may_be_life(const char *stream, struct ft_slice name)
+{
+    return name.len == FT_STREAM_NAME_LEN && memcmp(stream, name.ptr, 1 + PARTITION_CHARS) == 0 &&
+           memcmp(stream + FT_STREAM_NAME_LEN - LIFE_CHARS,
+                  name.ptr + FT_STREAM_NAME_LEN - LIFE_CHARS, LIFE_CHARS) == 0;
 }
 
 /* Returns what a character stands for, or -1. */

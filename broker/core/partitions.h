@@ -58,6 +58,13 @@ void ft_stream_name(const uint8_t random[FT_STREAM_RANDOM_BYTES],
 void ft_stream_name_of(uint32_t partition, const uint8_t random[FT_STREAM_RANDOM_BYTES],
                        char name[FT_STREAM_NAME_LEN + 1]);
 
+/* Names a life of Redis in a stream of a partition, by where it begins there: the same on every node. The first
+ * life, which begins at 0, has the stream's own name. */
+void ft_stream_name_life(const char *stream, uint64_t base, char name[FT_STREAM_NAME_LEN + 1]);
+
+/* Says whether a name may be that of a life of the stream: those of other streams seldom look like that. */
+bool ft_stream_may_be_life(const char *stream, struct ft_slice name);
+
 /* Returns the partition that a stream's name says, or -1 where it is not such a name. */
 int32_t ft_stream_partition(struct ft_slice name);
 

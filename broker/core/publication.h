@@ -60,8 +60,9 @@ struct ft_publication {
         previous;   /* offset of the one before it in its topic, where that is remembered; or 0 */
     uint64_t at_ms; /* wall clock, for peers */
     uint64_t topic_hash; /* keyed */
-    uint64_t seq; /* its offset in its stream, which its position shows; of FT_ENTRY_GAP: from where
-                            on who has listened gets what comes, if that is later */
+    uint64_t
+        seq; /* its offset as its position shows it; of FT_ENTRY_GAP: from where on in its stream
+                            who has listened gets what comes, if that is later */
     uint32_t accepted_s; /* monotonic, for ageing */
     uint32_t
         expires_ds; /* monotonic, tenths of a second: not kept for anybody from then on; 0: never */
@@ -107,7 +108,7 @@ struct ft_publication_spec {
     /* Where several nodes are one broker: which stream has numbered it, and how. */
     uint8_t entry;         /* enum ft_entry */
     uint16_t stream_index; /* or FT_STREAM_NONE */
-    uint64_t seq;          /* 0: the journal's own offset will be it */
+    uint64_t seq; /* 0: the journal's own offset will be it; of a restored one, as it is shown */
     const char *name; /* of the stream, where it is not the one that is open now: a restored one */
 
     uint64_t topic_hash; /* these two are the journal's */

@@ -166,8 +166,12 @@ static bool read_stored(struct ft_scan *scan, uint64_t elements, struct ft_relay
     head->follows = head->first - 1;
     if (elements == STORED_ELEMENTS)
         return true;
-    return read_uint(scan, head->first - 1, &head->follows) &&
-           skip(scan, elements - STORED_ELEMENTS - 1);
+    if (!read_uint(scan, head->first - 1, &head->follows))
+        return false;
+    if (elements == STORED_ELEMENTS + 1)
+        return true;
+    return read_uint(scan, head->first - 1, &head->base) &&
+           skip(scan, elements - STORED_ELEMENTS - 2);
 }
 
 static bool read_ephemeral(struct ft_scan *scan, uint64_t elements, struct ft_relay_head *head)

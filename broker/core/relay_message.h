@@ -2,7 +2,7 @@
  * What nodes say to each other about publications, through Redis: messages on a partition's channel, which
  * are the entries of its stream as well. All of it is MessagePack. A message is a head and so many entries:
  *
- *     [version, kind, stream, ms, first, count, follows, …]  entry entry …    FT_RELAY_STORED
+ *     [version, kind, stream, ms, first, count, follows, base, …]  entry …    FT_RELAY_STORED
  *     [version, kind, origin, count, …]             entry entry entry …       FT_RELAY_EPHEMERAL
  *
  *     entry    [flags, topic, data, at_ms, expires_ms, history, …]
@@ -16,7 +16,8 @@
  *
  * `first` is the offset of the first entry in the stream, the others follow without holes; `follows`, which may
  * be left out, is the offset that it comes right behind, where that is not first - 1: between the two nothing
- * was ever published (scripts/publish.lua says why). `ms` and the last
+ * was ever published (scripts/publish.lua says why). `base`, 0 where it is left out, is where the life of Redis
+ * that has taken them in begins: clients are shown offsets from there. `ms` and the last
  * offset together are the id of the entry in Redis' stream. Elements behind those that this version knows
  * are skipped, so that a later version may add some without a new number; another number means that an
  * older node cannot go on without harm. The publish script writes the head of what is stored (it alone
@@ -59,6 +60,7 @@ struct ft_relay_head {
     struct ft_slice name; /* stream, FT_STREAM_NAME_LEN bytes; or origin, FT_INSTANCE_LEN bytes */
     uint64_t ms, first;   /* of what is stored */
     uint64_t follows;     /* … and what it comes behind: first - 1, or less */
+    uint64_t base;        /* … and where its life begins */
     uint32_t count;
 };
 

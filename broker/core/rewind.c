@@ -175,6 +175,6 @@ uint64_t ft_rewind_end(struct ft_rewind *r)
 {
     bool is_done = r->next == r->count && r->bound == UINT64_MAX;
     uint64_t after = r->next > 0 ? r->picks[r->next - 1].publication->offset : r->want.after;
-    ft_journal_unlock_topics(r->journal);
+    ft_journal_unlock(r->journal);
     return is_done ? UINT64_MAX : after;
 }

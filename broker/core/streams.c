@@ -8,6 +8,7 @@
 
 #include "protocol/number.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Journal offsets from one mark to the next: a walk of so many is a matter of nanoseconds, and marks of
@@ -27,8 +28,21 @@ struct skipped {
     uint64_t from, upto;
 };
 
+/* Lives of one stream that are known; where there are more, the second one is forgotten: with the first. */
+#define LIVES 64
+
+/* Where lives begin, in order, the first one at 0. Others read along: it grows at its end alone, and where that does
+ * not do there is another one. */
+struct ft_lives {
+    struct ft_lives *before; /* one that places may know yet */
+    _Atomic uint32_t count;
+    uint64_t bases[LIVES];
+};
+
 struct stream {
     char name[FT_STREAM_NAME_LEN + 1];
+    char latest[FT_STREAM_NAME_LEN + 1]; /* the name of its latest life */
+    struct ft_lives *lives;
     bool is_open, was_other; /* the latter: under another name before */
     uint64_t seq;            /* at the head */
     uint64_t named, after;   /* journal offset from which it has its name; where it stood before */
@@ -51,16 +65,94 @@ struct ft_streams {
     uint64_t of_mask;
     uint16_t *of; /* whose an offset is */
     uint64_t first, end, cap;
-    uint64_t *marks; /* number n at (n % cap) */
+    uint64_t *marks;        /* number n at (n % cap) */
+    struct ft_lives *lives; /* all that there ever were */
     struct stream streams[];
 };
 
+/* ---- lives ---- */
+
+static uint32_t lives_count(const struct ft_lives *lives)
+{
+    return atomic_load_explicit(&lives->count, memory_order_acquire);
+}
+
+/* Returns the number of the life that an offset is of: the last one that begins before it, or there. */
+static uint32_t life_at(const struct ft_lives *lives, uint64_t seq)
+{
+    uint32_t n = lives_count(lives) - 1;
+    while (n > 0 && lives->bases[n] > seq)
+        n--;
+    return n;
+}
+
+static struct ft_lives *lives_new(struct ft_streams *s)
+{
+    struct ft_lives *lives = ft_alloc_zero(sizeof(*lives));
+    atomic_init(&lives->count, 1);
+    lives->before = s->lives;
+    s->lives = lives;
+    return lives;
+}
+
+/* Returns lives with one more, number `at`: where there is no room, without the second one. */
+static struct ft_lives *lives_with(struct ft_streams *s, const struct ft_lives *lives, uint32_t at,
+                                   uint64_t base)
+{
+    struct ft_lives *more = lives_new(s);
+    uint32_t count = lives_count(lives), n = 0;
+    for (uint32_t i = 0; i <= count; i++) {
+        bool is_dropped = count == LIVES && i == 1;
+        if (!is_dropped)
+            more->bases[n++] = i < at ? lives->bases[i] : i == at ? base : lives->bases[i - 1];
+    }
+    atomic_store_explicit(&more->count, n, memory_order_release);
+    return more;
+}
+
+void ft_streams_life(struct ft_streams *s, uint32_t index, const char *name, uint64_t base)
+{
+    FT_ASSERT(index < s->count);
+    struct stream *stream = &s->streams[index];
+    if (!stream->is_open || memcmp(stream->name, name, FT_STREAM_NAME_LEN) != 0)
+        return;
+    struct ft_lives *lives = stream->lives;
+    uint32_t count = lives_count(lives), at = life_at(lives, base) + 1;
+    if (lives->bases[at - 1] == base || (count == LIVES && at == 1))
+        return;
+    if (at == count && count < LIVES) {
+        lives->bases[at] = base;
+        atomic_store_explicit(&lives->count, count + 1, memory_order_release);
+    } else
+        stream->lives = lives_with(s, lives, at, base);
+    ft_stream_name_life(stream->name, stream->lives->bases[lives_count(stream->lives) - 1],
+                        stream->latest);
+}
+
+uint64_t ft_streams_life_of(const struct ft_streams *s, uint32_t index, uint64_t seq,
+                            char name[FT_STREAM_NAME_LEN + 1])
+{
+    FT_ASSERT(index < s->count && s->streams[index].is_open);
+    const struct stream *stream = &s->streams[index];
+    uint32_t n = life_at(stream->lives, seq);
+    if (n == lives_count(stream->lives) - 1)
+        memcpy(name, stream->latest, sizeof(stream->latest));
+    else
+        ft_stream_name_life(stream->name, stream->lives->bases[n], name);
+    return stream->lives->bases[n];
+}
+
 size_t ft_place_print(const struct ft_place *place, char text[FT_POS_LEN_MAX])
 {
-    memcpy(text, place->stream, FT_STREAM_NAME_LEN);
+    char name[FT_STREAM_NAME_LEN + 1];
+    uint64_t base = place->lives ? place->lives->bases[life_at(place->lives, place->seq)] : 0;
+    ft_stream_name_life(place->stream, base, name);
+    memcpy(text, name, FT_STREAM_NAME_LEN);
     text[FT_STREAM_NAME_LEN] = '.';
-    return FT_STREAM_NAME_LEN + 1 + ft_uint_print(place->seq, text + FT_STREAM_NAME_LEN + 1);
+    return FT_STREAM_NAME_LEN + 1 + ft_uint_print(place->seq - base, text + FT_STREAM_NAME_LEN + 1);
 }
+
+/* ---- marks ---- */
 
 static struct mark *mark_at(const struct ft_streams *s, uint64_t n)
 {
@@ -108,6 +200,10 @@ void ft_streams_free(struct ft_streams *s)
         return;
     free(s->of);
     free(s->marks);
+    for (struct ft_lives *lives = s->lives, *before; lives; lives = before) {
+        before = lives->before;
+        free(lives);
+    }
     free(s);
 }
 
@@ -134,6 +230,10 @@ void ft_streams_open(struct ft_streams *s, uint32_t index, const char *name, uin
         stream->after = after;
         memcpy(stream->name, name, FT_STREAM_NAME_LEN);
     }
+    if (!is_same) {
+        stream->lives = lives_new(s);
+        memcpy(stream->latest, stream->name, sizeof(stream->latest));
+    }
     stream->is_open = true;
     stream->seq = after;
     s->is_mark_due =
@@ -154,17 +254,16 @@ void ft_streams_skip(struct ft_streams *s, uint32_t index, uint64_t after, uint6
     stream->skips_to = after;
 }
 
-void ft_streams_note(struct ft_streams *s, uint32_t index, uint64_t seq, uint64_t offset)
+void ft_streams_note(struct ft_streams *s, uint32_t index, uint64_t offset)
 {
     s->head = offset;
     s->of[offset & s->of_mask] = (uint16_t)index;
     if (index != FT_STREAM_NONE) {
         FT_ASSERT(index < s->count && s->streams[index].is_open);
-        uint64_t *skips_to = &s->streams[index].skips_to;
-        bool skips = *skips_to != 0;
-        FT_ASSERT(seq == (skips ? *skips_to : s->streams[index].seq) + 1);
-        s->streams[index].seq = seq;
-        *skips_to = 0;
+        struct stream *stream = &s->streams[index];
+        bool skips = stream->skips_to != 0;
+        stream->seq = (skips ? stream->skips_to : stream->seq) + 1;
+        stream->skips_to = 0;
         s->is_mark_due = s->is_mark_due || skips;
     }
     if (s->is_mark_due || offset - mark_at(s, s->end - 1)->offset >= s->every)
@@ -222,6 +321,7 @@ uint32_t ft_streams_places(const struct ft_streams *s, const struct ft_partition
         place->is_later = at < stream->named && !stream->was_other;
         if (at < stream->named || at < mark->offset)
             place->seq = seq_before(stream);
+        place->lives = stream->lives;
         memcpy(place->stream, stream->name, sizeof(place->stream));
     }
     return n;
@@ -242,16 +342,46 @@ size_t ft_streams_print(const struct ft_streams *s, uint64_t at, char text[FT_PL
     return len;
 }
 
-static const struct stream *find_stream(const struct ft_streams *s, struct ft_slice name,
-                                        uint32_t *index)
+/* What a position stands for. */
+struct named {
+    enum ft_found found; /* FT_FOUND, or why it stands for nothing */
+    uint32_t index;
+    uint64_t seq;
+    bool is_beyond; /* the life did not last so long */
+};
+
+/* Reads an offset of life number `n`. */
+static struct named in_life(const struct stream *stream, uint32_t index, uint32_t n,
+                            uint64_t offset)
 {
+    const uint64_t *bases = stream->lives->bases;
+    uint64_t seq = offset < UINT64_MAX - bases[n] ? bases[n] + offset : UINT64_MAX;
+    bool is_beyond = n + 1 < lives_count(stream->lives) && seq >= bases[n + 1];
+    return (struct named){FT_FOUND, index, is_beyond ? bases[n + 1] - 1 : seq, is_beyond};
+}
+
+static struct named find_name(const struct ft_streams *s, struct ft_slice name, uint64_t offset)
+{
+    struct named named = {.found = FT_FOUND_UNKNOWN};
     for (uint32_t i = 0; name.len == FT_STREAM_NAME_LEN && i < s->count; i++) {
-        if (s->streams[i].is_open && memcmp(s->streams[i].name, name.ptr, name.len) == 0) {
-            *index = i;
-            return &s->streams[i];
+        const struct stream *stream = &s->streams[i];
+        if (!stream->is_open || !ft_stream_may_be_life(stream->name, name))
+            continue;
+        for (uint32_t n = lives_count(stream->lives); n > 0; n--) {
+            char life[FT_STREAM_NAME_LEN + 1];
+            ft_stream_name_life(stream->name, stream->lives->bases[n - 1], life);
+            if (memcmp(life, name.ptr, name.len) == 0)
+                return in_life(stream, i, n - 1, offset);
         }
+        if (ft_stream_partition(name) >= 0)
+            named = (struct named){.found = FT_FOUND_LATER, .index = i};
     }
-    return NULL;
+    return named;
+}
+
+uint64_t ft_streams_inner(const struct ft_streams *s, struct ft_slice name, uint64_t offset)
+{
+    return find_name(s, name, offset).seq;
 }
 
 /* Returns the number of the last mark at which the stream had its name and stood at `seq` at most, or of
@@ -322,10 +452,13 @@ enum ft_found ft_streams_find(const struct ft_streams *s, struct ft_slice name, 
                               uint64_t tail, uint64_t upto, uint32_t *index, uint64_t *at)
 {
     *at = upto = upto < s->head ? upto : s->head;
-    const struct stream *stream = find_stream(s, name, index);
-    if (!stream)
-        return FT_FOUND_UNKNOWN;
-    bool was_there = unskip(stream, &seq);
+    struct named named = find_name(s, name, seq);
+    if (named.found != FT_FOUND)
+        return named.found;
+    const struct stream *stream = &s->streams[named.index];
+    *index = named.index;
+    seq = named.seq;
+    bool was_there = unskip(stream, &seq) && !named.is_beyond;
     if (seq > stream->seq || (upto < s->head && !has_come_to(s, *index, seq, upto)))
         return FT_FOUND_AHEAD;
     if (seq == stream->seq || s->head < stream->named)

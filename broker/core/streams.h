@@ -9,6 +9,13 @@
  * Both ways lead to a mark by a binary search, and from there forward, counting. A stream that is opened, or skips,
  * makes a mark as well, at the next offset: so between two marks streams only grow by one and one, and where they
  * stood before something was lost says so. The caller keeps the lock.
+ *
+ * Where a stream skips offsets a life of Redis has begun. To clients each life is a stream of its own, without
+ * holes: its name is made of the stream's, and offsets count from where it begins, its base. All others know the
+ * stream alone; a place knows the lives, so that it can be printed.
+ *
+ *     here      1 … 17        2^34+1 … 2^34+5
+ *     shown   k.1 … k.17           l.1 … l.5
  */
 #ifndef FT_CORE_STREAMS_H
 #define FT_CORE_STREAMS_H
@@ -27,21 +34,25 @@
 #define FT_SKIP_MIN    (UINT64_C(1) << 32)
 #define FT_POS_LEN_MAX (FT_STREAM_NAME_LEN + 1 + FT_OFFSET_DIGITS_MAX)
 
-/* Where a stream stands. */
+struct ft_lives;
+
+/* Where a stream stands, and its lives (NULL: one): they last as long as the journal. */
 struct ft_place {
+    const struct ft_lives *lives;
     uint32_t index;
     char stream[FT_STREAM_NAME_LEN + 1];
     bool is_later; /* it was opened only after the offset in question, in nobody's place */
     uint64_t seq;
 };
 
-/* Writes it as a position, "<stream>.<seq>" without a NUL, and returns its length. */
+/* Writes it as a position, "<life>.<offset>" without a NUL, and returns its length. Any thread. */
 size_t ft_place_print(const struct ft_place *place, char text[FT_POS_LEN_MAX]);
 
 enum ft_found {
     FT_FOUND,        /* everything of the stream after it is kept */
     FT_FOUND_GONE,   /* something after it is not kept (any more) */
     FT_FOUND_AHEAD,  /* the stream has not come so far */
+    FT_FOUND_LATER,  /* perhaps of a life of a stream that is known, and that has not begun here */
     FT_FOUND_UNKNOWN /* there is no such stream */
 };
 
@@ -58,12 +69,24 @@ void ft_streams_open(struct ft_streams *streams, uint32_t index, const char *nam
 /* An open stream goes on behind `after`: ft_journal_skip(). */
 void ft_streams_skip(struct ft_streams *streams, uint32_t index, uint64_t after, uint64_t head);
 
-/* Returns the name that a stream has now; empty where it was never opened. */
+/* In a stream, as long as it is open under that name, a life of Redis begins behind `base`: what is of it is shown
+ * as of a stream of its own. Noting it again does nothing. The thread that builds publications of it, before those
+ * of that life. */
+void ft_streams_life(struct ft_streams *streams, uint32_t index, const char *name, uint64_t base);
+
+/* Returns the base of the life that an offset of an open stream is of, and writes its name. Under the lock, or the
+ * thread that builds publications of it. */
+uint64_t ft_streams_life_of(const struct ft_streams *streams, uint32_t index, uint64_t seq,
+                            char name[FT_STREAM_NAME_LEN + 1]);
+
+/* Returns the offset in its stream of what is shown so, 0 where that is not known. */
+uint64_t ft_streams_inner(const struct ft_streams *streams, struct ft_slice name, uint64_t offset);
+
+/* Returns the name that a stream has now, that of its first life; empty where it was never opened. */
 const char *ft_streams_name(const struct ft_streams *streams, uint32_t index);
 
-/* Notes whose the next journal offset is: of FT_STREAM_NONE, or of an open stream, where `seq` is the one that
- * comes next. */
-void ft_streams_note(struct ft_streams *streams, uint32_t index, uint64_t seq, uint64_t offset);
+/* Notes whose the next journal offset is: of FT_STREAM_NONE, or of an open stream, the one that comes next. */
+void ft_streams_note(struct ft_streams *streams, uint32_t index, uint64_t offset);
 
 /* Up to where a stream stands now something of it may be missing, or another than elsewhere. */
 void ft_streams_doubt(struct ft_streams *streams, uint32_t index);

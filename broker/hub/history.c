@@ -65,7 +65,7 @@ static enum ft_err read_query(const struct ft_worker *w, const struct ft_envelop
     uint64_t at;
     enum ft_found found =
         ft_journal_find(w->hub->journal, position.stream, position.offset, UINT64_MAX, &index, &at);
-    if (found == FT_FOUND_UNKNOWN || found == FT_FOUND_AHEAD)
+    if (found == FT_FOUND_UNKNOWN || found == FT_FOUND_AHEAD || found == FT_FOUND_LATER)
         return FT_OK; /* of another life: all that is kept, and no claim */
     query->is_recovered = found == FT_FOUND;
     query->want.seq = position.offset;

@@ -27,17 +27,27 @@ enum ft_err ft_since_check(const struct ft_list *list, struct ft_problem *proble
     return FT_OK;
 }
 
-/* Notes a position. Of one stream the greatest counts. */
+/* Returns where a position is in its stream, whichever of its lives it names. */
+static uint64_t seq_of(struct ft_journal *journal, const struct ft_position_parts *position)
+{
+    const struct ft_streams *streams = ft_journal_lock_streams(journal);
+    uint64_t seq =
+        streams ? ft_streams_inner(streams, position->stream, position->offset) : position->offset;
+    ft_journal_unlock(journal);
+    return seq;
+}
+
+/* Notes a position. Of one stream, whichever of its lives are named, the greatest counts. */
 static void note(struct ft_journal *journal, uint64_t upto,
                  const struct ft_position_parts *position, const struct ft_partition_set *touched,
                  struct ft_since *since, struct unknown *unknown)
 {
     bool is_many = ft_journal_streams(journal) > 0;
-    struct ft_named named = {.is_there = true, .seq = position->offset};
+    struct ft_named named = {.is_there = true};
     uint32_t index = 0;
     named.found =
         ft_journal_find(journal, position->stream, position->offset, upto, &index, &named.at);
-    if (named.found == FT_FOUND_UNKNOWN) {
+    if (named.found == FT_FOUND_UNKNOWN || named.found == FT_FOUND_LATER) {
         int32_t said = is_many ? ft_stream_partition(position->stream) : -1;
         if (said >= 0 && said < FT_PARTITIONS_MAX)
             ft_partition_set_add(&unknown->said, (uint32_t)said);
@@ -45,6 +55,7 @@ static void note(struct ft_journal *journal, uint64_t upto,
             unknown->is_any = true;
         return;
     }
+    named.seq = seq_of(journal, position);
     struct ft_named *known = &since->named[index];
     bool is_touched = !is_many || ft_partition_set_has(touched, index);
     if (is_touched && (!known->is_there || known->seq < named.seq))

@@ -13,8 +13,8 @@
 struct ft_named {
     bool is_there;
     enum ft_found found;
-    uint64_t seq;
-    uint64_t at; /* journal offset from which on what comes is new to it */
+    uint64_t seq; /* in the stream, whichever of its lives it names */
+    uint64_t at;  /* journal offset from which on what comes is new to it */
 };
 
 struct ft_since {

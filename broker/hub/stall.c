@@ -179,6 +179,15 @@ bool ft_stall_until_joined(struct ft_session *s, const struct ft_partition_set *
     return true;
 }
 
+/* Says whether this node has not come so far, perhaps in a life that it has not even heard of. */
+static bool is_ahead(struct ft_journal *journal, struct ft_slice stream, uint64_t seq)
+{
+    uint32_t index;
+    uint64_t at;
+    enum ft_found found = ft_journal_find(journal, stream, seq, UINT64_MAX, &index, &at);
+    return found == FT_FOUND_AHEAD || found == FT_FOUND_LATER;
+}
+
 /* Returns how many of the positions are ahead of this node, and where they are in `places` (room for all that
  * are in the list). */
 static uint32_t find_ahead(struct ft_journal *journal, const struct ft_partition_set *touched,
@@ -190,18 +199,15 @@ static uint32_t find_ahead(struct ft_journal *journal, const struct ft_partition
     for (uint32_t i = 0; i < since->count; i++) {
         struct ft_slice item;
         struct ft_position_parts parts;
-        uint32_t index;
-        uint64_t offset;
         if (ft_list_next(since, &at, text, sizeof(text), &item) != FT_OK ||
             ft_position_read(item, &parts, NULL) != FT_OK)
             continue;
         int32_t partition = ft_stream_partition(parts.stream);
         if (partition < 0 || partition >= FT_PARTITIONS_MAX ||
             !ft_partition_set_has(touched, (uint32_t)partition) ||
-            ft_journal_find(journal, parts.stream, parts.offset, UINT64_MAX, &index, &offset) !=
-                FT_FOUND_AHEAD)
+            !is_ahead(journal, parts.stream, parts.offset))
             continue;
-        places[n] = (struct ft_place){.index = index, .seq = parts.offset};
+        places[n] = (struct ft_place){.seq = parts.offset};
         memcpy(places[n++].stream, parts.stream.ptr, FT_STREAM_NAME_LEN);
     }
     return n;
@@ -373,25 +379,17 @@ static void go_on(struct ft_stall *stall)
 
 /* ---- looking ---- */
 
-/* Says whether a place is reached, or never will be because its stream is another one by now. */
-static bool is_reached(const struct ft_place *place, const struct ft_place *now)
-{
-    return !now || strcmp(now->stream, place->stream) != 0 || now->seq >= place->seq;
-}
-
+/* A place is reached, or never will be because its stream is another one by now. */
 static void look_at_places(struct ft_worker *w)
 {
-    struct ft_place places[FT_PARTITIONS_MAX];
-    const struct ft_place *now[FT_PARTITIONS_MAX] = {0};
-    w->stalls.head = ft_journal_head(w->hub->journal);
-    uint32_t n = ft_journal_places(w->hub->journal, NULL, w->stalls.head, places);
-    for (uint32_t i = 0; i < n; i++)
-        now[places[i].index] = &places[i];
+    struct ft_journal *journal = w->hub->journal;
+    w->stalls.head = ft_journal_head(journal);
     struct ft_stall *next;
     for (struct ft_stall *stall = w->stalls.ahead; stall; stall = next) {
         next = stall->next;
         uint32_t i = 0;
-        while (i < stall->place_count && is_reached(&stall->places[i], now[stall->places[i].index]))
+        while (i < stall->place_count &&
+               !is_ahead(journal, ft_slice_str(stall->places[i].stream), stall->places[i].seq))
             i++;
         if (i == stall->place_count)
             make_ready(stall);

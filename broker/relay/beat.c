@@ -53,16 +53,17 @@ static bool read_head(struct ft_scan *scan, uint64_t *number, uint64_t *count)
 }
 
 static bool read_partition(struct ft_scan *scan, const struct ft_server *server, uint64_t *k,
-                           struct ft_slice *name, uint64_t *head, uint64_t *ms)
+                           struct ft_slice *name, uint64_t *head, uint64_t *ms, uint64_t *base)
 {
     struct ft_value value;
     const struct ft_relay *relay = server->relay;
-    if (!ft_msgpack_item(scan, &value) || value.kind != FT_VALUE_ARRAY || value.num != 4)
+    if (!ft_msgpack_item(scan, &value) || value.kind != FT_VALUE_ARRAY || value.num != 5)
         return false;
     if (!next_uint(scan, k) || !ft_msgpack_item(scan, &value) || value.kind != FT_VALUE_STR)
         return false;
     *name = value.text;
-    return next_uint(scan, head) && next_uint(scan, ms) && *k < relay->options.partitions.count &&
+    return next_uint(scan, head) && next_uint(scan, ms) && next_uint(scan, base) &&
+           *k < relay->options.partitions.count &&
            ft_relay_server((struct ft_relay *)relay, (uint32_t)*k) == server;
 }
 
@@ -70,12 +71,12 @@ static bool read_partition(struct ft_scan *scan, const struct ft_server *server,
 static void tell(struct ft_server *server, struct ft_slice payload)
 {
     struct ft_scan scan = ft_scan_of(payload);
-    uint64_t number, count, k, head, ms;
+    uint64_t number, count, k, head, ms, base;
     struct ft_slice name;
     if (!read_head(&scan, &number, &count))
         return;
-    while (count-- > 0 && read_partition(&scan, server, &k, &name, &head, &ms))
-        ft_part_beat(server->relay->parts[k], name, head, ms);
+    while (count-- > 0 && read_partition(&scan, server, &k, &name, &head, &ms, &base))
+        ft_part_beat(server->relay->parts[k], name, head, ms, base);
 }
 
 /* ---- out, and back by both ways ---- */

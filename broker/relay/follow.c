@@ -80,10 +80,17 @@ static bool skip(struct ft_follower *f, uint64_t after)
     return true;
 }
 
+static bool is_of_known_life(const struct ft_follower *f, const struct ft_relay_head *head)
+{
+    return head->base == f->ops->base(f->part, head->first);
+}
+
 enum ft_taken ft_follow_take(struct ft_follower *f, const struct ft_relay_head *head,
                              struct ft_slice entries, enum ft_entry kind)
 {
     struct ft_slice all = entries;
+    if (!is_of_known_life(f, head))
+        f->ops->life(f->part, head->base);
     if (head->first > f->head + 1 && !skip(f, head->first - 1))
         return FT_TAKEN_FULL;
     for (uint32_t i = 0; i < head->count; i++) {
@@ -179,6 +186,7 @@ static bool is_strange(struct ft_follower *f, const struct ft_log_entry *logged)
 static bool leap(struct ft_follower *f, const struct ft_relay_head *head)
 {
     if (head->follows > f->head) {
+        f->ops->life(f->part, head->base);
         ft_follower_jump(f, head->follows, head->ms);
         return false;
     }
@@ -339,6 +347,11 @@ static void take_message(struct ft_follower *f, const struct ft_relay_head *head
     if (head->first > f->head + 1) {
         if (f->target <= f->head)
             f->figures.holes++;
+        note_target(f, last);
+        return;
+    }
+    if (!is_of_known_life(f, head)) {
+        reject(f, FT_MESSAGE_CONFLICT);
         note_target(f, last);
         return;
     }

@@ -167,6 +167,7 @@ static bool pour_kept(struct ft_follower *f)
                                                                 .seq = head.first,
                                                                 .at_ms = head.ms,
                                                                 .name = head.name,
+                                                                .base = head.base,
                                                                 .entry = &entry});
             f->figures.restored++;
         }

@@ -22,6 +22,9 @@
  * (scripts/publish.lua). Where that is the head, the journal skips them, and nothing was lost. Where more had
  * come, it is fenced: Redis is told that there was more, and a new stream begins, for all nodes. The same
  * where numbers are given away a second time nevertheless, which shows by the `ms` of messages.
+ *
+ * Where such a life begins every message says, and it is only shown to clients (core/streams.h): the channel is not
+ * believed, but the log is.
  */
 #ifndef FT_RELAY_FOLLOWER_H
 #define FT_RELAY_FOLLOWER_H
@@ -65,7 +68,8 @@ struct ft_follower_entry {
     enum ft_entry kind;
     uint64_t seq;         /* 0: it is ephemeral */
     uint64_t at_ms;       /* wall clock of Redis; of an ephemeral one, of the node it came from */
-    struct ft_slice name; /* of the stream; of a restored one, of its own */
+    struct ft_slice name; /* of the stream; of a restored one, of its own … */
+    uint64_t base;        /* … and where its life began in that */
     const struct ft_relay_entry *entry;
 };
 
@@ -87,6 +91,11 @@ struct ft_follower_ops {
     void (*forget_topics)(void *part);
     void (*open_stream)(void *part, const char *name, uint64_t after);
     void (*skip)(void *part, uint64_t after);
+
+    /* A life of Redis begins behind `base`; and the base of the one that `seq` is of, as far as is known. */
+    void (*life)(void *part, uint64_t base);
+    uint64_t (*base)(void *part, uint64_t seq);
+
     void (*append)(void *part, const struct ft_follower_entry *entry);
     void (*gap)(void *part, uint64_t upto, uint64_t lost); /* who listened goes on behind `upto` */
 

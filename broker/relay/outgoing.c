@@ -14,7 +14,7 @@
 #include "broker/hub/letter.h"
 #include "broker/relay/compose.h"
 #include "broker/relay/private.h"
-#include "protocol/number.h"
+#include "broker/relay/results.h"
 #include "protocol/quote.h"
 
 #include <hiredis/hiredis.h>
@@ -29,8 +29,6 @@
 /* What a batch takes beside its command: itself, and for each publication what the hub and the answer need. */
 #define BATCH_BYTES ((size_t)512)
 #define EACH_BYTES  (sizeof(struct ft_relay_item) + sizeof(struct ft_relay_result) + 32)
-/* Elements of an answer before those of the parts. */
-#define BEFORE_RESULTS 3
 /* When who was refused may try again. */
 #define RETRY_MS 1000
 
@@ -170,72 +168,15 @@ static void leave_open(struct ft_outgoing *outgoing, struct ft_relay_batch *batc
 
 /* ---- answers ---- */
 
-/* Reads "<stream>.<offset>", where the one with the same key is. */
-static bool read_duplicate(const redisReply *element, struct ft_relay_result *result)
-{
-    if (element->type != REDIS_REPLY_STRING || element->len <= FT_STREAM_NAME_LEN ||
-        element->len > FT_POS_LEN_MAX)
-        return false;
-    result->is_duplicate = true;
-    result->pos_len = (uint8_t)element->len;
-    memcpy(result->pos, element->str, (size_t)element->len);
-    return true;
-}
-
-static void write_pos(const char *stream, uint64_t offset, struct ft_relay_result *result)
-{
-    memcpy(result->pos, stream, FT_STREAM_NAME_LEN);
-    result->pos[FT_STREAM_NAME_LEN] = '.';
-    result->pos_len = (uint8_t)(FT_STREAM_NAME_LEN + 1 +
-                                ft_uint_print(offset, result->pos + FT_STREAM_NAME_LEN + 1));
-}
-
-/* Fills in the results of one part: `n` publications from number `first` on. */
-static bool read_part(struct ft_relay_batch *batch, const redisReply *reply, uint32_t part,
-                      uint32_t first, uint32_t n)
-{
-    struct ft_relay_result *results = &batch->results[first];
-    const redisReply *element = reply->element[BEFORE_RESULTS + part], *stream = reply->element[0];
-    if (element->type != REDIS_REPLY_INTEGER)
-        return n == 1 && read_duplicate(element, results);
-    if (element->integer < 1 || element->integer >> FT_OFFSET_BITS != 0 ||
-        stream->type != REDIS_REPLY_STRING || stream->len != FT_STREAM_NAME_LEN)
-        return false;
-    for (uint32_t i = 0; i < n; i++)
-        write_pos(stream->str, (uint64_t)element->integer + i, &results[i]);
-    batch->head = (uint64_t)element->integer + n - 1;
-    return true;
-}
-
-/* Reads what the script has returned: {name, ms, born, r, …}. */
-static bool read_results(struct ft_relay_batch *batch, const redisReply *reply)
-{
-    if (reply->type != REDIS_REPLY_ARRAY ||
-        reply->elements != BEFORE_RESULTS + (size_t)batch->parts ||
-        reply->element[2]->type != REDIS_REPLY_INTEGER || reply->element[2]->integer < 0)
-        return false;
-    batch->results = ft_alloc_zero(batch->count * sizeof(*batch->results));
-    for (uint32_t i = 0, part = 0; i < batch->count; part++) {
-        uint32_t n = 0;
-        while (i + n < batch->count && ft_relay_item_is_plain(&batch->items[i + n]))
-            n++;
-        n = n ? n : 1;
-        if (part == batch->parts || !read_part(batch, reply, part, i, n))
-            return false;
-        i += n;
-    }
-    return true;
-}
-
-static void note_acknowledged(struct ft_outgoing *outgoing, uint32_t partition, const char *pos,
+static void note_acknowledged(struct ft_outgoing *outgoing, uint32_t partition, const char *stream,
                               uint64_t offset)
 {
     struct acknowledged *known = &outgoing->acknowledged[partition];
     uint64_t head;
     ft_part_seen(outgoing->relay->parts[partition], known->beside, &head);
-    bool is_same = memcmp(known->stream, pos, FT_STREAM_NAME_LEN) == 0;
+    bool is_same = memcmp(known->stream, stream, FT_STREAM_NAME_LEN) == 0;
     known->head = is_same && known->head > offset ? known->head : offset;
-    memcpy(known->stream, pos, FT_STREAM_NAME_LEN);
+    memcpy(known->stream, stream, FT_STREAM_NAME_LEN);
 }
 
 const char *ft_outgoing_acknowledged(const struct ft_outgoing *outgoing, uint32_t partition,
@@ -259,17 +200,16 @@ static void see(const struct ft_outgoing *outgoing, uint32_t partition,
     }
 }
 
-static void take_results(struct ft_outgoing *outgoing, struct ft_relay_batch *batch, uint64_t born)
+static void take_results(struct ft_outgoing *outgoing, struct ft_relay_batch *batch,
+                         const redisReply *reply)
 {
-    const struct ft_relay_result *last = NULL;
     uint32_t duplicates = 0;
-    for (uint32_t i = 0; i < batch->count; i++) {
+    for (uint32_t i = 0; i < batch->count; i++)
         duplicates += batch->results[i].is_duplicate;
-        last = batch->results[i].is_duplicate ? last : &batch->results[i];
-    }
-    if (last) {
-        note_acknowledged(outgoing, batch->partition, last->pos, batch->head);
-        ft_part_note_born(outgoing->relay->parts[batch->partition], born);
+    if (duplicates < batch->count) {
+        note_acknowledged(outgoing, batch->partition, reply->element[0]->str, batch->head);
+        ft_part_note_born(outgoing->relay->parts[batch->partition],
+                          (uint64_t)reply->element[2]->integer);
     }
     count(outgoing, FT_OUTCOME_DUPLICATE, duplicates);
     count(outgoing, FT_OUTCOME_ACCEPTED, batch->count - duplicates);
@@ -318,8 +258,8 @@ static void take_answer(struct lane *lane, struct ft_relay_batch *batch, const r
         leave_open(outgoing, batch, "the connection to Redis was lost before it answered");
     } else if (reply->type == REDIS_REPLY_ERROR) {
         take_error(lane, batch, reply);
-    } else if (read_results(batch, reply)) {
-        take_results(outgoing, batch, (uint64_t)reply->element[2]->integer);
+    } else if (ft_results_read(batch, reply)) {
+        take_results(outgoing, batch, reply);
     } else {
         leave_open(outgoing, batch, "Redis gave an answer that makes no sense");
         ft_server_reset(server_of(lane), "an answer to a publish script that makes no sense");

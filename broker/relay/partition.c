@@ -6,6 +6,7 @@
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/hub/worker.h"
+#include "broker/relay/lives.h"
 #include "broker/relay/load.h"
 #include "broker/relay/log_entry.h"
 #include "broker/relay/private.h"
@@ -35,6 +36,7 @@ struct ft_part {
     uint64_t tell_ms;                   /* … not before that */
     uint64_t born;                      /* when its latest stream began, by Redis' clock */
     uint32_t taken_us;                  /* when what is appended now has come */
+    struct ft_lives_told lives;         /* in the last answer to joining */
     uint64_t rejected, rejected_log_ms, failed_log_ms;
     char *channel, *meta_key, *log_key;
 };
@@ -146,13 +148,18 @@ static void on_join(void *context, const redisReply *reply)
     struct ft_part *part = context;
     enum ft_answer answer = judge(part, reply, "relay_join_failed");
     if (answer == FT_ANSWER &&
-        (reply->elements != 4 || reply->element[0]->type != REDIS_REPLY_STRING ||
+        (reply->elements != 5 || reply->element[0]->type != REDIS_REPLY_STRING ||
+         reply->element[0]->len != FT_STREAM_NAME_LEN ||
          reply->element[1]->type != REDIS_REPLY_INTEGER || reply->element[1]->integer < 0 ||
          reply->element[2]->type != REDIS_REPLY_INTEGER || reply->element[2]->integer < 0 ||
-         reply->element[3]->type != REDIS_REPLY_INTEGER || reply->element[3]->integer < 0))
+         reply->element[3]->type != REDIS_REPLY_INTEGER || reply->element[3]->integer < 0 ||
+         reply->element[4]->type != REDIS_REPLY_STRING))
         answer = FT_ANSWER_ERROR;
-    if (answer == FT_ANSWER)
+    if (answer == FT_ANSWER) {
         ft_part_note_born(part, (uint64_t)reply->element[3]->integer);
+        ft_lives_read(&part->lives, reply->element[0]->str, reply->element[4]->str);
+        ft_lives_tell(&part->lives, part->relay->journal, part->number);
+    }
     if (answer != FT_ANSWER)
         ft_follower_joined(part->follower, answer, ft_slice("", 0), 0, 0);
     else
@@ -308,6 +315,19 @@ static void open_stream(void *context, const char *name, uint64_t after)
 {
     struct ft_part *part = context;
     ft_journal_open_stream(part->relay->journal, part->number, name, after);
+    ft_lives_tell(&part->lives, part->relay->journal, part->number);
+}
+
+static void life(void *context, uint64_t base)
+{
+    struct ft_part *part = context;
+    ft_lives_add(part->relay->journal, part->number, stream_of(part), base);
+}
+
+static uint64_t base_of(void *context, uint64_t seq)
+{
+    struct ft_part *part = context;
+    return ft_lives_base(part->relay->journal, part->number, seq);
 }
 
 static void skip(void *context, uint64_t after)
@@ -340,7 +360,7 @@ static void append(void *context, const struct ft_follower_entry *e)
 {
     struct ft_part *part = context;
     struct ft_relay *relay = part->relay;
-    char name[FT_STREAM_NAME_LEN + 1] = "";
+    char own[FT_STREAM_NAME_LEN + 1] = "", name[FT_STREAM_NAME_LEN + 1];
     bool is_ephemeral = e->seq == 0;
     enum ft_data_kind data_kind = e->entry->data.kind;
     bool is_json = data_kind == FT_DATA_JSON || data_kind == FT_DATA_B64;
@@ -362,8 +382,10 @@ static void append(void *context, const struct ft_follower_entry *e)
         .seq = e->seq,
     };
     if (e->kind == FT_ENTRY_RESTORED) {
-        memcpy(name, e->name.ptr, FT_STREAM_NAME_LEN);
+        memcpy(own, e->name.ptr, FT_STREAM_NAME_LEN);
+        ft_stream_name_life(own, e->base, name);
         spec.name = name;
+        spec.seq -= e->base;
     }
     ft_relay_append(relay, ft_journal_build(relay->writer, &spec));
 }
@@ -418,6 +440,8 @@ static const struct ft_follower_ops ops = {
     .forget_topics = forget_topics,
     .open_stream = open_stream,
     .skip = skip,
+    .life = life,
+    .base = base_of,
     .append = append,
     .gap = gap,
     .joined = joined,
@@ -516,8 +540,11 @@ void ft_part_heard(struct ft_part *part)
     ft_follower_heard(part->follower);
 }
 
-void ft_part_beat(struct ft_part *part, struct ft_slice stream, uint64_t head, uint64_t ms)
+void ft_part_beat(struct ft_part *part, struct ft_slice stream, uint64_t head, uint64_t ms,
+                  uint64_t base)
 {
+    if (base > 0 && base <= head && ft_slice_equal(stream, ft_slice_str(stream_of(part))))
+        life(part, base);
     ft_follower_beat(part->follower, stream, head, ms);
     count(part);
 }

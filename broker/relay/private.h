@@ -7,7 +7,8 @@
  *     server.c      one Redis server: connections, checks, beats (server.h, server_private.h)
  *     partition.c   one partition: joining, taking in, healing. What decides is pure: follower.c, follow.c,
  *                   held.c, seen.c, loaded.c; load.c reads what was there before
- *     outgoing.c    publishes: from batches to scripts and back
+ *     lives.c       where lives of Redis begin in a partition's stream
+ *     outgoing.c    publishes: from batches to scripts and back; results.c what the script answers
  *     inlet.c       PUBLISH <prefix>:in:<topic> of other software
  *     ask.c         orders for all nodes, and roll.c: which there are; presence.c who is there
  *     gauges.c      figures that are looked up: in flight, lag, …
@@ -118,8 +119,9 @@ bool ft_part_is_joined(const struct ft_part *part);
 void ft_part_heard(struct ft_part *part);
 
 /* What the beat has told, behind everything that was published before: the stream's name and its head, and the
- * `ms` of the head. An empty name: Redis knows no such stream (any more). */
-void ft_part_beat(struct ft_part *part, struct ft_slice stream, uint64_t head, uint64_t ms);
+ * `ms` of the head, and where its life begins. An empty name: Redis knows no such stream (any more). */
+void ft_part_beat(struct ft_part *part, struct ft_slice stream, uint64_t head, uint64_t ms,
+                  uint64_t base);
 
 /* The journal has room again. */
 void ft_part_resume(struct ft_part *part);

@@ -423,7 +423,7 @@ def test_a_beat_tells_the_heads_behind_what_was_published(client, partition):
     channel.close()
     assert [m["channel"] for m in messages] == [partition.name.encode(), b"own"]
     assert messages[1]["data"] == told
-    assert msgpack.unpackb(told) == [1, 7, [[3, *partition.meta()], [4, "", 0, 0]]]
+    assert msgpack.unpackb(told) == [1, 7, [[3, *partition.meta(), 0], [4, "", 0, 0, 0]]]
     assert client.get(LEASE) == f"{INSTANCE} 7".encode() and client.pttl(LEASE) > 20000
     assert client.hexists(NODES, "n1")
 
@@ -444,7 +444,7 @@ def test_a_full_redis_takes_names_and_beats(client, partition):
     client.config_set("maxmemory", 1)
     assert register(client, f"{INSTANCE} 0") == b"OK"
     told = msgpack.unpackb(beat(client, f"{INSTANCE} 1", 1, 3))
-    assert told == [1, 1, [[3, *partition.meta()]]]
+    assert told == [1, 1, [[3, *partition.meta(), 0]]]
     assert client.get(LEASE) == f"{INSTANCE} 1".encode() and client.hexists(NODES, "n1")
     assert register(client, f"{INSTANCE} 2") == b"OK"
     assert register(client, f"{OTHER} 0") == [b"held", f"{INSTANCE} 2".encode()]
@@ -456,7 +456,7 @@ def test_one_key_of_somebody_else_does_not_end_the_beats(client, partition):
     client.set(f"{PREFIX}:{{4}}:meta", "foreign")
     client.set(NODES, "foreign")
     told = msgpack.unpackb(beat(client, f"{INSTANCE} 1", 1, 3, 4))
-    assert told == [1, 1, [[3, *partition.meta()], [4, "", 0, 0]]]
+    assert told == [1, 1, [[3, *partition.meta(), 0], [4, "", 0, 0, 0]]]
     assert client.get(NODES) == b"foreign"
 
 
@@ -477,14 +477,14 @@ def life_of(client):
     return info["run_id"][:16] + info["master_replid"][:16]
 
 
-def follows_of(client, partition):
-    """Returns what the heads of all messages say that they follow: None where that is first - 1."""
+def lives_of(client, partition):
+    """Returns what the heads of all messages say that they follow, and where their lives begin."""
     found = []
     for _, fields in client.xrange(partition.keys[1]):
         unpacker = msgpack.Unpacker()
         unpacker.feed(fields[b"m"])
         head = unpacker.unpack()
-        found.append(head[6] if len(head) > 6 else None)
+        found.append(tuple(head[6:]))
     return found
 
 
@@ -498,11 +498,31 @@ def test_each_life_of_redis_leaves_out_offsets_once(redis):
     _, _, [fourth] = partition.publish(plain(entry("d")), life=life, new="0adnew2346")
     assert 3 + (1 << 32) < fourth <= 4 + (1 << 32) + (1 << 36)
     assert partition.publish(plain(entry("e")), life=life)[2] == [fourth + 1]
-    assert follows_of(client, partition) == [None, None, 3, None]
+    assert lives_of(client, partition) == [(), (), (3, fourth - 1), (fourth, fourth - 1)]
     # A replication id that has changed since the node read it is not another life of this Redis …
     assert partition.publish(plain(entry("f")), life=life[:16] + "0" * 16)[2] == [fourth + 2]
     # … and a node that does not know makes no difference.
     assert partition.publish(plain(entry("g")), life="")[2] == [fourth + 3]
+
+
+def test_all_that_is_kept_says_where_its_life_begins(redis):
+    client = redis.client()
+    partition, life = Partition(client), life_of(client)
+    partition.publish(plain(entry("a")), life=life)
+    client.hset(partition.keys[0], "l", "another" + life[7:])
+    parts = [keyed("k", "once"), retained("r", history=3)]
+    name, _, [keyed_at, retained_at] = partition.publish(*parts, life=life)
+    base = keyed_at - 1
+    assert client.hget(partition.keys[0], "h") == f"1-{base}".encode()
+    assert partition.publish(parts[0], life=life)[2] == [f"{name}.{keyed_at}.{base}"]
+    for kept in (client.hget(partition.keys[2], "r"), client.lindex(partition.key("topic:r"), 0)):
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(kept)
+        assert unpacker.unpack()[2:] == [name, partition.meta()[2], retained_at, 1, retained_at - 1, base]
+    told = msgpack.unpackb(beat(client, f"{INSTANCE} 1", 1, 3))
+    assert told == [1, 1, [[3, *partition.meta(), base]]]
+    found = run(client, "join", partition.keys[:2], "0adother23", life, 0, name, retained_at)
+    assert found[4] == f"1-{base}".encode()
 
 
 def test_who_has_seen_what_is_left_out_has_a_new_stream_begun(redis):

@@ -56,6 +56,8 @@ static void check_head(const struct ft_relay_head *head, const json_t *want, con
         cr_expect_eq(head->follows, ft_vectors_uint(want, "follows"), "%s", name);
     else
         cr_expect_eq(head->follows, is_stored ? head->first - 1 : 0, "%s", name);
+    bool has_base = json_object_get(want, "base") != NULL;
+    cr_expect_eq(head->base, has_base ? ft_vectors_uint(want, "base") : 0, "%s", name);
 }
 
 Test(relay_message, vectors_say_what_is_read)

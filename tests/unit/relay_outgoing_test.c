@@ -252,7 +252,7 @@ Test(relay_outgoing, plain_ones_are_one_part)
     cr_assert_eq(strncmp(rest, " " STREAM " 41 1000 300000 20000 20 30 LIFE p 2 ", 46), 0, "%s",
                  rest);
     free(text);
-    answer("*4\r\n$10\r\n" STREAM "\r\n:1763700000000\r\n:1\r\n:42\r\n");
+    answer("*5\r\n$10\r\n" STREAM "\r\n:1763700000000\r\n:1\r\n:0\r\n:42\r\n");
     expect_sent("{\"op\":\"ok\",\"id\":1,\"pos\":\"" STREAM ".42\"}\n"
                 "{\"op\":\"ok\",\"id\":2,\"pos\":\"" STREAM ".43\"}\n");
     cr_assert_eq(outcomes(FT_OUTCOME_ACCEPTED), 2);
@@ -271,7 +271,7 @@ Test(relay_outgoing, others_are_parts_of_their_own_and_answered_one_by_one)
     cr_assert_not_null(strstr(text, " s - t k 0 1100 "), "%s", text);
     cr_assert_not_null(strstr(text, " s r kept  3 0 "), "%s", text);
     cr_assert_not_null(strstr(text, " s c t  0 0 "), "%s", text);
-    answer("*8\r\n$10\r\n" STREAM "\r\n:1763700000000\r\n:1\r\n:42\r\n$13\r\n" STREAM
+    answer("*9\r\n$10\r\n" STREAM "\r\n:1763700000000\r\n:1\r\n:0\r\n:42\r\n$13\r\n" STREAM
            ".17\r\n:43\r\n:44\r\n:45\r\n");
     expect_sent("{\"op\":\"ok\",\"id\":1,\"pos\":\"" STREAM ".42\"}\n"
                 "{\"op\":\"ok\",\"id\":2,\"duplicate\":true,\"pos\":\"" STREAM ".17\"}\n"
@@ -299,14 +299,14 @@ static void expect_acknowledged(const char *stream, uint64_t expected)
 Test(relay_outgoing, what_redis_has_acknowledged_it_must_not_give_away_again)
 {
     expect_seen(" " STREAM " 41 1000 ");
-    answer("*4\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:42\r\n");
+    answer("*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n:42\r\n");
     expect_seen(" " STREAM " 42 1000 ");
     expect_acknowledged(STREAM, 42);
-    answer("*4\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:40\r\n");
+    answer("*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n:40\r\n");
     expect_seen(" " STREAM " 42 1000 ");
-    answer("*4\r\n$10\r\ns9876543zz\r\n:1\r\n:1\r\n:1\r\n");
+    answer("*5\r\n$10\r\ns9876543zz\r\n:1\r\n:1\r\n:0\r\n:1\r\n");
     expect_seen(" s9876543zz 1 1000 ");
-    answer("*4\r\n$10\r\ns9876543zz\r\n:1\r\n:1\r\n:2\r\n");
+    answer("*5\r\n$10\r\ns9876543zz\r\n:1\r\n:1\r\n:0\r\n:2\r\n");
     expect_acknowledged("s9876543zz", 2);
     cr_assert_eq(born_ms, 1);
     memcpy(followed, "s111111111", FT_STREAM_NAME_LEN); /* it has gone on, and knows better */
@@ -377,7 +377,7 @@ Test(relay_outgoing, no_answer_in_time_is_504_and_one_that_comes_later_is_nothin
                 "time: it may have been published; with a key it can be repeated safely\","
                 "\"retry\":1000}\n");
     cr_assert_eq(outcomes(FT_OUTCOME_UNANSWERED), 1);
-    answer("*4\r\n$10\r\n" STREAM "\r\n:1763700000000\r\n:1\r\n:42\r\n");
+    answer("*5\r\n$10\r\n" STREAM "\r\n:1763700000000\r\n:1\r\n:0\r\n:42\r\n");
     cr_assert_str_eq(told(), "");
     cr_assert_eq(outcomes(FT_OUTCOME_ACCEPTED), 0);
 }
@@ -401,21 +401,38 @@ Test(relay_outgoing, what_redis_refuses_is_503_and_says_why)
     cr_assert_eq(server.resets, 0);
 }
 
+Test(relay_outgoing, positions_are_those_of_the_life_that_took_them)
+{
+    char life[FT_STREAM_NAME_LEN + 1], wanted[128];
+    ft_stream_name_life(STREAM, 40, life);
+    say("[{\"op\":\"pub\",\"id\":1,\"topic\":\"t\",\"data\":7},"
+        "{\"op\":\"pub\",\"id\":2,\"topic\":\"t\",\"data\":7,\"key\":\"k\"}]");
+    answer("*6\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:40\r\n:42\r\n$16\r\n" STREAM ".41.40\r\n");
+    snprintf(wanted, sizeof(wanted),
+             "{\"op\":\"ok\",\"id\":1,\"pos\":\"%s.2\"}\n"
+             "{\"op\":\"ok\",\"id\":2,\"duplicate\":true,\"pos\":\"%s.1\"}\n",
+             life, life);
+    expect_sent(wanted);
+}
+
 Test(relay_outgoing, an_answer_without_sense_is_504_and_the_server_is_left)
 {
     static const char *const answers[] = {
         ":1\r\n",
         "*0\r\n",
-        "*3\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n",
-        "*4\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n$1\r\nx\r\n",
-        "*4\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:-5\r\n",
-        "*4\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:9000000000000000000\r\n",
-        "*4\r\n$3\r\nabc\r\n:1\r\n:1\r\n:5\r\n",
-        "*4\r\n$-1\r\n:1\r\n:1\r\n:5\r\n",
-        "*4\r\n$10\r\n" STREAM "\r\n:1\r\n:-1\r\n:5\r\n",
-        "*4\r\n$10\r\n" STREAM "\r\n:1\r\n$1\r\n1\r\n:5\r\n",
-        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:5\r\n:6\r\n",
-        "*4\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n$60\r\n"
+        "*4\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n$1\r\nx\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n:-5\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n:9000000000000000000\r\n",
+        "*5\r\n$3\r\nabc\r\n:1\r\n:1\r\n:0\r\n:5\r\n",
+        "*5\r\n$-1\r\n:1\r\n:1\r\n:0\r\n:5\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:-1\r\n:0\r\n:5\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n$1\r\n1\r\n:0\r\n:5\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:5\r\n:5\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:-1\r\n:5\r\n",
+        "*6\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n:5\r\n:6\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n$14\r\n" STREAM ".5.5\r\n",
+        "*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n$60\r\n"
         "012345678901234567890123456789012345678901234567890123456789\r\n",
     };
     for (uint32_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
@@ -439,7 +456,7 @@ Test(relay_outgoing, scripts_that_were_not_known_are_sent_again_in_their_order)
     cr_assert_not_null(strstr(command(1), "<2>"));
     cr_assert_not_null(strstr(command(2), "<3>"));
     for (int i = 0; i < 3; i++)
-        answer("*4\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:5\r\n");
+        answer("*5\r\n$10\r\n" STREAM "\r\n:1\r\n:1\r\n:0\r\n:5\r\n");
     cr_assert_str_eq(told(), "ok@5 ok@5 ok@5");
 }
 

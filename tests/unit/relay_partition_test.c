@@ -158,7 +158,7 @@ static void join(void)
     (void)ft_interest_want(&relay.interest, 0);
     ft_part_up(relay.parts[0]);
     answer("*3\r\n$9\r\nsubscribe\r\n$5\r\nfan:0\r\n:1\r\n");
-    answer("*4\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n:77\r\n");
+    answer("*5\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n:77\r\n$0\r\n\r\n");
     answer("*2\r\n$1\r\n0\r\n*0\r\n"); /* last values … */
     answer("*2\r\n$1\r\n0\r\n*0\r\n"); /* … and topics with a history */
     cr_assert(ft_part_is_joined(relay.parts[0]));
@@ -237,13 +237,13 @@ Test(relay_partition, another_message_at_a_place_that_is_taken_is_told_even_with
     receive_data(5000, 1, 5000, "\"forged\"");
     receive_data(5000, 1, 5000, "\"forged\"");
     ft_part_heard(relay.parts[0]);
-    ft_part_beat(relay.parts[0], ft_slice_str(STREAM), 1, 5000);
+    ft_part_beat(relay.parts[0], ft_slice_str(STREAM), 1, 5000, 0);
     cr_expect_neq(newest()->entry, FT_ENTRY_GAP, "the same one twice is nothing");
 
     receive_data(5001, 2, 5001, "\"forged\"");
     receive_data(5001, 2, 5001, "\"actual\"");
     ft_part_heard(relay.parts[0]);
-    ft_part_beat(relay.parts[0], ft_slice_str(STREAM), 2, 5001);
+    ft_part_beat(relay.parts[0], ft_slice_str(STREAM), 2, 5001, 0);
     cr_expect_eq(newest()->entry, FT_ENTRY_GAP);
 }
 
@@ -309,7 +309,7 @@ Test(relay_partition, joining_again_wakes_who_waits_although_nothing_has_come)
     uint64_t head = ft_journal_head(node.journal);
     ft_part_up(relay.parts[0]);
     answer("*3\r\n$9\r\nsubscribe\r\n$5\r\nfan:0\r\n:1\r\n");
-    answer("*4\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n:77\r\n");
+    answer("*5\r\n$10\r\n" STREAM "\r\n:0\r\n:1000\r\n:77\r\n$0\r\n\r\n");
     cr_assert(ft_interest_is_joined(&relay.interest, 0));
     cr_expect_eq(ft_journal_head(node.journal), head);
     cr_expect_gt(node.wakes, 0);
@@ -338,7 +338,7 @@ Test(relay_partition, redis_is_told_what_it_acknowledged_where_nobody_listens)
     cr_assert_null(server.fn, "it is too early to repeat that");
     relay.now_ms += 1000;
     ft_part_tick(relay.parts[0]);
-    answer("*4\r\n$10\r\n" STREAM "\r\n:0\r\n:1\r\n:6\r\n");
+    answer("*5\r\n$10\r\n" STREAM "\r\n:0\r\n:1\r\n:6\r\n$0\r\n\r\n");
     relay.now_ms += 2000;
     ft_part_tick(relay.parts[0]);
     cr_assert_null(server.fn, "it was taken");
@@ -354,5 +354,5 @@ Test(relay_partition, who_joins_tells_what_came_and_what_was_acknowledged)
     ft_part_up(relay.parts[0]);
     answer("*3\r\n$9\r\nsubscribe\r\n$5\r\nfan:0\r\n:1\r\n");
     expect_told("$2\r\n77\r\n$10\r\n" STREAM "\r\n$1\r\n1\r\n$10\r\n" STREAM "\r\n$1\r\n3\r\n");
-    answer("*4\r\n$10\r\n" STREAM "\r\n:1\r\n:5000\r\n:77\r\n");
+    answer("*5\r\n$10\r\n" STREAM "\r\n:1\r\n:5000\r\n:77\r\n$0\r\n\r\n");
 }

@@ -508,7 +508,7 @@ Test(streams, what_topics_keep_of_one_stream_is_forgotten_and_restored)
     const struct ft_topic_table *topics = ft_journal_lock_topics(t->journal);
     cr_assert_null(ft_topic_table_find(topics, ft_slice_str("of/one")));
     cr_assert_eq(ft_topic_table_find(topics, ft_slice_str("of/nil"))->retained, 1);
-    ft_journal_unlock_topics(t->journal);
+    ft_journal_unlock(t->journal);
     cr_assert(ft_journal_has_retained(t->journal));
     ft_journal_forget_topics(t->journal, 0);
     cr_assert_not(ft_journal_has_retained(t->journal));
@@ -526,7 +526,7 @@ Test(streams, what_topics_keep_of_one_stream_is_forgotten_and_restored)
     cr_assert(ft_journal_append(t->writer, &p, 1, 0));
     topics = ft_journal_lock_topics(t->journal);
     cr_assert_eq(ft_topic_table_find(topics, ft_slice_str("of/one"))->retained, 3);
-    ft_journal_unlock_topics(t->journal);
+    ft_journal_unlock(t->journal);
     cr_assert(ft_slice_equal(ft_publication_pos(ft_journal_peek(t->journal, 3)),
                              ft_slice_str("elsewhere0.77")));
     twin_free(t);

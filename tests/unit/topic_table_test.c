@@ -21,7 +21,7 @@ static void begin(size_t size_bytes, const struct ft_topic_limits *limits)
                                                           .limits = *limits});
     writer = ft_journal_writer_new(journal);
     table = ft_journal_lock_topics(journal);
-    ft_journal_unlock_topics(journal);
+    ft_journal_unlock(journal);
 }
 
 static void end(void)

@@ -5,11 +5,12 @@
 --       3 when the latest stream began that was seen (0: none)
 --       from 4 on pairs: the name of a stream that was seen, and its head ('' 0: none)
 --
--- Returns {name, head, ms, b}: the stream, the offset of the latest publication (0: none yet), its ms (of an
--- empty stream: when it began), and when the stream began. A new one begins as in publish.lua, and where there has
+-- Returns {name, head, ms, b, h}: the stream, the offset of the latest publication (0: none yet), its ms (of an
+-- empty stream: when it began), when the stream began, and which offsets were left out, as in meta: behind each
+-- of these a life of Redis began. A new one begins as in publish.lua, and where there has
 -- been a later one.
 
-local found = redis.call('HMGET', KEYS[1], 's', 'o', 't', 'a', 'b')
+local found = redis.call('HMGET', KEYS[1], 's', 'o', 't', 'a', 'b', 'h')
 local name, head, before = found[1], tonumber(found[2]), tonumber(found[3]) or 0
 local top, born = tonumber(found[4]) or 0, tonumber(found[5]) or 0
 
@@ -18,7 +19,7 @@ local function is_lost(offset)
     if offset > head or offset >= top then
         return offset > head
     end
-    for from, upto in string.gmatch(redis.call('HGET', KEYS[1], 'h') or '', '(%d+)-(%d+)') do
+    for from, upto in string.gmatch(found[6] or '', '(%d+)-(%d+)') do
         if offset > tonumber(from) and offset < tonumber(upto) then
             return true
         end
@@ -31,7 +32,7 @@ for i = 4, #ARGV, 2 do
     is_good = is_good and not (name == ARGV[i] and is_lost(tonumber(ARGV[i + 1])))
 end
 if is_good then
-    return {name, head, before, born}
+    return {name, head, before, born, found[6] or ''}
 end
 local now = redis.call('TIME')
 local ms = math.max(before, now[1] * 1000 + math.floor(now[2] / 1000))
@@ -40,4 +41,4 @@ redis.call('UNLINK', KEYS[2])
 born = math.max(ms, born + 1, ARGV[3] + 1)
 redis.call('HSET', KEYS[1], 's', ARGV[1], 'o', 0, 't', ms, 'z', 0, 'c', '', 'l', ARGV[2], 'h', '', 'a', 0,
     'b', string.format('%d', born))
-return {ARGV[1], 0, ms, born}
+return {ARGV[1], 0, ms, born, ''}

@@ -2,7 +2,8 @@
 --
 -- KEYS  1 P:{k}:meta    hash: s = name of the stream, o = its head, t = ms of the head; z and c, for the bound of
 --                       the log: bytes since the latest mark, and the ids of entries that are marks; l = the life
---                       of Redis that wrote last; h = offsets that were skipped, a = where the latest of that ends;
+--                       of Redis that wrote last; h = offsets that were skipped, a = where the latest of that ends: the base
+--                       of the life that writes now;
 --                       b = the ms at which the stream began, later than all before it
 --       2 P:{k}:log     stream: id <ms>-<last offset>, m = message
 --       3 P:{k}:last    hash: topic -> message of its last value alone
@@ -11,7 +12,8 @@
 --       and beside them
 --         P:{k}:lastx                zset: topic by the ms at which its last value expires, where it does
 --         P:{k}:topic:<topic>        list: messages of one publication each, oldest first
---         P:{k}:key:<topic>\0<key>   position of the publication that had the key, for 120 s
+--         P:{k}:key:<topic>\0<key>   position of the publication that had the key, for 120 s:
+--                                      <stream>.<offset>, and .<base> where that is not 0
 -- ARGV  1 channel       2 name for a new stream   3, 4 a name that was seen, and its head ('' 0: none)
 --       5 most entries of the log                 6 … their age in ms       7 … and their bytes, of messages
 --       8 most last values                        9 most topics with a history
@@ -25,9 +27,9 @@
 --           history  0, or how many of the topic are kept
 --           ttl_ms   0, or for how long it is kept
 --
--- Returns {name, ms, b, r, …}, an r for each part: an integer, the offset of its first publication in the stream
+-- Returns {name, ms, b, base, r, …}, an r for each part: an integer, the offset of its first publication in the stream
 -- `name`; or a string, the position of the one that had the key before: a duplicate. Where all are duplicates,
--- nothing is stored, and name, ms and b mean nothing.
+-- nothing is stored, and name, ms, b and base mean nothing.
 --
 -- A new stream begins where meta is missing, and where Redis has lost data: meta names the stream that
 -- was seen, with a head below the one that was seen, or with that one among the skipped.
@@ -35,7 +37,9 @@
 -- A Redis that was started again, or that took another one's place, may have lost what it had acknowledged, and
 -- cannot know it. So that no offset means two things, the first message of each life leaves out
 -- some billions of offsets, by chance how many, and says in its head which one it really follows. Who stands
--- there has lost nothing, and goes on; who has seen more says so when it publishes or joins.
+-- there has lost nothing, and goes on; who has seen more says so when it publishes or joins. Where the life
+-- begins, its base, is in the head of each of its messages, but of the first life's: nodes show clients the offsets
+-- from there, under a name made of the stream's and the base.
 --
 -- Everything is looked at before anything is written: what fails has changed nothing. (Redis refuses for lack
 -- of memory before the first write only.) What is plain costs five commands, however much it is, and
@@ -52,14 +56,14 @@ local HOLES = 64 -- that are told from each other
 local call, floor, format = redis.call, math.floor, string.format
 local meta, log = KEYS[1], KEYS[2]
 local HEAD = '>BBBBc0BI8BI8BI2' -- [version, kind, name, ms, first, count]
-local HEAD_AFTER = '>BBBBc0BI8BI8BI2BI8' -- … and the offset that it follows, where that is not first - 1
+local HEAD_LIFE = '>BBBBc0BI8BI8BI2BI8BI8' -- … and the offset that it follows, and the base of its life
 local looked_at -- a key that is not among KEYS
 
 -- Reads parts that are not all plain. Adds to the reply, and returns how many publications are new, their entries,
 -- and what to do with them when they are stored.
-local function special(reply, name, head, ms)
-    local base, count, at, last_arg = string.sub(meta, 1, -5), 0, 11, #ARGV
-    local last, lastz, lastx = KEYS[3], KEYS[4], base .. 'lastx'
+local function special(reply, name, head, ms, base)
+    local prefix, count, at, last_arg = string.sub(meta, 1, -5), 0, 11, #ARGV
+    local last, lastz, lastx = KEYS[3], KEYS[4], prefix .. 'lastx'
     local entries, kept, positions = {}, {}, {}
     while at <= last_arg do
         if ARGV[at] == 'p' then
@@ -69,7 +73,7 @@ local function special(reply, name, head, ms)
             at = at + 3
         elseif ARGV[at] == 's' then
             local topic, key = ARGV[at + 2], ARGV[at + 3]
-            key = key ~= '' and base .. 'key:' .. topic .. '\0' .. key
+            key = key ~= '' and prefix .. 'key:' .. topic .. '\0' .. key
             looked_at = key
             local pos = key and (positions[key] or call('GET', key))
             if not pos then
@@ -77,10 +81,10 @@ local function special(reply, name, head, ms)
                 entries[#entries + 1] = ARGV[at + 6]
                 kept[#kept + 1] = {at, head + count}
                 if key then
-                    positions[key] = format('%s.%d', name, head + count)
+                    positions[key] = format(base > 0 and '%s.%d.%d' or '%s.%d', name, head + count, base)
                 end
                 if ARGV[at + 4] ~= '0' then
-                    looked_at = base .. 'topic:' .. topic
+                    looked_at = prefix .. 'topic:' .. topic
                     call('LLEN', looked_at)
                 end
             end
@@ -116,7 +120,7 @@ local function special(reply, name, head, ms)
     end
 
     local function remember(topic, history, message)
-        local list = base .. 'topic:' .. topic
+        local list = prefix .. 'topic:' .. topic
         if call('RPUSH', list, message) > history then
             call('LTRIM', list, -history, -1)
         end
@@ -136,7 +140,12 @@ local function special(reply, name, head, ms)
             local i, offset = one[1], one[2]
             local flags, topic, history = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 4])
             local message
-            if flags == 'r' or history > 0 then
+            if flags ~= 'r' and history == 0 then
+                message = nil
+            elseif base > 0 then
+                message = struct.pack(HEAD_LIFE, 0x98, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, offset, 0xCD, 1,
+                    0xCF, offset - 1, 0xCF, base) .. ARGV[i + 6]
+            else
                 message = struct.pack(HEAD, 0x96, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, offset, 0xCD, 1)
                     .. ARGV[i + 6]
             end
@@ -153,7 +162,7 @@ local function special(reply, name, head, ms)
             forget(call('ZRANGE', lastz, 0, 0)[1])
         end
         while topics > tonumber(ARGV[9]) do
-            call('UNLINK', base .. 'topic:' .. call('ZPOPMIN', KEYS[5])[1])
+            call('UNLINK', prefix .. 'topic:' .. call('ZPOPMIN', KEYS[5])[1])
             topics = topics - 1
         end
     end
@@ -218,17 +227,18 @@ local function publish()
     local name, head, before = found[1], tonumber(found[2]), tonumber(found[3]) or 0
     local is_new = not name or not head or
         (name == ARGV[3] and is_lost(tonumber(ARGV[4]), head, tonumber(found[6]) or 0))
-    local life, follows = found[5], nil
+    local life, base, follows = found[5], tonumber(found[6]) or 0, nil
     if is_new or (life ~= ARGV[10] and ARGV[10] ~= '') then
         life = ARGV[10] ~= '' and life_now() or ''
         if not is_new and life ~= found[5] then
             follows = head
             head = head + HOLE_MIN + tonumber(string.sub(redis.sha1hex(ARGV[2]), 1, 9), 16)
+            base = head
             is_new = head > HEAD_MAX
         end
     end
     if is_new then
-        name, head, follows = ARGV[2], 0, nil
+        name, head, base, follows = ARGV[2], 0, 0, nil
     end
     local now = call('TIME')
     local ms = now[1] * 1000 + floor(now[2] / 1000)
@@ -241,20 +251,20 @@ local function publish()
     if is_new then
         born = math.max(ms, born + 1)
     end
-    local reply = {name, ms, born, first}
+    local reply = {name, ms, born, base, first}
     if #ARGV == 13 and ARGV[11] == 'p' then
         count, entries = tonumber(ARGV[12]), ARGV[13]
     else
-        reply[4] = nil
-        count, entries, keep = special(reply, name, head, ms)
+        reply[5] = nil
+        count, entries, keep = special(reply, name, head, ms, base)
         if count == 0 then
             return reply
         end
     end
     local message
-    if follows then
-        message = struct.pack(HEAD_AFTER, 0x97, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first, 0xCD, count,
-            0xCF, follows) .. entries
+    if base > 0 then
+        message = struct.pack(HEAD_LIFE, 0x98, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first, 0xCD, count,
+            0xCF, follows or first - 1, 0xCF, base) .. entries
     else
         message = struct.pack(HEAD, 0x96, 1, 1, 0xA0 + #name, name, 0xCF, ms, 0xCF, first, 0xCD, count) .. entries
     end

@@ -1,23 +1,23 @@
 """What every node of a cluster must answer alike when all is over: history, last values, presence."""
 
 from .api import Api, value_of
-from .client import Client, position
+from .client import Client
 from .wait import until
 
 LAST = 20  # publications of a topic that are asked for
 
 
-def of_history(node, topic, last=LAST):
+def of_history(node, ledger, topic, last=LAST):
     """Returns [(place, value)] of a topic's history, as one node has it."""
     connection = Api(node.address)
     try:
         found = connection.get(f"/v1/history?topic={topic}&last={last}")["messages"]
     finally:
         connection.close()
-    return [(position(each["pos"]), (*each["data"], topic)) for each in found]
+    return [(ledger.place(each["pos"]), (*each["data"], topic)) for each in found]
 
 
-def of_retained(node, topics):
+def of_retained(node, ledger, topics):
     """Returns {topic: (place, value)} of the last values, as a new subscriber of one node gets them."""
     with Client(node.address) as client:
         client.ok({"op": "sub", "topics": list(topics)})
@@ -25,7 +25,7 @@ def of_retained(node, topics):
         for _ in topics:
             got = client.next_msg()
             assert got["retained"] is True, got
-            found[got["topic"]] = position(got["pos"]), (*got["data"], got["topic"])
+            found[got["topic"]] = ledger.place(got["pos"]), (*got["data"], got["topic"])
         return found
 
 
@@ -47,7 +47,7 @@ def check_history(nodes, ledger, topics, kept=None):
     """Every node has the same history of each topic, and where Redis lost nothing it is the ledger's. `kept`:
     what the policy of these topics keeps."""
     for topic in topics:
-        found = [of_history(node, topic) for node in nodes]
+        found = [of_history(node, ledger, topic) for node in nodes]
         if kept or ledger.is_faithful:
             assert all(each == found[0] for each in found), (topic, found)
         for each in found:
@@ -65,7 +65,7 @@ def check_history(nodes, ledger, topics, kept=None):
 def check_retained(nodes, ledger, topics):
     """Every node gives the same last values, and where Redis lost nothing they are the ledger's."""
     topics = [topic for topic in topics if ledger.by_topic[topic]]
-    found = [of_retained(node, topics) for node in nodes]
+    found = [of_retained(node, ledger, topics) for node in nodes]
     assert all(each == found[0] for each in found), found
     for topic, (place, value) in found[0].items():
         assert value in (ledger.entries.get(place), ledger.seen.get(place)), (place, value)

@@ -2,7 +2,11 @@
 
 In the end each subscriber must have got every acknowledged publication of its filters once and in the
 order of its stream, but for what a `gap` or `recovered: false` admitted. `is_faithful`: Redis loses
-nothing; where it may, a publication may come twice, from two of its lives. A position never means two things.
+nothing; where it may, a publication may come twice, from two of its lives. A position never means two things,
+and within each stream offsets grow by one.
+
+Each life of Redis is a stream of its own, and the next one goes on where it ends. Here a place is (what all
+lives of a partition's stream have in common in their names, which life << 40 | offset).
 """
 
 import collections
@@ -14,10 +18,12 @@ from .client import position
 from .cluster_parties import FOREVER, EventReader, HttpPublisher, Publisher, Subscriber
 from .resumers import matches
 
+LIFE_BITS = 40
+
 
 def is_of_one_life(place, other):
-    """Says whether the same life of Redis has given two places away: others are billions of offsets apart."""
-    return place[0] == other[0] and abs(place[1] - other[1]) < 1 << 32
+    """Says whether the same life of Redis has given two places away."""
+    return place[0] == other[0] and place[1] >> LIFE_BITS == other[1] >> LIFE_BITS
 
 
 class ClusterLedger:
@@ -34,6 +40,7 @@ class ClusterLedger:
         self.given_again = []  # (place, subscriber, its admissions at the time), where Redis lost data
         self.holders = collections.defaultdict(list)  # in these runs: place -> who got what there
         self.wrong = []
+        self.lives = collections.defaultdict(list)  # what names have in common -> the names, in order
         self.publishers, self.subscribers = [], []
         self.selector = selectors.DefaultSelector()
 
@@ -55,9 +62,21 @@ class ClusterLedger:
 
     # -- called by the parties
 
+    def place(self, pos):
+        """Returns the place of a position."""
+        name, offset = position(pos)
+        lives = self.lives[name[:3] + name[-2:]]
+        if name not in lives:
+            lives.append(name)
+        return name[:3] + name[-2:], lives.index(name) << LIFE_BITS | offset
+
+    def pos(self, place):
+        """Returns the position of a place."""
+        return f"{self.lives[place[0]][place[1] >> LIFE_BITS]}.{place[1] % (1 << LIFE_BITS)}"
+
     def note(self, pos, value):
         """A publication was acknowledged."""
-        place = position(pos)
+        place = self.place(pos)
         before = self.entries.setdefault(place, value)
         if before == value:
             self.by_topic[value[2]].append(place)
@@ -66,7 +85,7 @@ class ClusterLedger:
 
     def saw(self, subscriber, pos, value):
         """A publication was delivered."""
-        place = position(pos)
+        place = self.place(pos)
         if not self.is_faithful:
             self.holders[place].append((subscriber, value, subscriber.admissions))
         before = self.seen.setdefault(place, value)
@@ -221,7 +240,25 @@ class ClusterLedger:
             entry = self.entries.get(place)
             if self.is_faithful and entry != value:
                 found.append(f"{place} was acknowledged as {entry}, delivered as {value}")
-        found += self._silent()
+        found += self._silent() + self._holes()
+        return found
+
+    def _holes(self):
+        """Within a stream offsets grow by one, as somebody sees it who gets everything; and each life but the first
+        that he saw begins with 1."""
+        found = []
+        for each in self.subscribers:
+            if each.filters != ["#"]:
+                continue
+            for name, before, place in each.steps():
+                first = each.first.get(name, FOREVER)
+                is_next = before is not None and place[1] == before + 1
+                begins = place[1] % (1 << LIFE_BITS) == 1
+                if place[1] <= first + 1 or is_next or begins:
+                    continue
+                told = [a for a in each.admitted if a[0] == name and a[1] < place[1] - 1 <= a[2]]
+                if not told and place not in self.lost and name not in each.over:
+                    found.append(f"{each.encoding}: {self.pos(place)} after {before and self.pos((name, before))}")
         return found
 
     def _silent(self):

@@ -11,7 +11,6 @@ import random
 from urllib.parse import urlencode
 
 from .api import message, publish_message, topic_path
-from .client import position
 from .http_resumers import HttpWire
 from .resumers import Wire
 
@@ -147,7 +146,7 @@ class Publisher(Party):
         self.slowest_s = max(self.slowest_s, now - self.sent_at.pop(n))
         self.ledger.note(pos, (self.who, n, self.topic_of(n)))
         if self.tries.pop(n) == 1 and self.sent_on[n] == self.connects:
-            stream, offset = position(pos)
+            stream, offset = self.ledger.place(pos)
             before = self.runs.get(stream, (-1, -1))
             if n > before[0] and offset < before[1]:
                 self.ledger.wrong.append(f"{self.who}: {before} and then {(n, offset)} of {stream}")
@@ -271,6 +270,7 @@ class Subscriber(Party):
         self.named = set()  # streams that this connection was told of
         self.sure = set()  # and of these, those whose feed has begun: not those that a gap alone has named
         self.got = set()  # (stream, offset)
+        self.ends = {}  # life -> the latest place that it got there
         self.admitted = []  # (stream, after, upto, how)
         self.admissions = 0
         self.gaps = collections.Counter()
@@ -290,10 +290,25 @@ class Subscriber(Party):
         request = {"op": "sub", "id": 1, "topics": self.filters}
         self.asked = dict(self.kept)
         if self.kept:
-            request["since"] = [f"{s}.{o}" for s, o in self.kept.items()]
+            request["since"] = self.since()
             self.resumes += 1
         self.wire.say(request)
         self._begin()
+
+    def since(self):
+        """Returns what it has kept: of lives that are over as well, or not."""
+        places = list(self.kept.items())
+        if random.random() < 0.5:
+            places += [(s, o) for s, o in self.ends.values() if o < self.kept.get(s, 0)]
+        return [self.ledger.pos(place) for place in places]
+
+    def steps(self):
+        """Returns (stream, the offset before, place) of all that it got, in order."""
+        found, before = [], {}
+        for stream, offset in sorted(self.got):
+            found.append((stream, before.get(stream), (stream, offset)))
+            before[stream] = offset
+        return found
 
     def _begin(self):
         if self.haste:
@@ -313,7 +328,7 @@ class Subscriber(Party):
 
     def _name(self, text, how):
         """An `ok` or a `gap` names a position: from there it goes on. `how` None: nothing is missing before."""
-        stream, offset = position(text)
+        stream, offset = self.ledger.place(text)
         if how == "gap" and stream not in self.sure:
             how = "join"  # this node did not know it yet, and said so
         if how == "ok" and offset < self.kept.get(stream, 0):
@@ -337,11 +352,11 @@ class Subscriber(Party):
 
     def _ok(self, envelope):
         self.is_subscribed = self.was_subscribed = True
-        streams = {position(text)[0] for text in envelope["pos"]}
+        streams = {self.ledger.place(text)[0] for text in envelope["pos"]}
         recovered = envelope.get("recovered")
         if recovered:
             for text in envelope["pos"]:
-                stream, offset = position(text)
+                stream, offset = self.ledger.place(text)
                 if offset > self.asked.get(stream, offset):
                     self.wrong.append(f"recovered, but {text} after {self.asked[stream]}")
             if not {s[1:3] for s in streams} >= {s[1:3] for s in self.kept}:
@@ -359,7 +374,7 @@ class Subscriber(Party):
         self.gaps[envelope["reason"]] += 1
         self.admissions += 1
         for text in envelope["pos"]:
-            stream, _ = position(text)
+            stream, _ = self.ledger.place(text)
             if stream not in self.kept and stream not in self.dead:
                 # A new stream of a partition (two characters of the name say which): the old one has ended.
                 self._bury({s for s in self.kept if s[1:3] == stream[1:3]})
@@ -393,7 +408,7 @@ class Subscriber(Party):
         self.ledger.saw(self, envelope["pos"], value)
         if envelope.get("retained"):
             return  # a last value: it may be older than where the feed starts
-        stream, offset = position(envelope["pos"])
+        stream, offset = self.ledger.place(envelope["pos"])
         if stream not in self.named:
             self.wrong.append(f"{envelope['pos']}: the stream was not named on this connection")
         if offset <= self.kept.get(stream, -1):
@@ -402,6 +417,7 @@ class Subscriber(Party):
         self.kept[stream] = max(offset, self.kept.get(stream, -1))
         self.repeated += (stream, offset) in self.got
         self.got.add((stream, offset))
+        self.ends[stream, offset >> 40] = stream, offset
         if self.left is not None:
             self.left -= 1
             if self.left <= 0:
@@ -460,7 +476,7 @@ class EventReader(Subscriber):
     def connected(self, now):
         self.is_subscribed = False
         self.named, self.sure = set(), set()
-        self.asked = dict(position(text) for text in (self.last_id or "").split(",") if text)
+        self.asked = dict(self.ledger.place(text) for text in (self.last_id or "").split(",") if text)
         self.resumes += self.last_id is not None
         self._begin()
 
@@ -473,9 +489,9 @@ class EventReader(Subscriber):
         is_old = envelope["op"] == "msg" and ("pos" not in envelope or envelope.get("retained"))
         if not is_old and envelope["op"] in ("msg", "ok", "gap"):
             named = envelope["pos"]
-            places = dict(position(text) for text in (last_id or "").split(",") if text)
+            places = dict(self.ledger.place(text) for text in (last_id or "").split(",") if text)
             # Behind the last one of a life of Redis the place may be where the next one begins.
             if any(places.get(stream, -1) < offset for stream, offset in
-                   map(position, [named] if isinstance(named, str) else named)):
+                   map(self.ledger.place, [named] if isinstance(named, str) else named)):
                 self.wrong.append(f"the id {last_id} of {envelope}")
         super().take(envelope, now)

@@ -53,13 +53,14 @@ def parse(payload, message_id=None):
     """Takes a message apart, to its last byte."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(payload)
-    version, kind, stream, ms, first, count = unpacker.unpack()
+    version, kind, stream, ms, first, count, *life = unpacker.unpack()
     assert (version, kind) == (1, 1)
     entries = [Entry(*e) for e in unpacker]
     assert unpacker.tell() == len(payload) and len(entries) == count
     # The head has one form, whatever is in it: what the broker reads is what is measured here.
-    head = struct.pack(">4B10sBQBQBH", 0x96, 1, 1, 0xAA, stream.encode(), 0xCF, ms, 0xCF, first,
-                       0xCD, count)
+    head = struct.pack(">4B10sBQBQBH", 0x98 if life else 0x96, 1, 1, 0xAA, stream.encode(), 0xCF, ms,
+                       0xCF, first, 0xCD, count)
+    head += struct.pack(">BQBQ", 0xCF, life[0], 0xCF, life[1]) if life else b""
     assert payload.startswith(head)
     return Message(message_id, stream, ms, first, count, entries)
 
@@ -84,12 +85,12 @@ class Partition:
                 life]
         for part in parts:
             args += part
-        name, ms, _, *results = self.scripts["publish"](keys=self.keys, args=args)
+        name, ms, _, _, *results = self.scripts["publish"](keys=self.keys, args=args)
         return name.decode(), ms, [r if isinstance(r, int) else r.decode() for r in results]
 
     def join(self, new="0adjoin234", seen=("", 0), life="", born=0):
         """Runs join.lua and returns (name, head, ms)."""
-        name, head, ms, _ = self.scripts["join"](keys=self.keys[:2],
+        name, head, ms, _, _ = self.scripts["join"](keys=self.keys[:2],
                                               args=[new, life, born, *seen])
         return name.decode(), head, ms
 

@@ -119,6 +119,18 @@ static void on_skip(void *part, uint64_t after)
     m->seq = after;
 }
 
+static void on_life(void *part, uint64_t base)
+{
+    struct ft_twin *m = part;
+    m->base = base > m->base ? base : m->base;
+}
+
+static uint64_t on_base(void *part, uint64_t seq)
+{
+    (void)seq;
+    return ((struct ft_twin *)part)->base;
+}
+
 static void reserve(struct ft_twin *m, uint32_t id)
 {
     while (id >= m->delivered_cap) {
@@ -246,6 +258,8 @@ const struct ft_follower_ops ft_twin_ops = {
     .forget_topics = on_forget,
     .open_stream = on_open,
     .skip = on_skip,
+    .life = on_life,
+    .base = on_base,
     .append = on_append,
     .gap = on_gap,
     .joined = on_joined,

@@ -70,7 +70,7 @@ struct ft_twin {
 
     /* the journal */
     char stream[FT_STREAM_NAME_LEN + 1];
-    uint64_t seq;
+    uint64_t seq, base;
     uint32_t newest; /* 0: something unknown was before */
     uint64_t upto;   /* who has listened goes on behind it, as the gap told */
     bool needs_gap, owes_gap, is_joined;

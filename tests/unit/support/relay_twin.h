@@ -61,6 +61,13 @@ static inline enum ft_relay_fault ft_twin_head_(const msgpack_object *object,
         return FT_RELAY_DAMAGED;
     head->ms = item[3].via.u64;
     head->first = item[4].via.u64;
+    head->follows = head->first - 1;
+    uint64_t *later[] = {&head->follows, &head->base};
+    for (uint32_t i = 6; i < 8 && i < size; i++) {
+        if (!ft_twin_uint_(&item[i], 0, head->first - 1))
+            return FT_RELAY_DAMAGED;
+        *later[i - 6] = item[i].via.u64;
+    }
     return FT_RELAY_SOUND;
 }
 
@@ -197,7 +204,8 @@ static inline bool ft_twin_same_entry(const struct ft_relay_entry *a,
 static inline bool ft_twin_same_head(const struct ft_relay_head *a, const struct ft_relay_head *b)
 {
     return a->kind == b->kind && ft_slice_equal(a->name, b->name) && a->ms == b->ms &&
-           a->first == b->first && a->count == b->count;
+           a->first == b->first && a->count == b->count && a->follows == b->follows &&
+           a->base == b->base;
 }
 
 #endif
