@@ -133,6 +133,33 @@ void ft_positions_lower_all(struct ft_positions *positions, const struct ft_posi
     }
 }
 
+/* A stream of a cluster: the length of its name, and of what says the partition. */
+enum { NAME_LEN = 10, PARTITION_LEN = 3 };
+
+static bool is_of_partition(const struct ft_position *item, const struct ft_position *other)
+{
+    return item->name_len == NAME_LEN && other->name_len == NAME_LEN && item->name[0] == '0' &&
+           memcmp(item->name, other->name, PARTITION_LEN) == 0;
+}
+
+/* Says whether each stream is known to `others`, or no other one of its partition is. */
+static bool is_like(const struct ft_positions *positions, const struct ft_positions *others)
+{
+    for (size_t i = 0; i < positions->count; i++) {
+        const struct ft_position *item = &positions->items_[i];
+        bool is_there = find(others, ft_slice(item->name, item->name_len)) != NULL;
+        for (size_t k = 0; !is_there && k < others->count; k++)
+            if (is_of_partition(item, &others->items_[k]))
+                return false;
+    }
+    return true;
+}
+
+bool ft_positions_are_alike(const struct ft_positions *positions, const struct ft_positions *others)
+{
+    return is_like(positions, others) && is_like(others, positions);
+}
+
 struct ft_position_parts ft_positions_peek(const struct ft_positions *positions, size_t n)
 {
     const struct ft_position *item = &positions->items_[n];

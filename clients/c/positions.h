@@ -46,6 +46,12 @@ void ft_positions_raise_all(struct ft_positions *positions, const struct ft_posi
  * `others` knows: where whoever stands at either has to go on from. */
 void ft_positions_lower_all(struct ft_positions *positions, const struct ft_positions *others);
 
+/* Says whether both know the same streams wherever they are of the same partition of a cluster: a stream may go on
+ * where another ends, and then the smaller ones of both are not known. Names of these streams begin with '0' and
+ * two characters that say the partition. */
+bool ft_positions_are_alike(const struct ft_positions *positions,
+                            const struct ft_positions *others);
+
 /* Lends the stream of the n-th of `count` positions, and its offset. */
 struct ft_position_parts ft_positions_peek(const struct ft_positions *positions, size_t n);
 

@@ -202,7 +202,8 @@ static struct ft_progress *had_of(const struct fantail_subscription *sub)
 static bool is_fellow(const struct fantail_subscription *sub,
                       const struct fantail_subscription *first)
 {
-    return sub->step == FT_STEP_STALE && sub->options.every_ms == first->options.every_ms;
+    return sub->step == FT_STEP_STALE && !sub->is_merged &&
+           sub->options.every_ms == first->options.every_ms;
 }
 
 /* Lets `first` and its fellows go on from where all of them have been; each keeps what it has had. */
@@ -216,14 +217,20 @@ static void merge(struct fantail_subscription *first)
         struct ft_progress *had = had_of(sub);
         struct ft_progress *stands = ft_progress_new(&had->at);
         ft_positions_raise_all(&stands->at, &sub->begin);
-        ft_positions_lower_all(&merged->at, &stands->at);
+        bool is_alike = ft_positions_are_alike(&merged->at, &stands->at);
+        if (is_alike)
+            ft_positions_lower_all(&merged->at, &stands->at);
         ft_progress_unref(stands);
+        if (!is_alike) {
+            ft_progress_unref(had);
+            continue; /* it goes on by itself */
+        }
         set_start(sub, had);
         ft_subscription_set(sub, ft_progress_ref(merged));
         sub->is_merged = true;
     }
     for (sub = first; sub; sub = sub->next)
-        if (is_fellow(sub, first) && ft_positions_cover_all(&merged->at, &sub->start->at))
+        if (sub->progress == merged && ft_positions_cover_all(&merged->at, &sub->start->at))
             set_start(sub, NULL);
     ft_progress_unref(merged);
 }

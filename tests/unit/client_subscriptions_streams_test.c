@@ -77,6 +77,35 @@ Test(client_subscriptions_streams, a_stream_that_was_learned_is_still_replayed_t
     finish();
 }
 
+/* Subscribes to one that goes on from a position. */
+static void add_since(const char *filter, const char *since, const char *name)
+{
+    struct fantail_subscription *sub = NULL;
+    struct fantail_subscribe_options options = {
+        .since = &since, .since_count = 1, .on_result = on_result};
+    cr_assert_eq(ft_subscriptions_add(&subs, &filter, 1, &options, on_message,
+                                      (void *)(uintptr_t)name, &sub, NULL),
+                 FT_OK);
+}
+
+Test(client_subscriptions_streams, who_stands_in_an_earlier_life_goes_on_from_there)
+{
+    start();
+    add_since("a", "0aaxxxxxzz.10", "A");
+    add_since("#", "0aaxxxxxzz.30", "B");
+    ask_all();
+    resume("s1", true, "0aaxxxxxzz.10");
+    resume("s2", true, "0aaxxxxxzz.30");
+    expect_log("A ok B ok ");
+    expect_delivery("b", "0aayyyyyzz.5", "B ");
+    ft_subscriptions_break(&subs);
+    expect_ask(0,
+               "{\"op\":\"sub\",\"id\":\"s3\",\"since\":[\"0aaxxxxxzz.10\"],\"topics\":[\"a\"]}");
+    expect_ask(0, "{\"op\":\"sub\",\"id\":\"s4\",\"since\":[\"0aaxxxxxzz.30\",\"0aayyyyyzz.5\"],"
+                  "\"topics\":[\"#\"]}");
+    finish();
+}
+
 Test(client_subscriptions_streams, what_was_not_recovered_forgets_the_streams_that_are_not_named)
 {
     start();
