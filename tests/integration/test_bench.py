@@ -108,7 +108,8 @@ def test_a_cluster_is_set_beside_its_redis(row, beside, speech, tmp_path):
     found = json.loads(done.stdout)
     assert [figure["beside"] for figure in found] == beside
     for figure in found:
-        assert figure["broker"] > 0 or figure["figure"] == "% dropped"
+        # Of those two there may be none: less than nothing, where the machine is noisy.
+        assert figure["broker"] > 0 or figure["figure"] in ("% dropped", "busy: us later")
         assert (figure["baseline"] or 0) > 0 if figure["beside"] else figure["ratio"] is None
     assert not any(tmp_path.iterdir())  # where Redis had its files
 
