@@ -17,8 +17,13 @@ static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
 #define PARTITION_MARK  '0'
 #define PARTITION_CHARS 2
 
-/* Characters at its end that the names of all lives of a stream have. */
-#define LIFE_CHARS 2
+/* Characters at its end that the names of all lives of a stream have; before them those that put lives in order, by
+ * where they begin in units of the least that one leaves out. Half of all numbers are later than one, half earlier. */
+#define LIFE_CHARS  2
+#define ORDER_CHARS 3
+#define ORDER_SHIFT 32
+#define ORDERS      (UINT64_C(1) << (5 * ORDER_CHARS))
+#define ORDER_END   (FT_STREAM_NAME_LEN - LIFE_CHARS)
 
 static uint32_t partition_of_text(const struct ft_partitions *partitions, struct ft_slice text)
 {
@@ -95,17 +100,34 @@ void ft_stream_name_life(const char *stream, uint64_t base, char name[FT_STREAM_
     for (unsigned shift = 0; shift < 64; shift += 8)
         hash = (hash ^ (base >> shift & UINT8_MAX)) * FNV_PRIME;
     hash ^= hash >> 32;
-    for (size_t i = 1 + PARTITION_CHARS; i < FT_STREAM_NAME_LEN - LIFE_CHARS; i++) {
+    for (size_t i = 1 + PARTITION_CHARS; i < ORDER_END - ORDER_CHARS; i++) {
         name[i] = alphabet[hash % (sizeof(alphabet) - 1)];
         hash /= sizeof(alphabet) - 1;
     }
+    uint64_t order = base >> ORDER_SHIFT;
+    for (size_t i = ORDER_END; i-- > ORDER_END - ORDER_CHARS; order >>= 5)
+        name[i] = alphabet[order & 31];
 }
 
 bool ft_stream_may_be_life(const char *stream, struct ft_slice name)
 {
     return name.len == FT_STREAM_NAME_LEN && memcmp(stream, name.ptr, 1 + PARTITION_CHARS) == 0 &&
-           memcmp(stream + FT_STREAM_NAME_LEN - LIFE_CHARS,
-                  name.ptr + FT_STREAM_NAME_LEN - LIFE_CHARS, LIFE_CHARS) == 0;
+           memcmp(stream + ORDER_END, name.ptr + ORDER_END, LIFE_CHARS) == 0;
+}
+
+bool ft_stream_is_later(struct ft_slice name, uint64_t base)
+{
+    uint64_t order = 0;
+    if (ft_stream_partition(name) < 0)
+        return false;
+    for (size_t i = ORDER_END - ORDER_CHARS; i < ORDER_END; i++) {
+        const char *at = memchr(alphabet, name.ptr[i], sizeof(alphabet) - 1);
+        if (!at)
+            return false;
+        order = order << 5 | (uint64_t)(at - alphabet);
+    }
+    uint64_t further = (order - (base >> ORDER_SHIFT)) & (ORDERS - 1);
+    return further > 0 && further < ORDERS / 2;
 }
 
 /* Returns what a character stands for, or -1. */

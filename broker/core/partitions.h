@@ -65,6 +65,10 @@ void ft_stream_name_life(const char *stream, uint64_t base, char name[FT_STREAM_
 /* Says whether a name may be that of a life of the stream: those of other streams seldom look like that. */
 bool ft_stream_may_be_life(const char *stream, struct ft_slice name);
 
+/* Says whether the life of that name begins behind the one that begins at `base`. It takes some thousand lives in
+ * between to be wrong; of the stream's own name, and of another stream's, it says anything. */
+bool ft_stream_is_later(struct ft_slice name, uint64_t base);
+
 /* Returns the partition that a stream's name says, or -1 where it is not such a name. */
 int32_t ft_stream_partition(struct ft_slice name);
 

@@ -373,7 +373,7 @@ static struct named find_name(const struct ft_streams *s, struct ft_slice name, 
             if (memcmp(life, name.ptr, name.len) == 0)
                 return in_life(stream, i, n - 1, offset);
         }
-        if (ft_stream_partition(name) >= 0)
+        if (ft_stream_is_later(name, stream->lives->bases[lives_count(stream->lives) - 1]))
             named = (struct named){.found = FT_FOUND_LATER, .index = i};
     }
     return named;

@@ -47,7 +47,13 @@ static void note(struct ft_journal *journal, uint64_t upto,
     uint32_t index = 0;
     named.found =
         ft_journal_find(journal, position->stream, position->offset, upto, &index, &named.at);
-    if (named.found == FT_FOUND_UNKNOWN || named.found == FT_FOUND_LATER) {
+    if (named.found == FT_FOUND_LATER) {
+        since->is_later =
+            since->is_later ||
+            ft_partition_set_has(touched, (uint32_t)ft_stream_partition(position->stream));
+        return;
+    }
+    if (named.found == FT_FOUND_UNKNOWN) {
         int32_t said = is_many ? ft_stream_partition(position->stream) : -1;
         if (said >= 0 && said < FT_PARTITIONS_MAX)
             ft_partition_set_add(&unknown->said, (uint32_t)said);
@@ -97,6 +103,6 @@ void ft_since_find(struct ft_journal *journal, uint64_t upto, const struct ft_li
         since->is_recovered = since->is_recovered && named->found == FT_FOUND;
         since->is_ahead = since->is_ahead || named->found == FT_FOUND_AHEAD;
     }
-    since->is_recovered =
-        since->is_recovered && since->is_any && is_replaced(since, touched, &unknown);
+    since->is_recovered = since->is_recovered && since->is_any && !since->is_later &&
+                          is_replaced(since, touched, &unknown);
 }

@@ -21,6 +21,9 @@ struct ft_since {
     bool is_any;       /* it names a stream that is known here */
     bool is_recovered; /* nothing is missing of all that it names */
     bool is_ahead;     /* it has seen more of one than what was looked through */
+    /* It has seen a life of one that has not begun here: who goes on from an earlier one, which it may name as well,
+     * gets things twice. */
+    bool is_later;
     struct ft_named named[FT_PARTITIONS_MAX]; /* by the stream's index */
 };
 

@@ -8,6 +8,7 @@ from support.cluster import Node
 from support.events import Events
 
 TOPIC = "lives/t"
+ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # of streams' names
 LIVES = [3, 2, 0, 2]  # publications of each; of one there are none
 
 pytestmark = pytest.mark.deadline(120)
@@ -150,8 +151,17 @@ def test_what_is_kept_shows_the_place_that_it_always_had(lived, which):
 
 
 def test_a_life_that_was_never_heard_of_is_not_recovered(lived):
-    name = names_of(lived.positions)[0]
-    other = name[:3] + "".join("b" if c == "a" else "a" for c in name[3:8]) + name[8:]
-    assert resumed(lived.nodes[0], f"{other}.1")[0]["recovered"] is False
-    ok, got = resumed(lived.nodes[0], f"{other}.1", lived.positions[-1])
+    names = names_of(lived.positions)
+    forgotten = names[0][:3] + "".join("b" if c == "a" else "a" for c in names[0][3:5]) + names[0][5:]
+    assert resumed(lived.nodes[0], f"{forgotten}.1")[0]["recovered"] is False
+    ok, got = resumed(lived.nodes[0], f"{forgotten}.1", lived.positions[-1])
     assert ok["recovered"] is True and got == []
+
+
+def test_who_has_seen_a_later_life_is_not_recovered_by_what_it_has_of_an_earlier_one(lived):
+    names = names_of(lived.positions)
+    order = int("".join(f"{ALPHABET.index(c):05b}" for c in names[-1][5:8]), 2) + 5
+    later = "".join(ALPHABET[order >> shift & 31] for shift in (10, 5, 0))
+    ahead = names[-1][:3] + "ab" + later + names[-1][8:]
+    for also in ([], lived.positions[:1], lived.positions[-1:], lived.positions):
+        assert resumed(lived.nodes[0], f"{ahead}.1", *also)[0]["recovered"] is False

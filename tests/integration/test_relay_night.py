@@ -63,6 +63,5 @@ def test_nothing_is_lost_where_redis_loses_nothing(start_redis, tmp_path, seed, 
     sleep_through(seed, redis, tmp_path, workers, loses=False)
 
 
-@pytest.mark.skipif(not SOAK, reason="open: FANTAIL_SEED=3696235930, a life of Redis comes behind a later one")
 def test_nothing_is_silent_where_redis_loses_what_it_had(start_redis, tmp_path, seed):
     sleep_through(seed, [server(start_redis, "everysec")], tmp_path, 2, loses=True)

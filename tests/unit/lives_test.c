@@ -1,5 +1,6 @@
 /* Lives of Redis in a stream, as they are shown: each is a stream of its own, without holes. */
 #include "broker/core/journal.h"
+#include "broker/hub/since.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -134,5 +135,49 @@ Test(lives, lives_are_named_in_any_order_and_the_second_ones_are_forgotten)
     expect_life(t, far, 1, FT_FOUND_UNKNOWN, 0);
     expect_life(t, 6 * far, 1, FT_FOUND_UNKNOWN, 0);
     expect_life(t, 8 * far, 1, FT_FOUND_GONE, 0);
+    twin_free(t);
+}
+
+/* Looks up `first`.1 and `second`.1, as a client names them that has seen both. */
+static bool is_recovered(struct twin *t, const char *first, const char *second)
+{
+    char json[128];
+    struct ft_reader reader;
+    struct ft_envelope envelope;
+    struct ft_since since;
+    uint8_t scratch[sizeof(json)];
+    struct ft_partition_set touched = {0};
+    ft_partition_set_add(&touched, 0);
+    snprintf(json, sizeof(json), "{\"op\":\"sub\",\"since\":[\"%s.1\",\"%s.1\"]}", first, second);
+    cr_assert_eq(ft_reader_begin(&reader, FT_JSON, ft_slice_str(json), scratch, NULL), FT_OK);
+    cr_assert_eq(ft_reader_next(&reader, &envelope, NULL), FT_OK);
+    ft_since_find(t->journal, UINT64_MAX, &envelope.since, &touched, &since);
+    return since.is_recovered;
+}
+
+/* A client that was on a node which is further on keeps the life before as well. To recover it from there would bring
+ * it all of the later one a second time. */
+Test(lives, who_has_seen_a_later_life_is_not_recovered_by_an_earlier_one)
+{
+    static const uint8_t random[FT_STREAM_RANDOM_BYTES] = {1, 2, 3, 4, 5, 6, 7};
+    uint64_t far = 2 * FT_SKIP_MIN;
+    char first[FT_STREAM_NAME_LEN + 1], names[4][FT_STREAM_NAME_LEN + 1];
+    struct twin *t = twin_new(0);
+    ft_stream_name_of(0, random, first);
+    ft_journal_open_stream(t->journal, 0, first, 0);
+    for (uint64_t n = 0; n < 4; n++)
+        ft_stream_name_life(first, (n + 1) * far, names[n]);
+    append(t, 1, first, 1);
+    cr_expect(is_recovered(t, first, first));
+    cr_expect_not(is_recovered(t, first, names[0]));
+    cr_expect_not(is_recovered(t, names[3], first));
+
+    ft_streams_life(ft_journal_lock_streams(t->journal), 0, first, 3 * far);
+    ft_journal_unlock(t->journal);
+    ft_journal_skip(t->journal, 0, 3 * far);
+    append(t, 3 * far + 1, names[2], 1);
+    cr_expect(is_recovered(t, names[2], first));
+    cr_expect(is_recovered(t, names[2], names[0]), "an older one that is not known any more");
+    cr_expect_not(is_recovered(t, names[2], names[3]));
     twin_free(t);
 }
