@@ -152,7 +152,7 @@ def test_what_is_kept_shows_the_place_that_it_always_had(lived, which):
 
 def test_a_life_that_was_never_heard_of_is_not_recovered(lived):
     names = names_of(lived.positions)
-    forgotten = names[0][:3] + "".join("b" if c == "a" else "a" for c in names[0][3:5]) + names[0][5:]
+    forgotten = names[1][:3] + "".join("b" if c == "a" else "a" for c in names[1][3:5]) + names[1][5:]
     assert resumed(lived.nodes[0], f"{forgotten}.1")[0]["recovered"] is False
     ok, got = resumed(lived.nodes[0], f"{forgotten}.1", lived.positions[-1])
     assert ok["recovered"] is True and got == []
