@@ -1,0 +1,115 @@
+/*
+ * Makes the console's files and the table by which fantaild embeds them (broker/http/page_files.c):
+ *
+ *     node broker/console/build.mjs build/console
+ *
+ *     build/console/pages.def    FT_PAGE(id, path, type, tag, scripts, styles), a row for each file
+ *     build/console/files/ID     the file, and ID.gz, compressed: empty where that is no shorter
+ *
+ * The same sources make the same bytes, wherever they lie.
+ */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, extname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import esbuild from "esbuild";
+
+const CONSOLE = dirname(fileURLToPath(import.meta.url));
+const ROOT = resolve(CONSOLE, "../..");
+const CLIENT = join(ROOT, "clients/js/src");
+
+const TYPES = {
+  ".css": "text/css; charset=utf-8",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".png": "image/png",
+  ".svg": "image/svg+xml",
+  ".txt": "text/plain; charset=utf-8",
+};
+
+const BUNDLE = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "browser",
+  target: "es2021",
+  minify: true,
+  legalComments: "none", // licensesOf() has them, whole
+  chunkNames: "chunks/[name]-[hash]",
+  metafile: true,
+  write: false,
+  logLevel: "warning",
+};
+
+/** The bundle's files by their path below `url`, and the inputs that they are made of. */
+async function bundle(url, entryPoints, options) {
+  const made = await esbuild.build({ ...BUNDLE, entryPoints, outdir: "out", ...options });
+  const files = made.outputFiles.map((file) => [
+    url + relative(join(ROOT, "out"), file.path),
+    Buffer.from(file.contents),
+  ]);
+  return { files, inputs: Object.keys(made.metafile.inputs) };
+}
+
+/** The licenses of the packages that the inputs are of: to be given along with what is made of them. */
+function licensesOf(inputs) {
+  const folders = inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);
+  return [...new Set(folders)].filter(Boolean).sort().map((folder) => {
+    const { name, version } = JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8"));
+    const license = readFileSync(join(ROOT, folder, "LICENSE"), "utf8").trim();
+    return `${name} ${version}\n\n${license}\n`;
+  }).join(`\n${"-".repeat(72)}\n\n`);
+}
+
+async function consoleFiles() {
+  const alias = { fantail: join(CLIENT, "index.ts") };
+  const { files, inputs } = await bundle("/console/", [join(CONSOLE, "src/main.tsx")], {
+    alias,
+    jsx: "automatic",
+    jsxImportSource: "preact",
+  });
+  for (const name of readdirSync(join(CONSOLE, "public")).sort()) {
+    const path = name === "index.html" ? "/" : `/console/${name}`;
+    files.push([path, readFileSync(join(CONSOLE, "public", name))]);
+  }
+  files.push(["/console/licenses.txt", Buffer.from(licensesOf(inputs))]);
+  return files;
+}
+
+function sha256(bytes, encoding) {
+  return createHash("sha256").update(bytes).digest(encoding);
+}
+
+/** What a page's Content-Security-Policy has to allow by name: the content of its <script> or <style>. */
+function hashes(element, path, bytes) {
+  if (extname(path) !== ".html" && path !== "/") return "";
+  const inline = new RegExp(`<${element}(?![^>]*\\ssrc=)[^>]*>(.*?)</${element}>`, "gs");
+  const found = [...bytes.toString().matchAll(inline)];
+  return found.map(([, content]) => ` 'sha256-${sha256(content, "base64")}'`).join("");
+}
+
+/** Writes a file and its compressed form. Returns its row. */
+function put(out, path, bytes) {
+  const id = path.replace(/[^a-z0-9]+/gi, "_");
+  const file = join(out, "files", id);
+  const packed = execFileSync("gzip", ["-9n"], { input: bytes });
+  writeFileSync(file, bytes);
+  writeFileSync(`${file}.gz`, packed.length < bytes.length ? packed : "");
+  const type = TYPES[path === "/" ? ".html" : extname(path)];
+  if (!type) throw new Error(`${path}: its Content-Type is not known`);
+  const tag = sha256(bytes, "base64url").slice(0, 16);
+  const texts = [path, type, tag, hashes("script", path, bytes), hashes("style", path, bytes)];
+  return `FT_PAGE(${[id, ...texts.map((text) => JSON.stringify(text))].join(", ")})\n`;
+}
+
+async function main(out) {
+  const files = (await consoleFiles()).sort(([a], [b]) => (a < b ? -1 : 1));
+  rmSync(join(out, "files"), { recursive: true, force: true });
+  mkdirSync(join(out, "files"), { recursive: true });
+  const rows = files.map(([path, bytes]) => put(out, path, bytes));
+  writeFileSync(join(out, "pages.def"), rows.join(""));
+}
+
+await main(process.argv[2] ?? "build/console");
