@@ -139,7 +139,7 @@ void ft_answer_history(struct ft_exchange *x, const struct ft_http_request *requ
     enum ft_err err = read_query(&query, request->head, &envelope, &problem);
     if (err == FT_OK)
         err = ft_history_check(&x->asker, &envelope, &problem);
-    if (err == FT_OK && ft_history_is_missing(&x->asker, envelope.topic, &missing)) {
+    if (err == FT_OK && ft_history_is_missing(&x->asker, &envelope, &missing)) {
         wait_for(x, &envelope, encoding, &missing);
         return;
     }

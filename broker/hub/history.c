@@ -141,15 +141,15 @@ enum ft_err ft_history_check(const struct ft_asker *asker, const struct ft_envel
                           ft_quote(envelope->topic, quoted));
 }
 
-bool ft_history_is_missing(const struct ft_asker *asker, struct ft_slice topic,
+bool ft_history_is_missing(const struct ft_asker *asker, const struct ft_envelope *envelope,
                            struct ft_partition_set *missing)
 {
     const struct ft_worker *w = asker->worker;
     struct ft_partition_set own = {0};
     if (!w->wants)
         return false;
-    ft_partition_set_add(&own, ft_partition_of(&w->hub->interest->partitions, topic));
-    return ft_join_is_missing(w, &own, missing);
+    ft_partition_set_add(&own, ft_partition_of(&w->hub->interest->partitions, envelope->topic));
+    return ft_join_is_missing(w, &own, envelope->has_since_text, missing);
 }
 
 enum ft_err ft_history_find(const struct ft_asker *asker, const struct ft_envelope *envelope,

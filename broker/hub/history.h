@@ -14,8 +14,8 @@ FT_MUST_USE enum ft_err ft_history_check(const struct ft_asker *asker,
                                          struct ft_problem *problem);
 
 /* Sets `*missing` to the topic's partition, where the node has not joined it and so knows nothing of its past, and
- * says so: then the answer should wait (join_wait.h). The topic is checked. */
-bool ft_history_is_missing(const struct ft_asker *asker, struct ft_slice topic,
+ * says so: then the answer should wait (join_wait.h). The envelope is checked. */
+bool ft_history_is_missing(const struct ft_asker *asker, const struct ft_envelope *envelope,
                            struct ft_partition_set *missing);
 
 /*

@@ -23,14 +23,15 @@ static void on_alarm(struct ft_alarm *alarm)
 }
 
 bool ft_join_is_missing(const struct ft_worker *w, const struct ft_partition_set *touched,
-                        struct ft_partition_set *missing)
+                        bool has_since, struct ft_partition_set *missing)
 {
     const struct ft_hub *hub = w->hub;
     bool is_missing = false;
     *missing = (struct ft_partition_set){0};
     for (uint32_t k = 0; k < hub->interest->partitions.count; k++) {
-        if (!ft_partition_set_has(touched, k) || ft_interest_is_joined(hub->interest, k) ||
-            !hub->relay_ops->is_up(hub->relay, k))
+        if (!ft_partition_set_has(touched, k) || ft_interest_is_joined(hub->interest, k))
+            continue;
+        if (!has_since && !hub->relay_ops->is_up(hub->relay, k))
             continue;
         ft_partition_set_add(missing, k);
         is_missing = true;

@@ -27,10 +27,11 @@ struct ft_join_waits {
     uint32_t version; /* of the interest, when they were looked through */
 };
 
-/* Says whether there are any of `touched` that are not joined yet, but can be because their server is reached,
- * and sets `*missing` to those. In a cluster. */
+/* Says whether there are any of `touched` that are not joined yet, and sets `*missing` to those. In a cluster.
+ * Who looks back to a position (`has_since`) loses by an early answer, and so waits for a server that is away as well;
+ * for others those count alone whose server is reached. */
 bool ft_join_is_missing(const struct ft_worker *worker, const struct ft_partition_set *touched,
-                        struct ft_partition_set *missing);
+                        bool has_since, struct ft_partition_set *missing);
 
 /* Begins to wait for them. */
 void ft_join_wait_begin(struct ft_join_wait *wait, struct ft_worker *worker,

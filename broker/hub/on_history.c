@@ -14,10 +14,10 @@ static void answer(struct ft_session *session, struct ft_id id, const struct ft_
 }
 
 /* Says whether the answer has to wait. */
-static bool is_early(struct ft_session *session, struct ft_slice topic)
+static bool is_early(struct ft_session *session, const struct ft_envelope *envelope)
 {
     struct ft_partition_set missing;
-    return ft_history_is_missing(&session->asker, topic, &missing) &&
+    return ft_history_is_missing(&session->asker, envelope, &missing) &&
            ft_stall_until_joined(session, &missing, &missing);
 }
 
@@ -30,7 +30,7 @@ enum ft_err ft_on_history(struct ft_session *session, const struct ft_envelope *
     enum ft_err err = ft_check_answers(session, problem);
     if (err == FT_OK)
         err = ft_history_check(&session->asker, envelope, problem);
-    if (err == FT_OK && is_early(session, envelope->topic))
+    if (err == FT_OK && is_early(session, envelope))
         return FT_OK;
     if (err == FT_OK)
         err = ft_asker_pass(&session->asker, FT_QUOTA_REQUESTS, problem);

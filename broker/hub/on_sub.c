@@ -63,7 +63,8 @@ static void find_touched(const struct ft_session *session, const struct ft_envel
     for (uint32_t i = 0; interest && i < envelope->topics.count; i++)
         ft_partitions_touched(&interest->partitions, ft_next_filter(envelope, &at, text),
                               &wish->touched);
-    wish->is_missing = interest && ft_join_is_missing(w, &wish->touched, &wish->missing);
+    wish->is_missing = interest && ft_join_is_missing(w, &wish->touched, envelope->since.count > 0,
+                                                      &wish->missing);
 }
 
 /* Brings the worker to where everything of before is out, and finds what the client has seen of that. More than that
@@ -132,10 +133,12 @@ static enum ft_err subscribe(struct ft_session *session, const struct ft_envelop
 
 /* Waits for partitions that were not joined before the worker settled, or are not now: only since the filters are
  * there they are not left any more. */
-static bool waits_for_partitions(struct ft_session *session, const struct wish *wish)
+static bool waits_for_partitions(struct ft_session *session, const struct ft_envelope *envelope,
+                                 const struct wish *wish)
 {
     struct ft_partition_set missing;
-    if (ft_join_is_missing(session->asker.worker, &wish->touched, &missing))
+    if (ft_join_is_missing(session->asker.worker, &wish->touched, envelope->since.count > 0,
+                           &missing))
         return ft_stall_until_joined(session, &wish->touched, &missing);
     return wish->is_missing && ft_stall_until_joined(session, &wish->touched, &wish->missing);
 }
@@ -145,7 +148,7 @@ static bool is_early(struct ft_session *session, const struct ft_envelope *envel
                      const struct wish *wish)
 {
     return session->asker.worker->wants &&
-           (waits_for_partitions(session, wish) ||
+           (waits_for_partitions(session, envelope, wish) ||
             ft_stall_until_there(session, &wish->touched, &envelope->since));
 }
 

@@ -289,6 +289,21 @@ def test_a_sub_does_not_wait_for_a_redis_that_is_away(nodes, clients, redis):
     assert said not in {m["pos"] for m in got}
 
 
+def test_a_resume_waits_for_a_redis_that_is_restarted(start_redis, start_node, clients):
+    redis = start_redis(aof=True, args=["--appendfsync", "always"])
+    nodes = [start_node(redis.url, name, {"relay.deadline": "10s"}) for name in ("one", "two")]
+    publisher, client = clients(nodes[0]), clients(nodes[1])
+    said = publish(publisher, "a/b", range(3))
+    redis.stop()
+    for node in nodes:
+        node.wait_ready(False)
+    client.send({"op": "sub", "id": 1, "topics": ["a/b"], "since": [said[0]]})
+    redis.start()
+    reply = client.take_where(lambda e: e.get("id") == 1)
+    assert (reply["op"], reply["recovered"]) == ("ok", True), reply
+    assert [client.next_msg()["pos"] for _ in range(2)] == said[1:]
+
+
 # -- interest
 
 

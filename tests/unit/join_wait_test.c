@@ -107,6 +107,18 @@ Test(join_wait, nobody_waits_for_a_server_that_is_away_or_with_a_bad_request)
     cr_expect_eq(relay.interests, 0);
 }
 
+Test(join_wait, who_looks_back_to_a_position_waits_for_a_server_that_is_away)
+{
+    relay.is_away = true;
+    ft_fake_http_say(&http, GET("topic=a&since=x.1"));
+    ft_fake_node_pass(&node, DEADLINE_MS - TICK_MS);
+    cr_assert_str_eq(told(), "");
+    cr_expect(ft_interest_is_wanted(&relay.interest, 0));
+    join();
+    const char *answer = told();
+    cr_expect(strstr(answer, "{\"topic\":\"a\",\"data\":1,"), "%s", answer);
+}
+
 Test(join_wait, who_hangs_up_waits_no_more)
 {
     ft_fake_http_say(&http, GET("topic=a"));

@@ -64,6 +64,26 @@ Test(stall, nobody_waits_for_a_server_that_is_away)
     cr_expect_null(client.session.stall);
 }
 
+static void say_since(uint32_t k, uint64_t seq, const char *name);
+
+Test(stall, who_resumes_waits_for_a_server_that_is_away_up_to_the_deadline)
+{
+    relay.is_away = true;
+    say_since(1, 0, names[1]);
+    assert_came(&client, "");
+    cr_expect(ft_interest_is_wanted(&relay.interest, 1));
+    relay.is_away = false;
+    join(1);
+    assert_came(&client, "ok:1");
+
+    relay.is_away = true;
+    say_since(2, 0, names[2]);
+    ft_fake_node_pass(&node, DEADLINE_MS - TICK_MS);
+    assert_came(&client, "");
+    ft_fake_node_pass(&node, 2 * TICK_MS);
+    assert_came(&client, "ok:1");
+}
+
 Test(stall, a_worker_without_subscribers_sleeps_and_is_woken)
 {
     ft_fake_node_begin(&node, 0);
