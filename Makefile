@@ -87,6 +87,24 @@ $(O)/%.o: %.c Makefile
 # The scripts for Redis are embedded as they are.
 $(O)/broker/relay/script.o $(O)/clients/cli/bench/redis_script.o: $(wildcard broker/relay/scripts/*.lua)
 
+# The console's pages are built once for all modes, and embedded like the scripts: their table changes when
+# one of them does. A folder is newer when something in it has gone.
+PAGES := build/console/pages.def
+PAGES_MODULES := broker/console/node_modules/.package-lock.json
+
+$(O)/broker/http/page_files.o: $(PAGES)
+
+$(PAGES): broker/console/build.mjs $(PAGES_MODULES) \
+          $(shell find broker/console/public broker/console/src clients/js/src)
+	$(call say,PAGES)
+	$(Q)node $< $(@D)
+
+# npm leaves its own copy of the lock file behind, as of when it was last done.
+$(PAGES_MODULES): broker/console/package-lock.json
+	$(call say,NPM)
+	$(Q)npm ci --prefix broker/console --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
 # The commented sample comes from the table of settings.
 deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fantaild
 	$(B)/fantaild --print-config-sample > $@

@@ -155,6 +155,7 @@ struct ft_http_options *ft_access_http(const struct ft_config *config)
         .trusted = trusted,
         .trusted_count = config->http_trusted_proxies.count,
         .metrics_admin = config->http_metrics_admin,
+        .console = config->http_console,
     });
     for (size_t i = 0; i < origin_count; i++)
         free(origins[i]);

@@ -3,7 +3,8 @@
  *
  *     node broker/console/build.mjs build/console
  *
- *     build/console/pages.def    FT_PAGE(id, path, type, tag, scripts, styles), a row for each file
+ *     build/console/pages.def    a row for each file: FT_PAGE(id, path, type, tag, scripts, styles, bytes,
+ *                                packed bytes)
  *     build/console/files/ID     the file, and ID.gz, compressed: empty where that is no shorter
  *
  * The same sources make the same bytes, wherever they lie.
@@ -94,14 +95,16 @@ function hashes(element, path, bytes) {
 function put(out, path, bytes) {
   const id = path.replace(/[^a-z0-9]+/gi, "_");
   const file = join(out, "files", id);
-  const packed = execFileSync("gzip", ["-9n"], { input: bytes });
+  const shorter = execFileSync("gzip", ["-9n"], { input: bytes });
+  const packed = shorter.length < bytes.length ? shorter : Buffer.alloc(0);
   writeFileSync(file, bytes);
-  writeFileSync(`${file}.gz`, packed.length < bytes.length ? packed : "");
+  writeFileSync(`${file}.gz`, packed);
   const type = TYPES[path === "/" ? ".html" : extname(path)];
   if (!type) throw new Error(`${path}: its Content-Type is not known`);
   const tag = sha256(bytes, "base64url").slice(0, 16);
   const texts = [path, type, tag, hashes("script", path, bytes), hashes("style", path, bytes)];
-  return `FT_PAGE(${[id, ...texts.map((text) => JSON.stringify(text))].join(", ")})\n`;
+  const row = [id, ...texts.map((text) => JSON.stringify(text)), bytes.length, packed.length];
+  return `FT_PAGE(${row.join(", ")})\n`;
 }
 
 async function main(out) {

@@ -255,8 +255,7 @@ static bool refuse_path(struct visit *v)
         path.len--;
     if (ft_slice_equal(path, ft_slice_str("/v1/topics")))
         snprintf(text, sizeof(text), "a topic belongs behind /v1/topics/");
-    else if (path.len < v->head->path.len &&
-             ft_route_find(path, v->options->ws_path) != FT_ROUTE_NONE)
+    else if (path.len < v->head->path.len && ft_route_find(path, v->options) != FT_ROUTE_NONE)
         snprintf(text, sizeof(text), "there is nothing at %s, but there is without the slash",
                  quoted);
     else
@@ -343,10 +342,10 @@ static bool is_open_here(const struct ft_hub *hub)
 }
 
 /*
- * Finds who somebody without credentials is. Where everybody here may do everything, a page that has led a
- * browser here under a name of its own (DNS rebinding) is not everybody.
+ * Finds who somebody without credentials is, if anybody. Where everybody here may do everything, a page that has
+ * led a browser here under a name of its own (DNS rebinding) is not everybody.
  */
-static bool identify_nobody(struct visit *v)
+static bool look_at_nobody(struct visit *v)
 {
     const struct ft_hub *hub = v->worker->hub;
     struct ft_slice host = v->head->host;
@@ -362,7 +361,12 @@ static bool identify_nobody(struct visit *v)
         return refuse(v, 403, text);
     }
     v->exchange->asker.who = hub->gate_ops->anonymous(hub->gate, is_here && !is_public);
-    return v->exchange->asker.who || challenge(v, NULL, "a token is needed");
+    return true;
+}
+
+static bool identify_nobody(struct visit *v)
+{
+    return look_at_nobody(v) && (v->exchange->asker.who || challenge(v, NULL, "a token is needed"));
 }
 
 static bool identify(struct visit *v)
@@ -461,6 +465,9 @@ static bool judge(struct visit *v, struct ft_http_upgrade *upgrade)
         return false;
     if (!is_open(v) && (!identify(v) || !check_admin(v) || !check_user(v)))
         return false;
+    /* The console is for all, but says what somebody without a token may do. */
+    if (v->exchange->route == FT_ROUTE_CONSOLE && !look_at_nobody(v))
+        return false;
     return v->exchange->route == FT_ROUTE_WEBSOCKET ? accept_upgrade(v, upgrade) : check_body(v);
 }
 
@@ -473,7 +480,7 @@ enum ft_http_verdict ft_http_accept_head(struct ft_exchange *x,
                       .head = request->head,
                       .options = ft_exchange_options(x),
                       .worker = x->asker.worker};
-    x->route = ft_route_find(request->head->path, v.options->ws_path);
+    x->route = ft_route_find(request->head->path, v.options);
     v.route = ft_route_row((enum ft_route)x->route);
     ft_asker_init(&x->asker, v.worker, NULL, NULL);
     if (judge(&v, upgrade))

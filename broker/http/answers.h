@@ -23,6 +23,9 @@ void ft_answer_end(struct ft_exchange *exchange);
 bool ft_answer_body_encoding(struct ft_exchange *exchange, const struct ft_http_request *request,
                              enum ft_encoding *encoding);
 
+/* pages.c: says whether a path is of the console, or of an example. */
+bool ft_answer_page_is(struct ft_slice path);
+
 /* topics.c: says what is wrong with a request to a topic before its body has come. False: it was refused. */
 bool ft_answer_topic_check(struct ft_exchange *exchange, const struct ft_http_request *request);
 

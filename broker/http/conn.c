@@ -106,7 +106,7 @@ bool ft_http_conn_collect(struct ft_http_conn *h)
         if (!h->first)
             h->end = &h->first;
         h->waiting--;
-        h->ready_bytes -= x->response.body.len;
+        h->ready_bytes -= ft_http_response_bytes(&x->response);
         if (x == h->reading)
             h->reading = NULL;
         ft_exchange_send(x, &h->out);
@@ -383,7 +383,7 @@ static void flush(struct ft_flush *flush)
 void ft_exchange_done(struct ft_exchange *x)
 {
     x->is_done = true;
-    x->conn->ready_bytes += x->response.body.len;
+    x->conn->ready_bytes += ft_http_response_bytes(&x->response);
     ft_worker_flush_later(x->asker.worker, &x->conn->flush);
 }
 

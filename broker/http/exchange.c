@@ -23,6 +23,7 @@ static const char *status_line(int status)
     static const struct status_text lines[] = {
         LINE(200, "OK"),
         LINE(204, "No Content"),
+        LINE(304, "Not Modified"),
         LINE(400, "Bad Request"),
         LINE(401, "Unauthorized"),
         LINE(403, "Forbidden"),
@@ -92,9 +93,11 @@ void ft_exchange_send(struct ft_exchange *x, struct ft_buffer *out)
         ft_buffer_add_str(out, response->content_type);
         ft_buffer_add_str(out, "\r\n");
     }
-    if (response->status != 204 && !response->is_endless)
-        add_length(out, response->body.len);
-    ft_buffer_add_str(out, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    if (response->status != 204 && response->status != 304 && !response->is_endless)
+        add_length(out, ft_http_response_bytes(response));
+    ft_buffer_add_str(out, "Cache-Control: ");
+    ft_buffer_add_str(out, response->cache ? response->cache : "no-store");
+    ft_buffer_add_str(out, "\r\nX-Content-Type-Options: nosniff\r\n");
     ft_buffer_add(out, response->headers.ptr, response->headers.len);
     bool is_upgrade =
         response->status == 426; /* which wants the same field: RFC 9110 section 7.8 */
@@ -103,8 +106,10 @@ void ft_exchange_send(struct ft_exchange *x, struct ft_buffer *out)
                                : x->is_last ? "Connection: upgrade, close\r\n"
                                             : "Connection: upgrade\r\n");
     ft_buffer_add_str(out, "\r\n");
-    if (!x->is_head)
+    if (!x->is_head) {
         ft_buffer_add(out, response->body.ptr, response->body.len);
+        ft_buffer_add(out, response->file.ptr, response->file.len);
+    }
 }
 
 void ft_exchange_free(struct ft_exchange *x)

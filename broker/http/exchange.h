@@ -22,10 +22,18 @@ struct ft_http_request {
 struct ft_http_response {
     int status;               /* 0: nothing was decided yet */
     const char *content_type; /* static; NULL: there is no body */
+    const char *cache;        /* Cache-Control, static; NULL: no-store */
     bool is_endless;          /* it has no length: the answer to HEAD where GET is a stream */
     struct ft_buffer headers; /* further header lines, each with its \r\n */
     struct ft_buffer body;
+    struct ft_slice file; /* what follows the body: static bytes; absent: nothing */
 };
+
+/* Returns how long a response's content is. */
+static inline size_t ft_http_response_bytes(const struct ft_http_response *response)
+{
+    return response->body.len + response->file.len;
+}
 
 struct ft_exchange {
     struct ft_asker asker; /* the worker, and who asks; its ops are the route's */

@@ -1,6 +1,6 @@
 /*
- * Content-Type and Accept, as far as two encodings and plain text need them. Accept never refuses: who asks
- * for what we do not have gets the default and can see what it is. Pure.
+ * Content-Type, Accept and Accept-Encoding, as far as two encodings, plain text and embedded files need them.
+ * Accept never refuses: who asks for what we do not have gets the default and can see what it is. Pure.
  */
 #include "broker/http/negotiate.h"
 
@@ -75,18 +75,27 @@ static int read_quality(struct ft_slice text)
     return value <= QUALITY_MAX ? value : 0;
 }
 
+/* Reads the weight of an element of a list, `name;q=0.5`, in thousandths, and its name. */
+static int read_weight(struct ft_slice element, struct ft_slice *name)
+{
+    struct ft_slice parameter, value;
+    int quality = QUALITY_MAX;
+    *name = cut(&element, ';');
+    while (next_parameter(&element, &parameter, &value)) {
+        if (ft_http_is(parameter, "q"))
+            quality = read_quality(value);
+    }
+    return quality;
+}
+
 /* Looks at one element of Accept. */
 static void weigh(struct ft_slice element, int best[FT_ENCODINGS])
 {
-    struct ft_slice type = cut(&element, ';'), name, value;
+    struct ft_slice type;
+    int quality = read_weight(element, &type);
     enum ft_media media = media_of(type);
     if (media != FT_MEDIA_JSON && media != FT_MEDIA_MSGPACK)
         return;
-    int quality = QUALITY_MAX;
-    while (next_parameter(&element, &name, &value)) {
-        if (ft_http_is(name, "q"))
-            quality = read_quality(value);
-    }
     /* Of two that are wanted alike the first counts: it is taken as a thousandth's fraction better. */
     int *mine = &best[media == FT_MEDIA_JSON ? FT_JSON : FT_MSGPACK];
     int other = best[media == FT_MEDIA_JSON ? FT_MSGPACK : FT_JSON];
@@ -108,6 +117,24 @@ enum ft_encoding ft_negotiate_encoding(const struct ft_http_head *head, enum ft_
     if (best[FT_JSON] == best[FT_MSGPACK])
         return otherwise;
     return best[FT_JSON] > best[FT_MSGPACK] ? FT_JSON : FT_MSGPACK;
+}
+
+bool ft_negotiate_gzip(const struct ft_http_head *head)
+{
+    int gzip = -1, any = 0;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        struct ft_slice rest = head->fields[i].value, element, name;
+        if (!ft_http_is(head->fields[i].name, "accept-encoding"))
+            continue;
+        while (ft_http_list_next(&rest, &element)) {
+            int quality = read_weight(element, &name);
+            if (ft_http_is(name, "gzip") || ft_http_is(name, "x-gzip"))
+                gzip = quality;
+            else if (ft_http_is(name, "*"))
+                any = quality;
+        }
+    }
+    return (gzip >= 0 ? gzip : any) > 0;
 }
 
 const char *ft_negotiate_type(enum ft_encoding encoding)

@@ -1,4 +1,4 @@
-/* What a request's body is, and in which encoding its answer goes (RFC 9110 sections 8.3 and 12.5.1). */
+/* What a request's body is, and in which encoding its answer goes (RFC 9110 sections 8.3, 12.5.1, 12.5.3). */
 #ifndef FT_HTTP_NEGOTIATE_H
 #define FT_HTTP_NEGOTIATE_H
 
@@ -27,5 +27,7 @@ enum ft_encoding ft_negotiate_encoding(const struct ft_http_head *head, enum ft_
 
 /* Returns the Content-Type of an encoding. */
 const char *ft_negotiate_type(enum ft_encoding encoding);
+/* Says whether the answer may be compressed by gzip: Accept-Encoding takes it (RFC 9110 section 12.5.3). */
+bool ft_negotiate_gzip(const struct ft_http_head *head);
 
 #endif

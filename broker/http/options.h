@@ -26,6 +26,7 @@ struct ft_http_options {
     const struct ft_network *trusted; /* http.trusted_proxies */
     size_t trusted_count;
     bool metrics_admin; /* http.metrics_admin: /metrics wants an admin */
+    bool console;       /* http.console: pages for people are served, too */
 };
 
 /* Copies everything. Goes into struct ft_hub_options with ft_http_options_free(), which the hub calls. */

@@ -16,7 +16,7 @@ struct ft_route_row {
 };
 
 /* Finds the route of a path, as it was sent. */
-enum ft_route ft_route_find(struct ft_slice path, const char *ws_path);
+enum ft_route ft_route_find(struct ft_slice path, const struct ft_http_options *options);
 
 const struct ft_route_row *ft_route_row(enum ft_route route);
 

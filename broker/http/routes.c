@@ -28,15 +28,15 @@ static bool is_at(const char *name, struct ft_slice path)
     return (is_below || path.len == len) && memcmp(path.ptr, name, len) == 0;
 }
 
-enum ft_route ft_route_find(struct ft_slice path, const char *ws_path)
+enum ft_route ft_route_find(struct ft_slice path, const struct ft_http_options *options)
 {
-    if (ft_slice_equal(path, ft_slice_str(ws_path)))
+    if (ft_slice_equal(path, ft_slice_str(options->ws_path)))
         return FT_ROUTE_WEBSOCKET;
     for (int i = 0; i < FT_ROUTE_COUNT; i++) {
-        if (rows[i].answer && is_at(rows[i].path, path))
+        if (i != FT_ROUTE_CONSOLE && rows[i].answer && is_at(rows[i].path, path))
             return (enum ft_route)i;
     }
-    return FT_ROUTE_NONE;
+    return options->console && ft_answer_page_is(path) ? FT_ROUTE_CONSOLE : FT_ROUTE_NONE;
 }
 
 const char *ft_route_methods(enum ft_route route)

@@ -22,7 +22,7 @@ NAMES = ["listen", "workers", "node", "log.level", "limits.message", "limits.top
          "auth.leeway", "auth.grace", "auth.cookie", "auth.api_keys", "auth.anonymous_sub",
          "auth.anonymous_pub", "auth.user_sub", "auth.user_pub", "http.origins",
          "http.allow_no_origin", "http.trusted_proxies", "http.proxy_listen", "http.body",
-         "http.body_timeout", "http.metrics_admin", "tls.listen", "tls.proxy_listen", "tls.cert",
+         "http.body_timeout", "http.metrics_admin", "http.console", "tls.listen", "tls.proxy_listen", "tls.cert",
          "tls.key", *LIMITS]
 TOPIC_NAMES = ["retain", "history", "ttl", "slow", "max_message", "ephemeral", "presence"]
 LOGFMT = re.compile(r'^[a-z_]+=("([^"\\]|\\.)*"|[^\s"=]*)( [a-z_]+=("([^"\\]|\\.)*"|[^\s"=]*))*$')
@@ -287,6 +287,7 @@ VALUES = {"listen": "127.0.0.1:0", "node": "n", "log.level": "warn", "journal.si
           "auth.mode": "token", "auth.secret": 32 * "x", "http.origins": "https://a.example",
           "http.allow_no_origin": "no", "http.trusted_proxies": "10.0.0.0/8",
           "http.proxy_listen": "127.0.0.1:0", "http.body": "64k", "http.metrics_admin": "yes",
+          "http.console": "no",
           "tls.listen": "none", "tls.proxy_listen": "none"}
 
 

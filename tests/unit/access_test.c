@@ -165,6 +165,7 @@ Test(access, http_goes_by_the_settings)
     set("http.trusted_proxies=10.0.0.0/8,2001:db8::1");
     set("http.allow_no_origin=no");
     set("http.body=1m");
+    set("http.console=no");
     set("auth.cookie=c");
     cr_assert_eq(ft_config_finish(&config, &error), 0, "%s", error.text);
     struct ft_http_options *options = ft_access_http(&config);
@@ -180,5 +181,6 @@ Test(access, http_goes_by_the_settings)
     cr_assert_str_eq(options->cookie, "c");
     cr_assert_str_eq(options->ws_path, "/ws");
     cr_assert_not(options->metrics_admin);
+    cr_assert_not(options->console);
     ft_http_options_free(options);
 }

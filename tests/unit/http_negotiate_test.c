@@ -1,4 +1,4 @@
-/* Content-Type and Accept. */
+/* Content-Type, Accept and Accept-Encoding. */
 #include "broker/http/negotiate.h"
 #include "tests/unit/support/http_text.h"
 
@@ -85,4 +85,31 @@ Test(http_negotiate, answers_as_the_client_prefers)
     cr_assert_eq(ft_negotiate_encoding(ft_http_text("GET /", several), FT_JSON), FT_MSGPACK);
     cr_assert_eq(ft_negotiate_encoding(ft_http_text("GET /", "Accept: */*\n"), FT_MSGPACK),
                  FT_MSGPACK);
+}
+
+Test(http_negotiate, compresses_for_who_takes_it)
+{
+    static const struct {
+        const char *fields;
+        bool gzip;
+    } rows[] = {
+        {"", false},
+        {"Accept-Encoding: \n", false},
+        {"Accept-Encoding: gzip\n", true},
+        {"Accept-Encoding: GZIP;q=0.1\n", true},
+        {"Accept-Encoding: x-gzip\n", true},
+        {"Accept-Encoding: br, deflate;q=0.5 , gzip ; q=0.001\n", true},
+        {"Accept-Encoding: br\nAccept-Encoding: gzip\n", true},
+        {"Accept-Encoding: *\n", true},
+        {"Accept-Encoding: *;q=0\n", false},
+        {"Accept-Encoding: gzip;q=0, *\n", false},
+        {"Accept-Encoding: *;q=0, gzip\n", true},
+        {"Accept-Encoding: gzip;q=0.000\n", false},
+        {"Accept-Encoding: gzip;q=often\n", false},
+        {"Accept-Encoding: gzipped, identity\n", false},
+        {"Accept: gzip\n", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_assert_eq(ft_negotiate_gzip(ft_http_text("GET /", rows[i].fields)), rows[i].gzip, "%s",
+                     rows[i].fields);
 }

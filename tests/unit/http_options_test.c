@@ -85,7 +85,8 @@ Test(http_options, a_copy_is_all_its_own)
                                             .origin_count = 1,
                                             .trusted = &trusted,
                                             .trusted_count = 1,
-                                            .metrics_admin = true};
+                                            .metrics_admin = true,
+                                            .console = true};
     struct ft_http_options *copy = ft_http_options_copy(&options);
 
     path[1] = cookie[0] = origin[0] = 'X';
@@ -97,6 +98,7 @@ Test(http_options, a_copy_is_all_its_own)
     cr_assert_eq(copy->trusted_count, 1);
     cr_assert_eq(copy->body_bytes, 7);
     cr_assert(copy->metrics_admin);
+    cr_assert(copy->console);
     ft_http_options_free(copy);
     ft_http_options_free(NULL);
 }
