@@ -94,13 +94,15 @@ static int fail_unknown(const struct ft_setting *setting, struct ft_config_error
 static int fail_value(const struct ft_setting *setting, const struct ft_option *option,
                       struct ft_config_error *error)
 {
-    char quoted[FT_QUOTE_MAX], expected[FT_CONFIG_ERROR_MAX / 2];
+    char quoted[FT_QUOTE_MAX], expected[FT_CONFIG_ERROR_MAX / 2], why[FT_CONFIG_ERROR_MAX / 2];
 
     ft_option_expects(option, expected, sizeof(expected));
+    ft_option_explain(option, setting->value, why, sizeof(why));
     if (ft_option_is_secret(option))
-        return ft_config_fail(error, "%s: %s must be %s", setting->where, setting->name, expected);
-    return ft_config_fail(error, "%s: %s = %s must be %s", setting->where, setting->name,
-                          ft_quote(ft_slice_str(setting->value), quoted), expected);
+        return ft_config_fail(error, "%s: %s must be %s%s", setting->where, setting->name, expected,
+                              why);
+    return ft_config_fail(error, "%s: %s = %s must be %s%s", setting->where, setting->name,
+                          ft_quote(ft_slice_str(setting->value), quoted), expected, why);
 }
 
 int ft_config_apply(struct ft_config *config, const struct ft_setting *setting,

@@ -95,6 +95,11 @@ bool ft_option_parse(const struct ft_option *option, const char *text, void *fie
 /* Writes what ft_option_parse() takes, to follow "must be": "bytes from 256 to 16m (…)". */
 const char *ft_option_expects(const struct ft_option *option, char *out, size_t size);
 
+/* Writes what is wrong with a text that ft_option_parse() has refused, to follow what it expects; empty where there is
+ * no more to say. Nothing of the text is in it. */
+const char *ft_option_explain(const struct ft_option *option, const char *text, char *out,
+                              size_t size);
+
 /* What is shown in the place of a secret. */
 #define FT_OPTION_HIDDEN "(not shown)"
 

@@ -220,6 +220,21 @@ void ft_list_expects(const struct ft_option *option, char *out, size_t size)
     snprintf(out, size, "up to %" PRIu64 " %s", option->max, kinds[option->type].expects);
 }
 
+void ft_list_explain(const struct ft_option *option, const char *text, char *out, size_t size)
+{
+    const struct kind *kind = &kinds[option->type];
+    char item[ITEM_MAX + 1], why[FT_RELAY_ERROR_MAX];
+
+    out[0] = 0;
+    if (option->type != FT_OPTION_URLS) /* of others, what is expected says it all */
+        return;
+    for (int n = 1; next_item(kind, &text, item) > 0; n++)
+        if (!ft_redis_url_check(item, why)) {
+            snprintf(out, size, "; here, of number %d: %s", n, why);
+            return;
+        }
+}
+
 bool ft_list_copy(const struct ft_strings *from, struct ft_strings *to)
 {
     bool is_same = from->count == to->count;

@@ -13,6 +13,7 @@ FT_MUST_USE
 bool ft_list_parse(const struct ft_option *option, const char *text, void *field);
 void ft_list_show(const struct ft_option *option, const void *field, char *out, size_t size);
 void ft_list_expects(const struct ft_option *option, char *out, size_t size);
+void ft_list_explain(const struct ft_option *option, const char *text, char *out, size_t size);
 bool ft_list_copy(const struct ft_strings *from, struct ft_strings *to);
 void ft_list_clear(struct ft_strings *list);
 

@@ -317,6 +317,15 @@ const char *ft_option_expects(const struct ft_option *option, char *out, size_t 
     return out;
 }
 
+const char *ft_option_explain(const struct ft_option *option, const char *text, char *out,
+                              size_t size)
+{
+    out[0] = 0;
+    if (ft_option_is_list(option))
+        ft_list_explain(option, text, out, size);
+    return out;
+}
+
 const char *ft_option_show(const struct ft_option *option, const void *field, char *out,
                            size_t size)
 {

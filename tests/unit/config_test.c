@@ -350,6 +350,18 @@ Test(config, the_same_address_twice_is_refused_but_port_0_may_repeat)
     cr_assert_eq(config.listen.count, 3);
 }
 
+Test(config, what_is_wrong_with_a_url_of_redis_is_said_without_showing_it)
+{
+    cr_assert_eq(ft_config_set(&config, "redis.url=redis://h, redis://u:secret@h:99999", &error),
+                 -1);
+    assert_error("redis.url must be up to 16 URLs such as redis://");
+    assert_error("of number 2: the port is a number from 1 to 65535");
+    cr_assert_not(strstr(error.text, "secret"));
+    cr_assert_eq(ft_config_set(&config, "redis.url=rediss://h", &error), -1);
+    assert_error("of number 1: TLS to Redis is not supported");
+    cr_assert_eq(config.redis_url.count, 0);
+}
+
 Test(config, more_addresses_than_the_table_allows_are_refused)
 {
     for (int i = 1; i <= 16; i++) {
