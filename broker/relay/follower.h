@@ -60,7 +60,8 @@ enum ft_rejected_message {
     FT_MESSAGE_DAMAGED,
     FT_MESSAGE_TOO_LARGE,
     FT_MESSAGE_SPOOFED,
-    FT_MESSAGE_CONFLICT
+    FT_MESSAGE_CONFLICT,
+    FT_MESSAGE_REASONS
 };
 
 /* An entry on its way to the journal. */

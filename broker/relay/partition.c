@@ -21,8 +21,8 @@
 /* After an error of Redis. */
 #define TELL_AGAIN_MS 1000
 
-/* What a log says of rejected messages, and of errors, at most once in so long. */
-#define REJECTED_LOG_MS 5000
+/* What a log says of messages that are rejected for one reason, and of errors, at most once in so long. */
+#define LOG_APART_MS 5000
 
 struct ft_part {
     struct ft_relay *relay;
@@ -37,7 +37,10 @@ struct ft_part {
     uint64_t born;                      /* when its latest stream began, by Redis' clock */
     uint32_t taken_us;                  /* when what is appended now has come */
     struct ft_lives_told lives;         /* in the last answer to joining */
-    uint64_t rejected, rejected_log_ms, failed_log_ms;
+    uint64_t failed_log_ms;
+    struct {
+        uint64_t messages, log_ms;
+    } rejected[FT_MESSAGE_REASONS]; /* since the last line about each, and when that came */
     char *channel, *meta_key, *log_key;
 };
 
@@ -71,6 +74,16 @@ static void count(struct ft_part *part)
     *last = *now;
 }
 
+/* Says whether a line may come again; `*log_ms` is when the last one did. */
+static bool is_time_to_log(const struct ft_part *part, uint64_t *log_ms)
+{
+    uint64_t now_ms = part->relay->now_ms;
+    if (*log_ms != 0 && now_ms - *log_ms < LOG_APART_MS)
+        return false;
+    *log_ms = now_ms;
+    return true;
+}
+
 static void on_rejected(void *context, enum ft_rejected_message why)
 {
     static const struct {
@@ -85,14 +98,14 @@ static void on_rejected(void *context, enum ft_rejected_message why)
         [FT_MESSAGE_CONFLICT] = {FT_REJECTED_CONFLICT, "conflict"},
     };
     struct ft_part *part = context;
+    uint64_t *messages = &part->rejected[why].messages;
     ft_count(&part->relay->figures.relay_rejected[reasons[why].label], 1);
-    part->rejected++;
-    if (part->rejected_log_ms != 0 && part->relay->now_ms - part->rejected_log_ms < REJECTED_LOG_MS)
+    ++*messages;
+    if (!is_time_to_log(part, &part->rejected[why].log_ms))
         return;
-    part->rejected_log_ms = part->relay->now_ms;
     ft_log(FT_LOG_WARN, "relay_message_rejected", "partition=%u reason=%s messages=%llu",
-           part->number, reasons[why].name, (unsigned long long)part->rejected);
-    part->rejected = 0;
+           part->number, reasons[why].name, (unsigned long long)*messages);
+    *messages = 0;
 }
 
 /* ---- to Redis ---- */
@@ -112,9 +125,8 @@ static enum ft_answer judge(struct ft_part *part, const redisReply *reply, const
         return FT_ANSWER_LOST;
     if (reply->type == REDIS_REPLY_ARRAY)
         return FT_ANSWER;
-    if (part->failed_log_ms != 0 && part->relay->now_ms - part->failed_log_ms < REJECTED_LOG_MS)
+    if (!is_time_to_log(part, &part->failed_log_ms))
         return FT_ANSWER_ERROR;
-    part->failed_log_ms = part->relay->now_ms;
     char text[256];
     ft_log(FT_LOG_WARN, event, "partition=%u redis=%s", part->number,
            ft_log_value(reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another kind",
@@ -405,9 +417,12 @@ static void gap(void *context, uint64_t seq, uint64_t lost)
         .seq = seq,
     };
     ft_relay_append(relay, ft_journal_build(relay->writer, &spec));
+    char count[24] = "unknown";
+    if (lost != FT_LOST_UNKNOWN)
+        snprintf(count, sizeof(count), "%llu", (unsigned long long)lost);
     if (part->is_joined)
-        ft_log(FT_LOG_WARN, "relay_gap", "partition=%u stream=%s head=%llu lost=%llu", part->number,
-               stream_of(part), (unsigned long long)seq, (unsigned long long)lost);
+        ft_log(FT_LOG_WARN, "relay_gap", "partition=%u stream=%s head=%llu lost=%s", part->number,
+               stream_of(part), (unsigned long long)seq, count);
 }
 
 static void joined(void *context)

@@ -231,6 +231,18 @@ def test_what_is_no_message_is_counted_and_ignored(redis, one, pair, payload, re
     assert_goes_on(publisher, subscriber)
 
 
+def test_each_reason_to_reject_a_message_is_logged(redis, one, pair):
+    for payload in (b"hello", b"\x96\x02\x01\x01\x01\x01\x01", b"hello", b"\x96" + b"\x01" * 6):
+        forge(redis, payload)
+
+    def reasons():
+        found = [line for line in one[1].stderr_lines if "event=relay_message_rejected " in line]
+        return {line.partition("reason=")[2] for line in found}
+
+    until(lambda: len(reasons()) == 3, "a line for each")
+    assert reasons() == {"foreign messages=1", "version messages=1", "damaged messages=1"}
+
+
 def test_a_head_that_redis_does_not_have_is_ignored(redis, one, pair):
     publisher, subscriber = pair
     stream, head = position(publisher.pub("t/1", "before"))
@@ -258,6 +270,8 @@ def test_what_takes_the_next_place_by_forgery_is_told_as_a_gap(redis, one, pair)
     forge(redis, message(stream, int(time.time() * 1000), head + 1, entry("t/1", "forged")))
     gap = subscriber.take_where(lambda e: e["op"] == "gap")
     assert gap["reason"] == "relay"
+    until(lambda: any("event=relay_gap " in line for line in one[1].stderr_lines), "a line")
+    assert all(line.endswith("lost=unknown") for line in one[1].stderr_lines if "event=relay_gap " in line)
     assert publisher.pub("t/1", "after") == f"{stream}.{head + 1}"
     assert subscriber.take_where(lambda e: e.get("data") == "after")
 
