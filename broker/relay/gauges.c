@@ -26,7 +26,7 @@ static void add_partitions(struct ft_relay *relay)
         if (relay->parts[k])
             ft_part_figures(relay->parts[k], &part);
         if (part.is_joined)
-            lag = part.redis_head > part.head ? part.redis_head - part.head : 0;
+            lag = part.lag;
         joined += part.is_joined;
         ft_gauge(&relay->figures.relay_partition_lag[k], lag);
     }

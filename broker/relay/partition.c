@@ -576,10 +576,13 @@ void ft_part_figures(const struct ft_part *part, struct ft_part_figures *figures
         .is_wanted = is_wanted(part),
         .is_joined = part->is_joined,
         .is_healing = ft_follower_is_healing(part->follower),
-        .redis_head = ft_follower_truth(part->follower),
     };
     const char *stream = ft_follower_stream(part->follower, &figures->head);
     memcpy(figures->stream, stream, sizeof(figures->stream));
+    uint64_t truth = ft_follower_truth(part->follower);
+    if (truth > figures->head)
+        figures->lag = ft_relay_lag(figures->head, truth,
+                                    ft_lives_base(part->relay->journal, part->number, truth));
 }
 
 void ft_part_seen(const struct ft_part *part, char stream[FT_STREAM_NAME_LEN + 1], uint64_t *head)

@@ -60,6 +60,14 @@ struct ft_relay {
     struct ft_thread *thread_;       /* relay.c's */
 };
 
+/* Returns how many publications a stream is behind: it stands at `head`, and in Redis at `truth`. What is left out
+ * before the life of Redis that began at `base` is none. */
+static inline uint64_t ft_relay_lag(uint64_t head, uint64_t truth, uint64_t base)
+{
+    uint64_t from = head > base ? head : base;
+    return truth > from ? truth - from : 0;
+}
+
 static inline struct ft_server *ft_relay_server(struct ft_relay *relay, uint32_t partition)
 {
     return relay->servers[partition % relay->server_count];
@@ -129,8 +137,8 @@ void ft_part_resume(struct ft_part *part);
 struct ft_part_figures {
     bool is_wanted, is_joined, is_healing;
     char stream[FT_STREAM_NAME_LEN + 1];
-    uint64_t head;       /* journaled */
-    uint64_t redis_head; /* as last heard */
+    uint64_t head; /* journaled */
+    uint64_t lag;  /* as far as is known */
 };
 void ft_part_figures(const struct ft_part *part, struct ft_part_figures *figures);
 

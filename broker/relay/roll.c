@@ -2,7 +2,7 @@
  * Who is there: each node writes down its figures with its beats, the script adds the heads of its partitions
  * at that moment and the time, and whoever wants to know reads all of it. A value is two of MessagePack:
  *
- *     [ms, [[partition, stream, head, …], …], …]                           by the script: Redis' truth
+ *     [ms, [[partition, stream, head, ms, base, …], …], …]                 by the script: Redis' truth
  *     [version, name, instance, broker's version, started_ms, connections,
  *      [[partition, stream, head], …], …]                                  by the node: how far it is
  *
@@ -66,6 +66,7 @@ void ft_asks_describe(struct ft_asks *asks, struct ft_server *server, struct ft_
 struct head {
     struct ft_slice stream;
     uint64_t head;
+    uint64_t base; /* by Redis: of the life that `head` is of */
     bool is_there;
 };
 
@@ -108,6 +109,15 @@ static bool skip(struct ft_scan *scan, uint64_t from, uint64_t to)
     return true;
 }
 
+/* Reads what may be behind a head: only Redis says it. */
+static bool read_base(struct ft_scan *scan, uint64_t items, uint64_t *base)
+{
+    uint64_t ms;
+    if (items < 5)
+        return skip(scan, 3, items);
+    return read_uint(scan, &ms) && read_uint(scan, base) && skip(scan, 5, items);
+}
+
 static bool read_heads(struct ft_scan *scan, struct head heads[FT_PARTITIONS_MAX])
 {
     uint64_t count, items, k;
@@ -116,7 +126,7 @@ static bool read_heads(struct ft_scan *scan, struct head heads[FT_PARTITIONS_MAX
     for (uint64_t i = 0; i < count; i++) {
         if (!read_array(scan, 3, UINT16_MAX, &items) || !read_uint(scan, &k) ||
             k >= FT_PARTITIONS_MAX || heads[k].is_there || !read_text(scan, &heads[k].stream) ||
-            !read_uint(scan, &heads[k].head) || !skip(scan, 3, items))
+            !read_uint(scan, &heads[k].head) || !read_base(scan, items, &heads[k].base))
             return false;
         heads[k].is_there = true;
     }
@@ -160,7 +170,7 @@ static void add_lags(struct ft_roll_node *node, const struct head *truth, const 
         if (!known[k].is_there)
             continue;
         bool is_same = truth[k].is_there && ft_slice_equal(truth[k].stream, known[k].stream);
-        uint64_t behind = truth[k].head > known[k].head ? truth[k].head - known[k].head : 0;
+        uint64_t behind = ft_relay_lag(known[k].head, truth[k].head, truth[k].base);
         add_lag(node, k, is_same ? behind : UINT64_MAX);
     }
 }
@@ -263,8 +273,7 @@ static void add_self(struct ft_roll *roll, struct ft_relay *relay)
         struct ft_part_figures figures;
         ft_part_figures(relay->parts[k], &figures);
         if (figures.is_joined)
-            add_lag(self, k,
-                    figures.redis_head > figures.head ? figures.redis_head - figures.head : 0);
+            add_lag(self, k, figures.lag);
     }
 }
 

@@ -270,6 +270,19 @@ Test(relay_partition, offsets_that_are_left_out_are_no_publications)
     ft_buffer_fini(&message);
 }
 
+Test(relay_partition, what_a_life_of_redis_leaves_out_is_no_lag)
+{
+    const uint64_t base = UINT64_C(1) << 33;
+    struct ft_part_figures figures;
+    join();
+    receive(5000, 1, 5000);
+    ft_part_heard(relay.parts[0]);
+    ft_part_beat(relay.parts[0], ft_slice_str(STREAM), base + 2, 6000, base);
+    ft_part_figures(relay.parts[0], &figures);
+    cr_expect_eq(figures.head, 1);
+    cr_expect_eq(figures.lag, 2);
+}
+
 /* As where a user of Redis may use some channels only. */
 Test(relay_partition, a_subscription_that_redis_refuses_is_tried_again_after_a_second)
 {

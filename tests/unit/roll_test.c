@@ -27,7 +27,7 @@ Test(roll, nodes_are_listed_by_name_with_how_far_they_are_behind)
 {
     begin(1);
     parts[3].figures =
-        (struct ft_part_figures){.is_joined = true, .head = 5, .redis_head = 9, .stream = "s"};
+        (struct ft_part_figures){.is_joined = true, .head = 5, .lag = 4, .stream = "s"};
     ask(FT_ASK_NODES);
     reply_nodes(0, "n2", 1000000000);
     cr_assert_eq(answers, 1);
@@ -102,6 +102,41 @@ Test(roll, of_two_servers_the_newer_word_counts_and_partitions_are_those_of_both
     ft_roll_fini(&roll);
 }
 
+/* Between the two Redis was started again. */
+Test(roll, what_a_life_of_redis_leaves_out_is_no_lag)
+{
+    const uint64_t base = UINT64_C(1) << 33;
+    cr_expect_eq(ft_relay_lag(7, base + 3, base), 3);
+    cr_expect_eq(ft_relay_lag(base + 1, base + 3, base), 2);
+    cr_expect_eq(ft_relay_lag(base + 3, base + 3, base), 0);
+    cr_expect_eq(ft_relay_lag(base + 9, base + 3, base), 0);
+
+    struct ft_buffer value, truth;
+    struct ft_roll roll = {0};
+    uint64_t age_ms;
+    write_node(&value, "n2", THEM, 1000000400, 1, 7);
+    const uint8_t *info = memchr(value.ptr, 0x97, value.len); /* what the node says itself */
+    cr_assert(info);
+    ft_buffer_init(&truth, 4096);
+    msgpack_packer packer = ft_msgpack_out(&truth);
+    msgpack_pack_array(&packer, 2);
+    msgpack_pack_uint64(&packer, 1000000400);
+    msgpack_pack_array(&packer, 1);
+    msgpack_pack_array(&packer, 5);
+    msgpack_pack_uint64(&packer, 1);
+    ft_msgpack_out_str(&truth, ft_slice_str("stream0001"));
+    msgpack_pack_uint64(&packer, base + 3);
+    msgpack_pack_uint64(&packer, 1000000300);
+    msgpack_pack_uint64(&packer, base);
+    ft_buffer_add(&truth, info, value.len - (size_t)(info - value.ptr));
+    cr_assert(ft_roll_add(&roll, ft_slice_str("n2"), ft_buffer_slice(&truth), 1000000500, &age_ms));
+    cr_expect_eq(roll.nodes[0].lags[0].partition, 1);
+    cr_expect_eq(roll.nodes[0].lags[0].lag, 3);
+    ft_roll_fini(&roll);
+    ft_buffer_fini(&truth);
+    ft_buffer_fini(&value);
+}
+
 Test(roll, a_node_says_of_itself_what_others_list)
 {
     begin(2);
@@ -140,7 +175,7 @@ Test(roll, a_node_says_of_itself_what_others_list)
 Test(roll, gauges_are_looked_up)
 {
     begin(2);
-    parts[3].figures = (struct ft_part_figures){.is_joined = true, .head = 5, .redis_head = 9};
+    parts[3].figures = (struct ft_part_figures){.is_joined = true, .head = 5, .lag = 4};
     ft_relay_gauges(&relay);
     cr_assert_eq(relay.figures.relay_up[0], 1);
     cr_assert_eq(relay.figures.relay_servers[0], 2);
