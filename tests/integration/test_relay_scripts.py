@@ -296,11 +296,11 @@ def test_a_key_of_somebody_else_is_named_and_nothing_is_done(client, partition, 
 
 def test_joining_leaves_alone_what_is_somebody_elses(client, partition):
     client.set(partition.keys[1], "foreign")
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
+    with pytest.raises(ResponseError, match=f"WRONGTYPE {re.escape(partition.keys[1])} is a string"):
         partition.join()
     assert client.keys() == [partition.keys[1].encode()]
     client.rename(partition.keys[1], partition.keys[0])
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
+    with pytest.raises(ResponseError, match=f"WRONGTYPE {re.escape(partition.keys[0])} is a string"):
         partition.join()
     assert client.get(partition.keys[0]) == b"foreign"
 

@@ -10,6 +10,17 @@
 -- of these a life of Redis began. A new one begins as in publish.lua, and where there has
 -- been a later one.
 
+-- Returns what to answer where a key is somebody else's, else nil.
+local function foreign(key, wanted)
+    local is = redis.call('TYPE', key).ok
+    return is ~= 'none' and is ~= wanted and redis.error_reply(
+        'WRONGTYPE ' .. key .. ' is a ' .. is .. ', not a ' .. wanted .. ': something else uses it') or nil
+end
+
+local wrong = foreign(KEYS[1], 'hash')
+if wrong then
+    return wrong
+end
 local found = redis.call('HMGET', KEYS[1], 's', 'o', 't', 'a', 'b', 'h')
 local name, head, before = found[1], tonumber(found[2]), tonumber(found[3]) or 0
 local top, born = tonumber(found[4]) or 0, tonumber(found[5]) or 0
@@ -34,9 +45,12 @@ end
 if is_good then
     return {name, head, before, born, found[6] or ''}
 end
+wrong = foreign(KEYS[2], 'stream')
+if wrong then
+    return wrong
+end
 local now = redis.call('TIME')
 local ms = math.max(before, now[1] * 1000 + math.floor(now[2] / 1000))
-redis.call('XLEN', KEYS[2]) -- fails where it is somebody else's
 redis.call('UNLINK', KEYS[2])
 born = math.max(ms, born + 1, ARGV[3] + 1)
 redis.call('HSET', KEYS[1], 's', ARGV[1], 'o', 0, 't', ms, 'z', 0, 'c', '', 'l', ARGV[2], 'h', '', 'a', 0,
