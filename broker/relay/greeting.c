@@ -193,7 +193,7 @@ static void on_registered(void *context, const struct redisReply *reply)
     struct ft_server *server = context;
     char text[FT_QUOTE_MAX];
     server->is_registering = false;
-    if (!reply)
+    if (!reply || server->is_leaving) /* the name is on its way back */
         return;
     if (reply->type == REDIS_REPLY_STATUS) {
         server->held.lease[0] = '\0';

@@ -316,13 +316,15 @@ void ft_server_pause(struct ft_server *server, bool is_paused)
 void ft_server_leave(struct ft_server *server)
 {
     server->is_leaving = true;
-    if (ft_server_state(server) != FT_SERVER_UP)
+    if (ft_server_state(server) != FT_SERVER_UP && !server->is_registering)
         return;
-    ft_server_script(server, FT_SCRIPT_LEAVE, 2, 2);
+    ft_server_script(server, FT_SCRIPT_LEAVE, 3, 3);
     ft_command_str(&server->command, server->lease_key);
     ft_command_str(&server->command, server->nodes_key);
+    ft_command_str(&server->command, server->settings_key);
     ft_command_str(&server->command, server->relay->instance);
     ft_command_str(&server->command, server->relay->options.node);
+    ft_command_str(&server->command, ft_relay_is_serving(server->relay) ? "" : server->settings);
     ft_link_send(server->commands, ft_buffer_slice(&server->command), NULL, NULL);
 }
 

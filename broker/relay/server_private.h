@@ -13,7 +13,8 @@
 #include "broker/relay/link.h"
 #include "broker/relay/private.h"
 
-/* Room for a lease: an instance and two numbers; and for the name of a channel or key of the node. */
+/* Room for a lease: an instance and two numbers, register.lua knows it as well; and for the name of a channel or key
+ * of the node. */
 #define FT_LEASE_MAX    64
 #define FT_NODE_KEY_MAX 512
 

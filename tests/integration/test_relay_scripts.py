@@ -379,6 +379,11 @@ def register(client, lease, replaceable="", settings="1 partitions=16"):
     return run(client, "register", [LEASE, SETTINGS], settings, lease, replaceable, 30000)
 
 
+def leave(client, instance, settings=""):
+    """Runs leave.lua."""
+    return run(client, "leave", [LEASE, NODES, SETTINGS], instance, "n1", settings)
+
+
 def test_a_name_belongs_to_one_instance(client):
     assert register(client, f"{INSTANCE} 0") == b"OK"
     assert register(client, f"{INSTANCE} 1") == b"OK"
@@ -401,11 +406,32 @@ def test_a_cluster_has_the_settings_of_its_first_node(client):
 def test_a_name_is_given_back_by_its_instance_alone(client):
     register(client, f"{INSTANCE} 0")
     client.hset(NODES, "n1", "figures")
-    assert run(client, "leave", [LEASE, NODES], OTHER, "n1") == 0
+    assert leave(client, OTHER) == 0
     assert client.exists(LEASE, NODES) == 2
-    assert run(client, "leave", [LEASE, NODES], INSTANCE, "n1") == 1
+    assert leave(client, INSTANCE) == 1
     assert client.exists(LEASE, NODES) == 0
-    assert run(client, "leave", [LEASE, NODES], INSTANCE, "n1") == 1
+    assert leave(client, INSTANCE) == 1
+    assert client.get(SETTINGS) == b"1 partitions=16"
+
+
+def test_settings_by_which_nobody_has_served_go_with_their_node(client):
+    register(client, f"{INSTANCE} 0")
+    client.hset(NODES, mapping={"n1": "figures", "n2": "figures"})
+    assert leave(client, INSTANCE, "1 partitions=16") == 1
+    assert client.get(SETTINGS) == b"1 partitions=16", "there is a cluster"
+    client.hdel(NODES, "n2")
+    assert leave(client, INSTANCE, "1 partitions=8") == 1
+    assert client.get(SETTINGS) == b"1 partitions=16", "they are of others"
+    assert leave(client, INSTANCE, "1 partitions=16") == 1
+    assert not client.exists(SETTINGS)
+
+
+@pytest.mark.parametrize("value", ["", "foreign", f"{INSTANCE} 1\n", f"{INSTANCE} {'1' * 60}", "i" * 1000])
+def test_what_is_no_lease_is_not_taken_for_one(client, value):
+    client.set(LEASE, value)
+    with pytest.raises(ResponseError, match=f"WRONGTYPE {LEASE} is not the lease of a node"):
+        register(client, f"{OTHER} 0", replaceable=value)
+    assert client.get(LEASE) == value.encode() and not client.exists(SETTINGS)
 
 
 def beat(client, lease, number, *partitions, figures="figures"):

@@ -286,6 +286,22 @@ def test_other_settings_than_the_cluster_s_are_refused(redis, node, setting):
 
 def test_the_same_server_twice_is_refused(redis):
     assert "other settings" in refused([redis.url, redis.unix_url])
+    assert redis.client().keys() == [], "who mends it is not refused because of that"
+
+
+def test_a_start_that_is_refused_leaves_nothing_behind(redis, start_redis, node):
+    replica = start_redis(args=["--replicaof", "127.0.0.1", str(redis.port)])
+    assert "a replica" in refused([redis.url, replica.url])
+    assert redis.client().keys() == []
+    assert reason(node(redis.url)) is None
+
+
+def test_a_key_of_somebody_else_where_the_lease_belongs_is_named(redis, node):
+    redis.client().set("fantail:node:node1", "x" * 1000)
+    first = node(redis.url)
+    wait_reason(first, "fantail:node:node1 is not the lease of a node")
+    redis.client().delete("fantail:node:node1")
+    first.wait_ready()
 
 
 def test_servers_in_another_order_are_refused(start_redis, node):

@@ -23,6 +23,9 @@ if settings and settings ~= ARGV[1] then
     return {'settings', settings}
 end
 local held = call('GET', KEYS[1])
+if held and not (#held < 64 and string.match(held, '^%w+ [%d ]+$') and string.sub(held, 17, 17) == ' ') then
+    return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is not the lease of a node: something else uses it')
+end
 if held and held ~= ARGV[3] and string.sub(held, 1, 16) ~= string.sub(ARGV[2], 1, 16) then
     return {'held', held}
 end
