@@ -208,10 +208,11 @@ class RawClient:
         headers = {}
         for line in filter(None, lines[1:]):
             name, value = line.split(":", 1)
-            assert name.lower() not in headers, f"doubled header {name}"
-            headers[name.lower()] = value.strip()
+            name, value = name.lower(), value.strip()
+            assert name not in headers or name == "vary", f"doubled header {name}"
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         status = int(status)
-        if head or status in (100, 101, 204):
+        if head or status in (100, 101, 204, 304):
             body = b""
         elif "content-length" in headers:
             body = self.read(int(headers["content-length"]))
