@@ -1,11 +1,12 @@
 /*
  * What nodes say to each other beside publications: `O` an order of an operator, `M` a message that carries one
- * or answers it, `N` what is kept of a node, behind its name and a line break. Whatever is taken is sound, and
- * is the same once it was written and read again.
+ * or answers it, `N` what is kept of a node, behind its name and a line break, `P` an entry of who is present.
+ * Whatever is taken is sound, and is the same once it was written and read again.
  */
 #include "broker/hub/control.h"
 #include "broker/relay/ask.h"
 #include "broker/relay/ask_message.h"
+#include "broker/relay/presence_entry.h"
 #include "protocol/topic.h"
 #include "protocol/utf8.h"
 #include "tests/fuzz/check.h"
@@ -109,6 +110,38 @@ static void check_node(struct ft_slice bytes)
     ft_roll_fini(&roll);
 }
 
+static void check_told(const struct ft_present *who, enum ft_encoding encoding)
+{
+    struct ft_buffer out;
+    struct ft_writer w;
+    ft_buffer_init(&out, 1 << 12);
+    ft_writer_init(&w, encoding, &out);
+    ft_write_array(&w, 2);
+    ft_presence_write_event(&w, false, who);
+    ft_presence_write_client(&w, who);
+    CHECK(!out.failed && ft_data_check(encoding, ft_buffer_slice(&out), NULL) == FT_OK);
+    ft_buffer_fini(&out);
+}
+
+static void check_present(struct ft_slice bytes)
+{
+    struct ft_slice topic, topic_again;
+    struct ft_present who, again;
+    if (!ft_entry_read(bytes, &topic, &who))
+        return;
+    CHECK(is_within(topic, bytes) && ft_topic_check(topic, NULL) == FT_OK);
+    CHECK(!who.user.ptr || (is_within(who.user, bytes) && ft_utf8_is_valid(who.user)));
+    check_told(&who, FT_JSON);
+    check_told(&who, FT_MSGPACK);
+    struct ft_buffer out;
+    ft_buffer_init(&out, FT_ENTRY_MAX);
+    ft_entry_write(1, topic, &who, "0123456789abcdef", &out);
+    CHECK(!out.failed && ft_entry_read(ft_buffer_slice(&out), &topic_again, &again));
+    CHECK(ft_slice_equal(topic, topic_again) && ft_slice_equal(who.user, again.user));
+    CHECK(memcmp(who.session, again.session, sizeof(who.session)) == 0);
+    ft_buffer_fini(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct ft_slice rest = ft_slice(bytes + 1, len > 0 ? len - 1 : 0);
@@ -120,5 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         check_message(rest);
     else if (bytes[0] == 'N')
         check_node(rest);
+    else if (bytes[0] == 'P')
+        check_present(rest);
     return 0;
 }
