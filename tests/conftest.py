@@ -16,7 +16,44 @@ from support.redis import Redis
 
 TEST_S = 60  # far above the slowest test: what hangs should say where it hangs
 
+# Tests that are handed to a process at a time, and which part of all, from the first, one by one.
+PIECE = 20
+ONE_BY_ONE = 0.05
+
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Has those begin first that take seconds, so that in the end no process waits for another's."""
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "deadline"))))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hands out few tests at a time: xdist's own way gives each process hundreds to begin with."""
+    from xdist.scheduler import LoadScheduling
+
+    class Pieces(LoadScheduling):
+        def schedule(self):
+            if self.collection is None and self._check_nodes_have_same_collection():
+                self.collection = list(self.node2collection.values())[0]
+                self.pending[:] = range(len(self.collection))
+            for node in self.nodes:
+                self.check_schedule(node)
+
+        def check_schedule(self, node, duration=0):
+            if node.shutting_down:
+                return
+            begun = 1 - len(self.pending) / max(len(self.collection), 1)
+            if len(self.node2pending[node]) < 2:  # it runs one only when it knows the next
+                self._send_tests(node, 1 if begun < ONE_BY_ONE else PIECE)
+            if len(self.node2pending[node]) < 2:
+                self._send_tests(node, 1)
+            if not self.pending:
+                node.shutdown()
+
+    return Pieces(config, log)
 
 
 @pytest.fixture(autouse=True)

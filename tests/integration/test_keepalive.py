@@ -7,6 +7,8 @@ import pytest
 from support.echo import Echo
 from support.raw import CLOSE, PING, PONG, frame
 
+pytestmark = pytest.mark.slow
+
 # limits.ping is 1 s here. The broker's clock of timers is coarse: a second more is no defect.
 EARLY_S, PING_LATE_S, CLOSE_LATE_S = 0.8, 2.5, 4.5
 

@@ -351,6 +351,7 @@ def channels(redis):
     return {name.decode() for name in redis.client().pubsub_channels("fantail:{*")}
 
 
+@pytest.mark.slow
 def test_only_what_is_wanted_is_joined_and_it_is_left_after_a_while(redis, node):
     a = node("a")
     assert channels(redis) == set()

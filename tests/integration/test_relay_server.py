@@ -14,6 +14,8 @@ from support.redis_link import RedisLink
 from support.rules import with_rules
 from support.wait import until
 
+pytestmark = pytest.mark.slow
+
 REFUSED_S = 15  # a node waits for ten seconds at most before it serves
 NOTICED_S = 5.5  # the promise is 5; and a tick
 
