@@ -31,10 +31,11 @@ static void on_result(struct fantail *f, const struct fantail_result *result, vo
         snprintf(demo->why, sizeof(demo->why), "%d: %s", result->code, result->message);
 }
 
-static void publish(void *context, const char *topic, struct ft_slice json)
+static void publish(void *context, const char *topic, struct ft_slice json, bool is_last_value)
 {
     struct demo *demo = context;
-    struct fantail_publish_options options = {.on_result = on_result, .user = demo};
+    struct fantail_publish_options options = {
+        .retain = is_last_value, .on_result = on_result, .user = demo};
     /* Not taken when the queue is full: the next reading is newer anyway. */
     int code =
         fantail_publish(demo->link.client, topic, FANTAIL_JSON, json.ptr, json.len, &options);
@@ -53,11 +54,15 @@ static void run(struct demo *demo)
     uint64_t step_ns = ns(1 / demo->rate);
     uint64_t next_ns = 0; /* set once the connection is open */
     uint64_t end_ns = demo->seconds > 0 ? ft_clock_mono_ns() + ns(demo->seconds) : UINT64_MAX;
+    bool was_open = false;
     for (;;) {
         uint64_t now_ns = ft_clock_mono_ns();
         if (now_ns >= end_ns || ft_link_is_interrupted() || demo->refused > 0)
             return;
         bool is_open = fantail_state(demo->link.client) == FANTAIL_OPEN;
+        if (is_open && !was_open)
+            ft_feeder_forget(demo->feeder);
+        was_open = is_open;
         if (is_open && now_ns >= next_ns) {
             ft_feeder_read(demo->feeder, now_ns, publish, demo);
             /* After a stall from now on, not from then. */
@@ -89,12 +94,15 @@ static int feed(struct demo *demo, const struct ft_link_options *options)
 
 static void print_help(const struct ft_flag *flags, size_t n)
 {
-    puts("usage: fantail demo [OPTION]…\n\n"
-         "Publishes this machine's live figures, read from /proc, as JSON objects:\n\n"
-         "  demo/HOST/cpu/total, demo/HOST/cpu/N   shares of the last second, in percent\n"
-         "  demo/HOST/memory, demo/HOST/load       bytes; run queue and tasks\n"
-         "  demo/HOST/disk/DEVICE                  bytes, operations and busy time a second\n"
-         "  demo/HOST/net/INTERFACE                bytes and packets a second\n");
+    puts(
+        "usage: fantail demo [OPTION]…\n\n"
+        "Publishes this machine's live figures, read from /proc, as JSON objects:\n\n"
+        "  demo/HOST/cpu/total, demo/HOST/cpu/N   shares of the last second, in percent\n"
+        "  demo/HOST/memory, demo/HOST/load       bytes; run queue and tasks\n"
+        "  demo/HOST/disk/DEVICE                  bytes, operations and busy time a second\n"
+        "  demo/HOST/net/INTERFACE                bytes and packets a second\n"
+        "  demo/HOST/kernel/GROUP/NAME            some 500 counters of the kernel, each retained and\n"
+        "                                         published again when it has changed\n");
     ft_flags_print(flags, n, stdout);
     puts("\nexit codes: 0 done or interrupted, 1 refused, 2 wrong command line, 3 no connection");
 }

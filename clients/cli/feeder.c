@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "broker/base/alloc.h"
+#include "clients/cli/kernel_counters.h"
 #include "clients/cli/proc_figures.h"
 #include "protocol/topic.h"
 #include "protocol/writer.h"
@@ -41,7 +42,8 @@ struct ft_feeder {
     struct ft_buffer text; /* a file of /proc */
     struct ft_buffer json; /* the object being made */
     struct ft_writer writer;
-    void (*publish)(void *context, const char *topic, struct ft_slice json);
+    struct ft_kernel_counters *counters;
+    ft_feeder_publish *publish;
     void *context;
 };
 
@@ -56,6 +58,7 @@ struct ft_feeder *ft_feeder_new(void)
     snprintf(feeder->prefix, sizeof(feeder->prefix), "demo/%s", level);
     feeder->now = ft_alloc_zero(sizeof(*feeder->now));
     feeder->kept = ft_alloc_zero(SAMPLES * sizeof(*feeder->kept));
+    feeder->counters = ft_kernel_counters_new();
     ft_buffer_init(&feeder->text, TEXT_MAX);
     ft_buffer_init(&feeder->json, JSON_MAX);
     return feeder;
@@ -67,6 +70,7 @@ void ft_feeder_free(struct ft_feeder *feeder)
         return;
     free(feeder->now);
     free(feeder->kept);
+    ft_kernel_counters_free(feeder->counters);
     ft_buffer_fini(&feeder->text);
     ft_buffer_fini(&feeder->json);
     free(feeder);
@@ -75,6 +79,11 @@ void ft_feeder_free(struct ft_feeder *feeder)
 const char *ft_feeder_prefix(const struct ft_feeder *feeder)
 {
     return feeder->prefix;
+}
+
+void ft_feeder_forget(struct ft_feeder *feeder)
+{
+    ft_kernel_counters_forget(feeder->counters);
 }
 
 /* Reads a file of /proc whole; what cannot be read is empty. Lent until the next one. */
@@ -131,7 +140,7 @@ static void end(struct ft_feeder *feeder, const char *kind, const char *name)
         ft_proc_level(name, level, sizeof(level));
         snprintf(topic + n, sizeof(topic) - (size_t)n, "/%s", level);
     }
-    feeder->publish(feeder->context, topic, ft_buffer_slice(&feeder->json));
+    feeder->publish(feeder->context, topic, ft_buffer_slice(&feeder->json), false);
 }
 
 static void give_cpus(struct ft_feeder *feeder, const struct sample *before,
@@ -244,6 +253,31 @@ static void give_load(struct ft_feeder *feeder)
     end(feeder, "load", NULL);
 }
 
+static void give_counter(void *context, const char *name, int64_t value, int64_t change)
+{
+    struct ft_feeder *feeder = context;
+    char topic[FT_TOPIC_BYTES_MAX + 1];
+    begin(feeder, 2);
+    ft_write_key(&feeder->writer, "value");
+    ft_write_int(&feeder->writer, value);
+    ft_write_key(&feeder->writer, "change");
+    ft_write_int(&feeder->writer, change);
+    snprintf(topic, sizeof(topic), "%s/kernel/%s", feeder->prefix, name);
+    feeder->publish(feeder->context, topic, ft_buffer_slice(&feeder->json), true);
+}
+
+/* The kernel's counters, of which only those that moved are news: the others are last values. */
+static void give_counters(struct ft_feeder *feeder)
+{
+    ft_kernel_counters_begin(feeder->counters);
+    ft_kernel_counters_read_list(feeder->counters, "vmstat", read_proc(feeder, "/proc/vmstat"),
+                                 give_counter, feeder);
+    ft_kernel_counters_read_table(feeder->counters, read_proc(feeder, "/proc/net/snmp"),
+                                  give_counter, feeder);
+    ft_kernel_counters_read_table(feeder->counters, read_proc(feeder, "/proc/net/netstat"),
+                                  give_counter, feeder);
+}
+
 static void take_sample(struct ft_feeder *feeder, uint64_t now_ns)
 {
     struct sample *now = feeder->now;
@@ -282,8 +316,7 @@ static const struct sample *find_before(const struct ft_feeder *feeder, uint64_t
     return NULL;
 }
 
-void ft_feeder_read(struct ft_feeder *feeder, uint64_t now_ns,
-                    void (*publish)(void *context, const char *topic, struct ft_slice json),
+void ft_feeder_read(struct ft_feeder *feeder, uint64_t now_ns, ft_feeder_publish *publish,
                     void *context)
 {
     feeder->publish = publish;
@@ -299,5 +332,6 @@ void ft_feeder_read(struct ft_feeder *feeder, uint64_t now_ns,
     }
     give_memory(feeder);
     give_load(feeder);
+    give_counters(feeder);
     keep_sample(feeder);
 }

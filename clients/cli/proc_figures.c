@@ -7,56 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "clients/cli/proc_text.h"
+
 /* What /proc/diskstats counts in, whatever the device's own blocks are (the kernel's
  * Documentation/admin-guide/iostats.rst). */
 enum { SECTOR_BYTES = 512 };
-
-/* Walks lines: sets `line` to the next one and returns true, or returns false after the last. */
-static bool next_line(struct ft_slice *text, struct ft_slice *line)
-{
-    if (text->len == 0)
-        return false;
-    const uint8_t *newline = memchr(text->ptr, '\n', text->len);
-    size_t len = newline ? (size_t)(newline - text->ptr) : text->len;
-    size_t step = newline ? len + 1 : len;
-    *line = ft_slice(text->ptr, len);
-    *text = ft_slice(text->ptr + step, text->len - step);
-    return true;
-}
-
-/* Takes the next word off a line; empty at its end. */
-static struct ft_slice next_word(struct ft_slice *line)
-{
-    size_t from = 0;
-    while (from < line->len && (line->ptr[from] == ' ' || line->ptr[from] == '\t'))
-        from++;
-    size_t to = from;
-    while (to < line->len && line->ptr[to] != ' ' && line->ptr[to] != '\t')
-        to++;
-    struct ft_slice word = ft_slice(line->ptr + from, to - from);
-    *line = ft_slice(line->ptr + to, line->len - to);
-    return word;
-}
-
-static bool as_number(struct ft_slice word, uint64_t *value)
-{
-    uint64_t sum = 0;
-    if (word.len == 0 || word.len > 19)
-        return false;
-    for (size_t i = 0; i < word.len; i++) {
-        if (word.ptr[i] < '0' || word.ptr[i] > '9')
-            return false;
-        sum = sum * 10 + (uint64_t)(word.ptr[i] - '0');
-    }
-    *value = sum;
-    return true;
-}
 
 /* Reads up to `max` numbers off a line; returns how many came before something else. */
 static size_t read_numbers(struct ft_slice *line, uint64_t *values, size_t max)
 {
     size_t n = 0;
-    while (n < max && as_number(next_word(line), &values[n]))
+    while (n < max && ft_proc_number(ft_proc_next_word(line), &values[n]))
         n++;
     return n;
 }
@@ -80,7 +41,7 @@ static bool read_core(struct ft_slice word, int *core)
         *core = -1;
         return true;
     }
-    if (!as_number(ft_slice(word.ptr + 3, word.len - 3), &number) || number > 99999)
+    if (!ft_proc_number(ft_slice(word.ptr + 3, word.len - 3), &number) || number > 99999)
         return false;
     *core = (int)number;
     return true;
@@ -91,10 +52,10 @@ size_t ft_proc_read_cpus(struct ft_slice text, struct ft_cpu_times *rows, size_t
     enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL, COLUMNS };
     size_t count = 0;
     struct ft_slice line;
-    while (count < max && next_line(&text, &line)) {
+    while (count < max && ft_proc_next_line(&text, &line)) {
         uint64_t v[COLUMNS] = {0};
         int core;
-        if (!read_core(next_word(&line), &core) || read_numbers(&line, v, COLUMNS) <= IDLE)
+        if (!read_core(ft_proc_next_word(&line), &core) || read_numbers(&line, v, COLUMNS) <= IDLE)
             continue;
         struct ft_cpu_times row = {
             .core = core,
@@ -126,11 +87,11 @@ size_t ft_proc_read_disks(struct ft_slice text, struct ft_disk_counts *rows, siz
     };
     size_t count = 0;
     struct ft_slice line;
-    while (count < max && next_line(&text, &line)) {
+    while (count < max && ft_proc_next_line(&text, &line)) {
         uint64_t device[2];
         uint64_t v[COLUMNS];
         struct ft_disk_counts row = {0};
-        if (read_numbers(&line, device, 2) != 2 || !copy_name(next_word(&line), row.name) ||
+        if (read_numbers(&line, device, 2) != 2 || !copy_name(ft_proc_next_word(&line), row.name) ||
             read_numbers(&line, v, COLUMNS) != COLUMNS)
             continue;
         row.reads = v[READS];
@@ -149,7 +110,7 @@ size_t ft_proc_read_nets(struct ft_slice text, struct ft_net_counts *rows, size_
     enum { RX_BYTES, RX_PACKETS, RX_ERRORS, TX_BYTES = 8, TX_PACKETS, TX_ERRORS, COLUMNS };
     size_t count = 0;
     struct ft_slice line;
-    while (count < max && next_line(&text, &line)) {
+    while (count < max && ft_proc_next_line(&text, &line)) {
         /* "eth0:123" has no space behind the colon once the number is long. */
         const uint8_t *colon = memchr(line.ptr, ':', line.len);
         if (!colon)
@@ -159,7 +120,8 @@ size_t ft_proc_read_nets(struct ft_slice text, struct ft_net_counts *rows, size_
         struct ft_slice rest = ft_slice(colon + 1, line.len - name_len - 1);
         uint64_t v[COLUMNS];
         struct ft_net_counts row = {0};
-        if (!copy_name(next_word(&name), row.name) || read_numbers(&rest, v, COLUMNS) != COLUMNS)
+        if (!copy_name(ft_proc_next_word(&name), row.name) ||
+            read_numbers(&rest, v, COLUMNS) != COLUMNS)
             continue;
         row.received_bytes = v[RX_BYTES];
         row.received_packets = v[RX_PACKETS];
@@ -185,12 +147,12 @@ bool ft_proc_read_memory(struct ft_slice text, struct ft_memory_figures *figures
     bool has_total = false;
     bool has_available = false;
     struct ft_slice line;
-    while (next_line(&text, &line)) {
-        struct ft_slice name = next_word(&line);
+    while (ft_proc_next_line(&text, &line)) {
+        struct ft_slice name = ft_proc_next_word(&line);
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
             uint64_t kib;
             if (!ft_slice_equal(name, ft_slice_str(rows[i].name)) ||
-                !as_number(next_word(&line), &kib))
+                !ft_proc_number(ft_proc_next_word(&line), &kib))
                 continue;
             *rows[i].target = kib * 1024;
             has_total |= rows[i].target == &read.total;
