@@ -52,7 +52,7 @@ say = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $@)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all programs run test unit threads integration conformance lint soak bench demo fuzz install clean help
+.PHONY: all programs run test unit threads integration javascript browser conformance lint soak bench demo fuzz install clean help
 
 all: $(B)/fantaild $(B)/fantail ## build the broker and the command: build/fantaild, build/fantail
 
@@ -191,7 +191,7 @@ demo: set-up-build ## publish this machine's live figures; starts a broker where
 	@deploy/demo
 
 test: set-up-test ## run every test; ends with one line: N passed, N failed
-	@tests/run lint unit threads conformance integration fuzz
+	@tests/run lint unit threads conformance integration javascript browser fuzz
 
 unit: set-up-test ## unit tests, under AddressSanitizer and UBSan
 	@tests/run unit
@@ -204,6 +204,12 @@ conformance: set-up-test ## the protocol's vectors and foreign test suites
 
 integration: set-up-test ## black-box tests against the sanitized broker
 	@tests/run integration
+
+javascript: set-up-test ## the JavaScript client in Node, against the sanitized broker
+	@tests/run javascript
+
+browser: set-up-test ## the JavaScript client, the console and the examples in a real Chromium
+	@tests/run browser
 
 soak: set-up-test ## the faults of a cluster for minutes each, and a night of them (FANTAIL_SEED=N: that one)
 	@tests/run soak

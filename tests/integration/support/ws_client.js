@@ -1,10 +1,8 @@
 // The npm client `ws`, driven by lines of JSON: commands on stdin, events on stdout.
 //   {"do":"open","url":…,"protocols":[…]}  {"do":"send","text":…}  {"do":"send","base64":…}
 //   {"do":"ping","text":…}  {"do":"close","code":…}
-'use strict';
-const readline = require('node:readline');
-const path = require('node:path');
-const WebSocket = require(path.join(__dirname, '..', '..', 'node_modules', 'ws'));
+import readline from 'node:readline';
+import WebSocket from 'ws';
 
 let socket;
 const say = (event) => process.stdout.write(JSON.stringify(event) + '\n');

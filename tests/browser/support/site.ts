@@ -1,0 +1,55 @@
+/** A web site of the test's own: the built client, and pages. Its origin stays while brokers come and go. */
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join } from "node:path";
+import { atEnd, type Scope } from "../../js/support/cleanup.js";
+import { ROOT } from "../../js/support/programs.js";
+
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+};
+
+/** An empty page that can import "fantail"; tests run their scripts in it. */
+const EMPTY = `<!doctype html><meta charset="utf-8"><title>a page</title><link rel="icon" href="data:,">
+<script type="importmap">{"imports": {
+  "fantail": "/dist/index.js", "fantail/msgpack": "/dist/msgpack.js"}}</script>
+`;
+
+export class Site {
+  private readonly server: Server;
+
+  private constructor() {
+    this.server = createServer(async (request, response) => {
+      const { pathname } = new URL(request.url!, "http://site");
+      const body = await this.find(pathname);
+      const type = TYPES[extname(pathname) || ".html"] ?? "application/octet-stream";
+      response.writeHead(body === null ? 404 : 200, { "Content-Type": type, "Cache-Control": "no-store" });
+      response.end(body);
+    });
+  }
+
+  static async start(scope: Scope): Promise<Site> {
+    const site = new Site();
+    site.server.listen(0, "127.0.0.1");
+    await once(site.server, "listening");
+    atEnd(scope, async () => {
+      site.server.close();
+      site.server.closeAllConnections();
+    });
+    return site;
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  private async find(pathname: string): Promise<string | Buffer | null> {
+    if (pathname === "/") return EMPTY;
+    const file = pathname.match(/^\/dist\/([\w.-]+)$/)?.[1];
+    if (!file) return null;
+    return readFile(join(ROOT, "clients/js/dist", file)).catch(() => null);
+  }
+}
