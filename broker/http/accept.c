@@ -142,6 +142,15 @@ static bool is_named(const struct visit *v)
     return false;
 }
 
+/* Says whether a browser asks for a page of ours: of a GET it says so in another field than Origin (W3C, Fetch
+ * Metadata), where it can be sure of the connection. */
+static bool is_own_page(const struct ft_http_head *head)
+{
+    uint32_t count;
+    struct ft_slice site = ft_http_field(head, "sec-fetch-site", &count);
+    return count == 1 && ft_slice_equal(site, ft_slice_str("same-origin"));
+}
+
 static bool check_origin(struct visit *v)
 {
     char text[FT_QUOTE_MAX + 64], quoted[FT_QUOTE_MAX];
@@ -155,7 +164,7 @@ static bool check_origin(struct visit *v)
                  ft_quote(ft_http_field(v->head, "origin", NULL), quoted));
         return refuse(v, 403, text);
     case FT_CORS_NONE:
-        if (!v->options->allow_no_origin &&
+        if (!v->options->allow_no_origin && !is_own_page(v->head) &&
             (v->route->access == FT_ACCESS_ANYBODY || v->route->access == FT_ACCESS_ADMIN))
             return refuse(v, 403,
                           "requests without an Origin are not allowed "

@@ -121,3 +121,13 @@ def test_who_sends_no_origin_may_be_kept_out(start, api, raw):
     refusal(raw(broker).ask(upgrade_request()), 403)
     assert post(api(broker), ("Origin", LISTED)).status == 200
     assert raw(broker).ask(upgrade_request(extra=[("Origin", LISTED)])).status == 101
+
+
+def test_a_page_of_the_brokers_own_gets_what_it_asks_for_without_an_origin(start, api):
+    """Browsers send none with a GET to the page's own host."""
+    broker = start(settings={"http.allow_no_origin": "no"})
+    for site, status in ("same-origin", 200), ("same-site", 403), ("cross-site", 403), ("none", 403):
+        response = api(broker).request("/v1/nodes", headers=[("Sec-Fetch-Site", site)])
+        assert response.status == status, site
+    twice = [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "same-origin")]
+    api(broker).refused("/v1/nodes", 403, headers=twice)
