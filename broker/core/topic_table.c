@@ -99,7 +99,7 @@ static uint32_t take_id(struct ft_topic_table *t)
 static struct ft_topic *topic_new(struct ft_topic_table *t, const struct ft_publication *p)
 {
     struct ft_slice name = ft_publication_topic(p);
-    struct ft_topic *topic = ft_alloc_zero(sizeof(*topic) + name.len);
+    struct ft_topic *topic = ft_alloc_zero(offsetof(struct ft_topic, name) + name.len);
     topic->hash = p->topic_hash;
     topic->born = p->offset;
     topic->name_len = (uint8_t)name.len;
@@ -316,6 +316,9 @@ uint32_t ft_topic_table_note(struct ft_topic_table *t, const struct ft_publicati
     topic->chained++;
     topic->history = p->history;
     topic->stream = p->stream;
+    topic->count.at_ms = p->at_ms;
+    if (p->entry == FT_ENTRY_LIVE)
+        ft_topic_count_add(&topic->count, p->data_len_, p->accepted_s);
     if (topic->kept_count > 0)
         history_trim(t, topic);
     if (p->is_retained || p->clears_retained) {

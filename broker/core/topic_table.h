@@ -16,6 +16,7 @@
 #define FT_CORE_TOPIC_TABLE_H
 
 #include "broker/core/publication.h"
+#include "broker/core/topic_count.h"
 
 struct ft_topic_limits {
     uint32_t topics;   /* with a chain or a history; last values have a bound of their own */
@@ -53,6 +54,8 @@ struct ft_topic {
     uint16_t stream; /* of that one, too */
     uint8_t name_len;
     bool is_queued;
+    struct ft_topic_count
+        count; /* since it is remembered: of what was published, not what was restored */
     uint8_t name[];
 };
 

@@ -262,9 +262,7 @@ static bool refuse_path(struct visit *v)
     ft_quote(path, quoted);
     while (path.len > 1 && path.ptr[path.len - 1] == '/')
         path.len--;
-    if (ft_slice_equal(path, ft_slice_str("/v1/topics")))
-        snprintf(text, sizeof(text), "a topic belongs behind /v1/topics/");
-    else if (path.len < v->head->path.len && ft_route_find(path, v->options) != FT_ROUTE_NONE)
+    if (path.len < v->head->path.len && ft_route_find(path, v->options) != FT_ROUTE_NONE)
         snprintf(text, sizeof(text), "there is nothing at %s, but there is without the slash",
                  quoted);
     else
@@ -287,8 +285,10 @@ static bool check_method(struct visit *v)
         return true;
     char quoted[FT_QUOTE_MAX], text[FT_QUOTE_MAX + 64];
     ft_exchange_header(v->exchange, "Allow", methods);
-    snprintf(text, sizeof(text), "method %s is not for this path, but %s",
-             ft_quote(v->head->method, quoted), methods);
+    snprintf(text, sizeof(text), "method %s is not for this path, but %s%s",
+             ft_quote(v->head->method, quoted), methods,
+             v->exchange->route == FT_ROUTE_TOPIC_LIST ? "; a topic belongs behind /v1/topics/"
+                                                       : "");
     return refuse(v, 405, text);
 }
 

@@ -73,6 +73,15 @@ enum ft_err ft_query_uint(const char *name, struct ft_slice value, uint64_t *out
                           ft_quote(value, quoted));
 }
 
+enum ft_err ft_query_limit(struct ft_slice value, uint32_t most, uint64_t *out,
+                           struct ft_problem *problem)
+{
+    enum ft_err err = ft_query_uint("limit", value, out, problem);
+    if (err != FT_OK || (*out > 0 && *out <= most))
+        return err;
+    return ft_problem_set(problem, FT_ERR_BAD_REQUEST, "limit must be from 1 to %u", most);
+}
+
 enum ft_err ft_query_bool(const char *name, struct ft_slice value, bool *out,
                           struct ft_problem *problem)
 {

@@ -31,6 +31,10 @@ enum ft_err ft_query_uint(const char *name, struct ft_slice value, uint64_t *out
 enum ft_err ft_query_bool(const char *name, struct ft_slice value, bool *out,
                           struct ft_problem *problem);
 
+/* Reads the parameter `limit`, a number of 1 … `most`. */
+enum ft_err ft_query_limit(struct ft_slice value, uint32_t most, uint64_t *out,
+                           struct ft_problem *problem);
+
 /* Says that a parameter stands there twice, unless it does not. */
 enum ft_err ft_query_once(const char *name, bool is_there, struct ft_problem *problem);
 

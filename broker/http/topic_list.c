@@ -1,0 +1,200 @@
+/*
+ * GET /v1/topics: what this node's journal knows of topics. The walk goes on from turn to turn as a letter of the
+ * worker to itself, so that with a million topics everybody else is served in between. The worker's thread.
+ */
+#include "broker/core/topic_list.h"
+
+#include "broker/base/alloc.h"
+#include "broker/http/answers.h"
+#include "broker/http/negotiate.h"
+#include "broker/http/query.h"
+#include "broker/hub/worker.h"
+#include "protocol/quote.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#define LIMIT_DEFAULT 100
+
+/* Portions that are looked at in one turn: about half a millisecond. */
+#define STEPS_A_TURN 16
+
+/* A list in the making. */
+struct walk {
+    struct ft_letter letter; /* the first: a pointer to one is a pointer to the other */
+    struct ft_exchange *x;   /* NULL: it is gone */
+    enum ft_encoding encoding;
+    struct ft_topic_list list;
+};
+
+_Static_assert(offsetof(struct walk, letter) == 0, "a letter is its walk");
+
+/* ---- the query ---- */
+
+struct wishes {
+    struct ft_query query;
+    struct ft_topic_want want;
+    uint64_t limit; /* 0: not said */
+    bool has_sort;
+};
+
+static enum ft_err take_filter(struct wishes *wishes, struct ft_slice value,
+                               struct ft_problem *problem)
+{
+    enum ft_err err = ft_query_once("filter", wishes->want.filter.ptr, problem);
+    ft_query_keep_wildcards(&wishes->query, value);
+    wishes->want.filter = value;
+    return err == FT_OK ? ft_filter_check(value, problem) : err;
+}
+
+static enum ft_err take_sort(struct wishes *wishes, struct ft_slice value,
+                             struct ft_problem *problem)
+{
+    char quoted[FT_QUOTE_MAX];
+    enum ft_err err = ft_query_once("sort", wishes->has_sort, problem);
+    if (err != FT_OK)
+        return err;
+    wishes->has_sort = true;
+    if (ft_slice_equal(value, ft_slice_str("topic")))
+        wishes->want.order = FT_TOPICS_BY_NAME;
+    else if (!ft_slice_equal(value, ft_slice_str("rate")))
+        return ft_problem_set(problem, FT_ERR_BAD_REQUEST, "sort must be rate or topic, not %s",
+                              ft_quote(value, quoted));
+    return FT_OK;
+}
+
+static enum ft_err take_limit(struct wishes *wishes, struct ft_slice value,
+                              struct ft_problem *problem)
+{
+    enum ft_err err = ft_query_once("limit", wishes->limit, problem);
+    return err == FT_OK ? ft_query_limit(value, FT_TOPIC_LIST_MAX, &wishes->limit, problem) : err;
+}
+
+static enum ft_err take(struct wishes *wishes, struct ft_slice name, struct ft_slice value,
+                        struct ft_problem *problem)
+{
+    enum ft_err err = FT_OK;
+    if (ft_slice_equal(name, ft_slice_str("filter"))) {
+        err = take_filter(wishes, value, problem);
+    } else if (ft_slice_equal(name, ft_slice_str("sort"))) {
+        err = take_sort(wishes, value, problem);
+    } else if (ft_slice_equal(name, ft_slice_str("limit"))) {
+        err = take_limit(wishes, value, problem);
+    } else if (ft_slice_equal(name, ft_slice_str("after"))) {
+        err = ft_query_once("after", wishes->want.after.ptr, problem);
+        wishes->want.after = value;
+        if (err == FT_OK)
+            err = ft_topic_check(value, problem);
+    }
+    return err;
+}
+
+static enum ft_err read_query(struct wishes *wishes, const struct ft_http_head *head,
+                              struct ft_problem *problem)
+{
+    struct ft_slice name, value;
+    enum ft_err err;
+    ft_query_begin(&wishes->query, head);
+    while ((err = ft_query_read(&wishes->query, &name, &value, problem)) == FT_OK) {
+        err = take(wishes, name, value, problem);
+        if (err != FT_OK)
+            return err;
+    }
+    if (err != FT_ERR_NOT_FOUND)
+        return err;
+    if (wishes->want.after.ptr && wishes->want.order != FT_TOPICS_BY_NAME)
+        return ft_problem_set(problem, FT_ERR_BAD_REQUEST, "after goes with sort=topic alone");
+    wishes->want.limit = wishes->limit ? (uint32_t)wishes->limit : LIMIT_DEFAULT;
+    return FT_OK;
+}
+
+/* ---- the answer ---- */
+
+static void write_count(struct ft_writer *w, const char *key, uint64_t n)
+{
+    ft_write_key(w, key);
+    ft_write_uint(w, n);
+}
+
+static void write_row(struct ft_writer *w, const struct ft_topic_row *row)
+{
+    ft_write_map(w, 6);
+    ft_write_key(w, "topic");
+    ft_write_str(w, ft_topic_row_name(row));
+    ft_write_key(w, "rate");
+    ft_write_double(w, (double)row->rate / 1000);
+    write_count(w, "publications", row->publications);
+    write_count(w, "bytes", row->bytes);
+    write_count(w, "at", row->at_ms);
+    ft_write_key(w, "retained");
+    ft_write_bool(w, row->is_retained);
+}
+
+static void answer(struct walk *walk)
+{
+    struct ft_topic_list *list = &walk->list;
+    struct ft_exchange *x = walk->x;
+    struct ft_writer w;
+    ft_topic_list_settle(list);
+    x->state = NULL;
+    ft_answer_begin(x, walk->encoding, &w);
+    ft_write_map(&w, 3);
+    ft_write_key(&w, "topics");
+    ft_write_array(&w, list->count);
+    for (uint32_t i = 0; i < list->count; i++)
+        write_row(&w, &list->rows[i]);
+    write_count(&w, "total", list->total);
+    ft_write_key(&w, "more");
+    ft_write_bool(&w, list->further > list->count);
+    ft_answer_end(x);
+}
+
+/* ---- the walk ---- */
+
+static void drop(struct ft_letter *letter)
+{
+    struct walk *walk = (struct walk *)letter;
+    ft_topic_list_fini(&walk->list);
+    free(walk);
+}
+
+static void go_on(struct ft_letter *letter, struct ft_worker *worker)
+{
+    struct walk *walk = (struct walk *)letter;
+    bool has_more = walk->x != NULL;
+    for (int i = 0; i < STEPS_A_TURN && has_more; i++)
+        has_more = ft_topic_list_step(&walk->list, worker->hub->journal);
+    if (has_more) {
+        ft_letter_post(worker->hub, worker->index, &walk->letter);
+        return;
+    }
+    if (walk->x)
+        answer(walk);
+    drop(letter);
+}
+
+static void abandon(struct ft_exchange *x)
+{
+    struct walk *walk = x->state;
+    if (walk)
+        walk->x = NULL;
+}
+
+void ft_answer_topic_list(struct ft_exchange *x, const struct ft_http_request *request)
+{
+    struct wishes wishes = {.want = {.order = FT_TOPICS_BY_RATE}};
+    struct ft_problem problem;
+    if (read_query(&wishes, request->head, &problem) != FT_OK) {
+        ft_exchange_problem(x, request, &problem);
+        return;
+    }
+    wishes.want.now_ms = x->asker.worker->mono_ms;
+    struct walk *walk = ft_alloc_zero(sizeof(*walk));
+    walk->letter = (struct ft_letter){.open = go_on, .drop = drop};
+    walk->x = x;
+    walk->encoding = ft_negotiate_encoding(request->head, FT_JSON);
+    ft_topic_list_init(&walk->list, &wishes.want);
+    x->state = walk;
+    x->free_state = abandon;
+    ft_letter_post(x->asker.worker->hub, x->asker.worker->index, &walk->letter);
+}
