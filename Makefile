@@ -151,8 +151,8 @@ $(B)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(B)/pure.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS_fuzz) $(LIBS_protocol)
 
 $(B)/fuzz_token: $(call objects,broker/auth)
-$(B)/fuzz_node_message: $(addprefix $(O)/broker/,hub/order.o hub/nodes.o relay/ask_message.o relay/presence_entry.o \
-    relay/roll.o)
+$(B)/fuzz_node_message: $(addprefix $(O)/broker/,hub/order.o hub/nodes.o hub/session_info.o relay/ask_message.o \
+    relay/presence_entry.o relay/roll.o)
 $(B)/fuzz_token: LIBS_fuzz := $(LIBS_auth)
 
 $(B)/pure.a: $(call objects,$(PROTOCOL) $(BASE) $(CORE))

@@ -229,6 +229,7 @@ enum ft_err ft_http_admit(struct ft_exchange *x, const struct ft_http_request *r
     }
     if (ft_http_is_trusted(ft_exchange_options(x), &ft_exchange_peer(x)->ip)) {
         struct ft_ip ip = client_ip(x, request->head);
+        ft_exchange_speaks_for(x, &ip);
         share =
             ft_quota_share(w->hub->quotas, FT_QUOTA_ADDRESS, ft_slice(ip.bytes, sizeof(ip.bytes)));
         uint32_t retry_ms = 0;

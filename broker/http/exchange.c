@@ -129,6 +129,11 @@ const struct ft_peer *ft_exchange_peer(const struct ft_exchange *x)
     return &x->conn->transport.peer;
 }
 
+void ft_exchange_speaks_for(const struct ft_exchange *x, const struct ft_ip *client)
+{
+    x->conn->transport.speaks_for(x->conn->transport.conn, client);
+}
+
 const struct ft_http_options *ft_exchange_options(const struct ft_exchange *x)
 {
     return ft_http_options_of(x->asker.worker);

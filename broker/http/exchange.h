@@ -59,6 +59,9 @@ struct ft_http_options;
 const struct ft_peer *ft_exchange_peer(const struct ft_exchange *exchange);
 const struct ft_http_options *ft_exchange_options(const struct ft_exchange *exchange);
 
+/* The peer is a trusted proxy, and whatever the connection becomes is for this client. */
+void ft_exchange_speaks_for(const struct ft_exchange *exchange, const struct ft_ip *client);
+
 /* The response is complete: it may leave, at the end of the turn. */
 void ft_exchange_done(struct ft_exchange *exchange);
 

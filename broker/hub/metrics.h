@@ -66,7 +66,7 @@
     X(ROUTE, TOPICS, "topics") X(ROUTE, EVENTS, "events") X(ROUTE, HISTORY, "history") \
     X(ROUTE, PRESENCE, "presence") X(ROUTE, DISCONNECT, "disconnect") \
     X(ROUTE, UNSUBSCRIBE, "unsubscribe") X(ROUTE, STATS, "stats") X(ROUTE, NODES, "nodes") \
-    X(ROUTE, TOPIC_LIST, "topic_list") \
+    X(ROUTE, TOPIC_LIST, "topic_list") X(ROUTE, SESSIONS, "sessions") \
     X(ROUTE, METRICS, "metrics") X(ROUTE, HEALTHZ, "healthz") X(ROUTE, READYZ, "readyz") \
     X(ROUTE, WEBSOCKET, "websocket") X(ROUTE, CONSOLE, "console")
 #define FT_LABEL_VALUES_STATUS(X) X(STATUS, 101, "101") X(STATUS, 200, "200") \

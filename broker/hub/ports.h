@@ -35,6 +35,10 @@ struct ft_conn_ops {
     /* Returns how many bytes the peer has taken since the connection began. It only grows. */
     uint64_t (*taken_bytes)(void *conn);
 
+    /* Lends the address of who is at the other end: the peer's, or what ft_http_transport.speaks_for() said.
+     * NULL: not known. */
+    const struct ft_ip *(*client)(void *conn);
+
     /* Ends the connection after what was written. With `lingers` the peer may be sending still: that is
      * thrown away for a while, or the system would take back what the peer has not read. `gone` follows,
      * not from within. Repeating it is allowed. */
@@ -74,6 +78,9 @@ struct ft_http_transport {
     const struct ft_conn_ops *ops;
     void *conn;
     struct ft_peer peer;
+
+    /* The peer is a proxy that speaks for this client from now on. */
+    void (*speaks_for)(void *conn, const struct ft_ip *client);
 
     /* Makes the connection a WebSocket; the response, 101, was written. The HTTP connection is freed by the
      * service itself, right after. */

@@ -73,7 +73,10 @@ struct ft_relay_batch {
 enum ft_ask_kind {
     FT_ASK_NODES, /* body empty                       ─▶ {"nodes":[{…},…]} */
     FT_ASK_PRESENCE, /* body: a topic's text             ─▶ [{…},…], the clients, and `count` */
-    FT_ASK_ORDER,  /* body: an order, ft_order_write() ─▶ `outcome` of the other nodes */
+    FT_ASK_ORDER, /* body: an order, ft_order_write() ─▶ `outcome` of the other nodes */
+    FT_ASK_SESSIONS, /* body: ft_session_query_write()    ─▶ sessions of the other nodes, side by side, `count` */
+    FT_ASK_TOLD, /* the other way: the relay has had this node's sessions looked up for another one
+                  * (ft_session_list_foreign); body: an array of them, which does not come back */
     FT_ASK_CARRIED /* the other way: the relay has had an order of another node carried out here
                       * (ft_control_foreign), and this is `outcome`, which does not come back */
 };
@@ -85,10 +88,13 @@ struct ft_relay_ask {
     enum ft_ask_kind kind;
     struct ft_buffer body, answer;
     struct ft_order_outcome outcome; /* of an order: there is one beside a problem, too */
-    uint64_t count;                  /* of PRESENCE: clients that there are, listed or not */
-    struct ft_problem problem;       /* FT_OK: it was answered, wholly */
-    void *asker;                     /* whose it is: the hub's; of CARRIED the relay's */
-    uint64_t token;                  /* the same */
+    uint64_t count; /* of PRESENCE: clients that there are, listed or not; of SESSIONS, too */
+    struct ft_buffer
+        missing; /* of SESSIONS: names of nodes that have not answered, side by side … */
+    uint32_t missing_count;    /* … and how many */
+    struct ft_problem problem; /* FT_OK: it was answered, wholly */
+    void *asker;               /* whose it is: the hub's; of CARRIED and TOLD the relay's */
+    uint64_t token;            /* the same */
 };
 
 /* Makes a question of this worker; `open` gets it back, and frees it. Fill in `body` and `asker`, then

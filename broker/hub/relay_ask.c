@@ -29,6 +29,7 @@ struct ft_relay_ask *ft_relay_ask_new(uint32_t worker, enum ft_ask_kind kind,
     ask->kind = kind;
     ft_buffer_init(&ask->body, ASK_BYTES_MAX);
     ft_buffer_init(&ask->answer, ASK_BYTES_MAX);
+    ft_buffer_init(&ask->missing, ASK_BYTES_MAX);
     return ask;
 }
 
@@ -36,5 +37,6 @@ void ft_relay_ask_free(struct ft_relay_ask *ask)
 {
     ft_buffer_fini(&ask->body);
     ft_buffer_fini(&ask->answer);
+    ft_buffer_fini(&ask->missing);
     free(ask);
 }

@@ -93,3 +93,20 @@ struct ft_session *ft_roster_next_of(const struct ft_roster *roster, struct ft_s
     }
     return NULL;
 }
+
+struct ft_session *ft_roster_before(const struct ft_roster *roster, uint32_t *at)
+{
+    return *at > 0 ? roster->entries[--*at].session : NULL;
+}
+
+struct ft_session *ft_roster_before_of(const struct ft_roster *roster, struct ft_slice user,
+                                       uint32_t *at)
+{
+    uint32_t hash = hash_of(user);
+    while (*at > 0) {
+        const struct ft_roster_entry *entry = &roster->entries[--*at];
+        if (entry->user_hash == hash && ft_slice_equal(user_of(entry->session), user))
+            return entry->session;
+    }
+    return NULL;
+}

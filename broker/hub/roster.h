@@ -37,4 +37,10 @@ struct ft_session *ft_roster_find(const struct ft_roster *roster, struct ft_slic
 struct ft_session *ft_roster_next_of(const struct ft_roster *roster, struct ft_slice user,
                                      uint32_t *at);
 
+/* The same from the end, where `*at` starts as the count: who came late is met early. Of all sessions, or of a
+ * user's. */
+struct ft_session *ft_roster_before(const struct ft_roster *roster, uint32_t *at);
+struct ft_session *ft_roster_before_of(const struct ft_roster *roster, struct ft_slice user,
+                                       uint32_t *at);
+
 #endif

@@ -54,6 +54,8 @@ void ft_session_open(struct ft_session *s, struct ft_worker *worker,
     ft_count(&worker->metrics.sessions[s->frames], 1);
     ft_count(&worker->metrics.sessions_opened[s->frames], 1);
     ft_worker_new_session_id(worker, s->id);
+    if (worker->now_ms > worker->hub->started_ms) /* unless the clock was set back */
+        s->opened_ds = (uint32_t)((worker->now_ms - worker->hub->started_ms) / 100);
     ft_roster_add(&worker->sessions, s);
     s->heard = ft_wheel_now(&worker->wheel);
     ft_session_watch(s);

@@ -63,6 +63,7 @@ struct ft_session {
     bool is_too_slow;       /* for a topic whose policy is to disconnect then */
     bool is_expired;        /* its token is; it has been told, and may send another */
     uint8_t bad_count;      /* bad envelopes so far */
+    uint32_t opened_ds;     /* tenths of a second since the hub began, by the wall clock */
     struct ft_asker asker;
 
     struct ft_subscription *subscriptions;

@@ -155,11 +155,22 @@ static uint64_t conn_taken_bytes(void *context)
     return ft_tcp_taken_bytes(((struct ft_conn *)context)->fd);
 }
 
+static const struct ft_ip *conn_client(void *context)
+{
+    return &((struct ft_conn *)context)->ip;
+}
+
+static void conn_speaks_for(void *context, const struct ft_ip *client)
+{
+    ((struct ft_conn *)context)->ip = *client;
+}
+
 const struct ft_conn_ops ft_conn_ops = {
     .write = conn_write,
     .pause = conn_pause,
     .silence_ms = conn_silence_ms,
     .taken_bytes = conn_taken_bytes,
+    .client = conn_client,
     .finish = conn_finish,
     .kill = conn_kill,
 };
@@ -252,6 +263,7 @@ static void on_adopted(struct ft_conn *conn, struct lws *wsi)
                                                           .is_tls = conn->is_tls,
                                                           .is_local = conn->is_local,
                                                           .is_over_limit = conn->is_over_limit},
+                                                 .speaks_for = conn_speaks_for,
                                                  .upgrade = upgrade,
                                              });
 }

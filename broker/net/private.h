@@ -99,7 +99,7 @@ struct ft_conn {
     bool is_half_closed;
     bool is_websocket;
     bool has_spoken; /* over TLS */
-    struct ft_ip ip;
+    struct ft_ip ip; /* the peer's; of a session the client's, whatever proxies are between */
     struct ft_rest unsent, unread;
     struct ft_proxied *proxied; /* while it waits for its PROXY header */
     struct ft_http_conn *http;  /* NULL once it is a WebSocket */

@@ -1,21 +1,19 @@
 /*
- * What nodes ask each other beside publications: who is there, and that an operator's order be carried out.
- * An order goes to the channel of all nodes, and each answers on the channel of the node that gave it. Redis
- * says how many have heard the order, and the nodes' figures (roll.c) who should have: a node that is cut off is
- * still listed. The relay's thread.
+ * What nodes ask each other beside publications: who is there, that an operator's order be carried out, and who is
+ * connected. The latter two go to the channel of all nodes, and each answers on the channel of the node that
+ * asked. Redis says how many have heard the question, and the nodes' figures (roll.c) who should have: a node
+ * that is cut off is still listed. What others ask is in ask_heard.c. The relay's thread.
  */
 #include "broker/relay/ask.h"
 
 #include "broker/base/alloc.h"
 #include "broker/relay/ask_message.h"
+#include "protocol/msgpack_out.h"
 #include "protocol/quote.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* Orders of others that are carried out at the same time, in bytes; more are not heard, and so not answered. */
-#define CARRIED_BYTES_MAX ((size_t)8 * 1024 * 1024)
 
 /* A node that was not seen for so long is taken off the list. */
 #define FORGET_NODE_MS 3600000
@@ -80,23 +78,19 @@ static void give_back(struct ft_wait *wait)
     ft_letter_post(wait->asks->relay->hub, ask->worker, &ask->letter);
 }
 
-static struct ft_wait *find(struct ft_asks *asks, uint64_t id)
+struct ft_wait *ft_wait_find(struct ft_asks *asks, uint64_t id, enum ft_ask_kind kind)
 {
     for (struct ft_wait *wait = asks->waits; wait; wait = wait->next) {
-        if (wait->id == id && wait->ask && wait->ask->kind == FT_ASK_ORDER)
+        if (wait->id == id && wait->ask && wait->ask->kind == kind)
             return wait;
     }
     return NULL;
 }
 
-static struct ft_slice instance_of(const struct ft_asks *asks)
+/* Says whether every node answers it, and not Redis alone. */
+static bool is_for_nodes(const struct ft_wait *wait)
 {
-    return ft_slice(asks->relay->instance, FT_INSTANCE_LEN);
-}
-
-static bool is_own(const struct ft_asks *asks, struct ft_slice instance)
-{
-    return ft_slice_equal(instance, instance_of(asks));
+    return wait->ask && wait->ask->kind != FT_ASK_NODES;
 }
 
 /* ---- what came of it ---- */
@@ -110,17 +104,30 @@ static bool has_answered(const struct ft_wait *wait, struct ft_slice instance)
     return false;
 }
 
-/* Returns how many nodes that are there have not answered, and the name of one of them. */
+/* Says whether a node with this name has something to answer: a list of sessions may be for one node alone. */
+static bool is_meant(const struct ft_wait *wait, struct ft_slice name)
+{
+    struct ft_session_query query;
+    return wait->ask->kind != FT_ASK_SESSIONS ||
+           !ft_session_query_read(ft_buffer_slice(&wait->ask->body), &query) || !query.node.ptr ||
+           ft_slice_equal(query.node, name);
+}
+
+/* Returns how many nodes that are there have not answered, the name of one of them, and all of them in
+ * ask->missing. */
 static uint32_t count_missing(const struct ft_wait *wait, struct ft_slice *name)
 {
     uint32_t missing = 0;
     for (uint32_t i = 0; i < wait->roll.count; i++) {
         const struct ft_node_info *info = &wait->roll.nodes[i].info;
-        if (is_own(wait->asks, info->instance) || has_answered(wait, info->instance))
+        if (ft_asks_is_own(wait->asks, info->instance) || has_answered(wait, info->instance) ||
+            !is_meant(wait, info->name))
             continue;
         if (missing++ == 0)
             *name = info->name;
+        ft_msgpack_out_str(&wait->ask->missing, info->name);
     }
+    wait->ask->missing_count = missing;
     return missing;
 }
 
@@ -137,7 +144,18 @@ static uint32_t count_answered(const struct ft_wait *wait)
     return nodes;
 }
 
-static void judge_order(struct ft_wait *wait)
+/* Says whether none of the nodes that are listed was asked for. */
+static bool is_for_nobody(const struct ft_wait *wait)
+{
+    for (uint32_t i = 0; i < wait->roll.count; i++) {
+        if (is_meant(wait, wait->roll.nodes[i].info.name))
+            return false;
+    }
+    return wait->ask->count == 0 && !is_meant(wait, ft_slice_str(wait->asks->relay->options.node));
+}
+
+/* What came of an order, or of asking who is connected. */
+static void judge_answers(struct ft_wait *wait)
 {
     struct ft_problem *problem = &wait->ask->problem;
     struct ft_slice name;
@@ -155,6 +173,8 @@ static void judge_order(struct ft_wait *wait)
     else if (missing > 1)
         (void)ft_problem_set(problem, FT_ERR_TIMEOUT, "%u nodes have not answered, %s among them",
                              missing, ft_quote(name, quoted));
+    else if (is_for_nobody(wait))
+        (void)ft_problem_set(problem, FT_ERR_NOT_FOUND, "no node of this name is there");
 }
 
 static void judge_nodes(struct ft_wait *wait)
@@ -173,8 +193,8 @@ static void judge_nodes(struct ft_wait *wait)
 static void finish(struct ft_wait *wait)
 {
     struct ft_problem *problem = &wait->ask->problem;
-    if (wait->ask->kind == FT_ASK_ORDER)
-        judge_order(wait);
+    if (is_for_nodes(wait))
+        judge_answers(wait);
     else
         judge_nodes(wait);
     if (problem->err)
@@ -188,11 +208,10 @@ static bool is_part_done(const struct ft_wait_part *part)
     return !part->server || part->is_lost || (part->has_heard && part->answered >= part->heard);
 }
 
-/* Gives it back when there is nothing to wait for, and frees it when nobody points to it. */
-static void settle(struct ft_wait *wait)
+void ft_wait_settle(struct ft_wait *wait)
 {
     bool is_done = wait->out == 0;
-    if (wait->ask && wait->ask->kind == FT_ASK_ORDER) {
+    if (is_for_nodes(wait)) {
         for (uint32_t i = 0; i < FT_SERVERS_MAX; i++)
             is_done &= is_part_done(&wait->parts[i]);
     }
@@ -232,6 +251,15 @@ static void compose_publish(struct ft_asks *asks, const char *channel)
     ft_command_arg(command, ft_buffer_slice(&asks->message));
 }
 
+void ft_asks_tell(struct ft_asks *asks, struct ft_server *server, const char *instance)
+{
+    char *channel = name_of(asks->relay->channel_prefix, ":node:", instance);
+    compose_publish(asks, channel);
+    free(channel);
+    /* Where that is lost, whoever asked says by himself that this node has not answered. */
+    (void)send_command(asks, server, on_nobody_waits, NULL);
+}
+
 static void refused(struct ft_wait *wait, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR)
@@ -250,7 +278,7 @@ static void on_time(void *context, const redisReply *reply)
     else if (reply)
         refused(part->wait, reply);
     part->wait->out--;
-    settle(part->wait);
+    ft_wait_settle(part->wait);
 }
 
 /* Takes a node that was not seen for long off the list: names of nodes come and go. */
@@ -291,10 +319,10 @@ static void on_nodes(void *context, const redisReply *reply)
     else if (reply)
         refused(part->wait, reply);
     part->wait->out--;
-    settle(part->wait);
+    ft_wait_settle(part->wait);
 }
 
-static void on_order_published(void *context, const redisReply *reply)
+static void on_published(void *context, const redisReply *reply)
 {
     struct ft_wait_part *part = context;
     if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0) {
@@ -306,7 +334,7 @@ static void on_order_published(void *context, const redisReply *reply)
             refused(part->wait, reply);
     }
     part->wait->out--;
-    settle(part->wait);
+    ft_wait_settle(part->wait);
 }
 
 static bool send_wait(struct ft_wait_part *part, ft_reply_fn fn)
@@ -318,7 +346,7 @@ static bool send_wait(struct ft_wait_part *part, ft_reply_fn fn)
 
 /* ---- asking ---- */
 
-/* Asks one server who is there, and publishes the order, if it is one. */
+/* Asks one server who is there, and publishes what the nodes are to answer. */
 static void ask_server(struct ft_wait_part *part)
 {
     struct ft_asks *asks = part->wait->asks;
@@ -329,10 +357,10 @@ static void ask_server(struct ft_wait_part *part)
     ft_command_str(command, "HGETALL");
     ft_command_str(command, asks->nodes);
     part->is_lost |= !send_wait(part, on_nodes);
-    if (part->wait->ask->kind != FT_ASK_ORDER)
+    if (!is_for_nodes(part->wait))
         return;
     compose_publish(asks, asks->all);
-    part->is_lost |= !send_wait(part, on_order_published);
+    part->is_lost |= !send_wait(part, on_published);
 }
 
 static void away(struct ft_asks *asks, struct ft_relay_ask *ask)
@@ -347,10 +375,15 @@ static void ask_all(struct ft_asks *asks, struct ft_relay_ask *ask)
 {
     struct ft_relay *relay = asks->relay;
     struct ft_wait *wait = wait_new(asks, ask);
-    if (ask->kind == FT_ASK_ORDER) {
+    if (is_for_nodes(wait)) {
+        struct ft_ask_message message = {
+            .word = ask->kind == FT_ASK_ORDER ? FT_ASK_WORD_ORDER : FT_ASK_WORD_WHO,
+            .id = wait->id,
+            .instance = ft_asks_instance(asks),
+            .body = ft_buffer_slice(&ask->body),
+        };
         ft_buffer_clear(&asks->message);
-        ft_ask_order_write(wait->id, instance_of(asks), ft_buffer_slice(&ask->body),
-                           &asks->message);
+        ft_ask_message_write(&message, &asks->message);
     }
     for (uint32_t i = 0; i < relay->server_count; i++) {
         struct ft_wait_part *part = &wait->parts[i];
@@ -367,152 +400,6 @@ static void ask_all(struct ft_asks *asks, struct ft_relay_ask *ask)
     away(asks, ask);
 }
 
-/* ---- orders of other nodes ---- */
-
-/* What the relay has to know of an order that is carried out here, in the question's `answer`. */
-struct carried {
-    char origin[FT_INSTANCE_LEN];
-    uint32_t server; /* by which it came */
-    size_t bytes;
-};
-
-static void reject(struct ft_asks *asks, enum ft_rejected_label why)
-{
-    ft_count(&asks->relay->figures.relay_rejected[why], 1);
-}
-
-static uint32_t index_of(const struct ft_relay *relay, const struct ft_server *server)
-{
-    uint32_t i = 0;
-    while (i < relay->server_count - 1 && relay->servers[i] != server)
-        i++;
-    return i;
-}
-
-/* Has an order carried out; `bytes` is one that ft_order_read() took. */
-static void carry_out(struct ft_asks *asks, struct ft_server *server, struct ft_slice origin,
-                      uint64_t id, struct ft_slice bytes)
-{
-    struct ft_relay *relay = asks->relay;
-    struct carried carried = {.server = index_of(relay, server), .bytes = bytes.len};
-    if (asks->carried_bytes + bytes.len > CARRIED_BYTES_MAX) {
-        reject(asks, FT_REJECTED_TOO_LARGE);
-        return;
-    }
-    memcpy(carried.origin, origin.ptr, FT_INSTANCE_LEN);
-    struct ft_relay_ask *ask = ft_relay_ask_new(0, FT_ASK_CARRIED, NULL);
-    ask->token = id;
-    ft_buffer_add(&ask->body, bytes.ptr, bytes.len);
-    ft_buffer_add(&ask->answer, &carried, sizeof(carried));
-    asks->carried_bytes += bytes.len;
-    ft_count(relay->figures.relay_orders, 1);
-    ft_control_foreign(relay->hub, ask);
-}
-
-/* It was carried out: tells whoever gave it. */
-static void carried_out(struct ft_asks *asks, struct ft_relay_ask *ask)
-{
-    struct carried carried;
-    memcpy(&carried, ask->answer.ptr, sizeof(carried));
-    ft_buffer_clear(&asks->message);
-    ft_ask_done_write(ask->token, instance_of(asks), &ask->outcome, &asks->message);
-    char origin[FT_INSTANCE_LEN + 1];
-    snprintf(origin, sizeof(origin), "%.*s", FT_INSTANCE_LEN, carried.origin);
-    char *channel = name_of(asks->relay->channel_prefix, ":node:", origin);
-    compose_publish(asks, channel);
-    free(channel);
-    /* Where that is lost, whoever asked says by himself that this node has not answered. */
-    (void)send_command(asks, asks->relay->servers[carried.server], on_nobody_waits, NULL);
-    asks->carried_bytes -= carried.bytes;
-    ft_relay_ask_free(ask);
-}
-
-/* ---- messages ---- */
-
-/* An order, of another node or of this one. */
-static void on_order(struct ft_asks *asks, struct ft_server *server,
-                     const struct ft_ask_message *message)
-{
-    struct ft_order order;
-    if (is_own(asks, message->instance)) {
-        struct ft_wait *wait = find(asks, message->id);
-        if (wait) {
-            wait->parts[index_of(asks->relay, server)].answered++;
-            settle(wait);
-        }
-        return;
-    }
-    if (ft_order_read(message->order, &order, asks->filters, NULL) != FT_OK)
-        reject(asks, FT_REJECTED_DAMAGED);
-    else
-        carry_out(asks, server, message->instance, message->id, message->order);
-}
-
-static bool has_answered_by(const struct ft_wait *wait, const struct ft_server *server,
-                            struct ft_slice instance)
-{
-    for (uint32_t i = 0; i < wait->answer_count; i++) {
-        if (wait->answers[i].server == server &&
-            memcmp(wait->answers[i].instance, instance.ptr, FT_INSTANCE_LEN) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void on_done(struct ft_asks *asks, struct ft_server *server,
-                    const struct ft_ask_message *message)
-{
-    struct ft_wait *wait = find(asks, message->id);
-    if (!wait)
-        return; /* too late */
-    if (is_own(asks, message->instance) || wait->answer_count == FT_NODES_MAX ||
-        has_answered_by(wait, server, message->instance)) {
-        reject(asks, FT_REJECTED_SPOOFED);
-        return;
-    }
-    if ((wait->answer_count & (wait->answer_count - 1)) == 0)
-        wait->answers =
-            ft_realloc(wait->answers, (wait->answer_count ? 2 * (size_t)wait->answer_count : 1) *
-                                          sizeof(*wait->answers));
-    struct ft_wait_answer *answer = &wait->answers[wait->answer_count++];
-    answer->server = server;
-    memcpy(answer->instance, message->instance.ptr, FT_INSTANCE_LEN);
-    wait->ask->outcome.sessions += message->sessions;
-    wait->ask->outcome.subscriptions += message->subscriptions;
-    wait->parts[index_of(asks->relay, server)].answered++;
-    settle(wait);
-}
-
-static void reject_fault(struct ft_asks *asks, enum ft_relay_fault fault)
-{
-    reject(asks, fault == FT_RELAY_FOREIGN    ? FT_REJECTED_FOREIGN
-                 : fault == FT_RELAY_VERSION_ ? FT_REJECTED_VERSION
-                                              : FT_REJECTED_DAMAGED);
-}
-
-bool ft_asks_message(struct ft_asks *asks, struct ft_server *server, struct ft_slice channel,
-                     struct ft_slice payload)
-{
-    struct ft_ask_message message;
-    bool is_all = ft_slice_equal(channel, ft_slice_str(asks->all));
-    if (!is_all && !ft_slice_equal(channel, ft_slice_str(asks->own)))
-        return false;
-    if (payload.len > FT_ASK_MESSAGE_MAX) {
-        reject(asks, FT_REJECTED_TOO_LARGE);
-        return true;
-    }
-    enum ft_relay_fault fault = ft_ask_message_read(payload, &message);
-    if (fault != FT_RELAY_SOUND)
-        reject_fault(asks, fault);
-    else if (message.is_order != is_all)
-        reject(asks, FT_REJECTED_SPOOFED);
-    else if (is_all)
-        on_order(asks, server, &message);
-    else
-        on_done(asks, server, &message);
-    return true;
-}
-
 /* ---- for relay.c ---- */
 
 void ft_asks_take(struct ft_asks *asks, struct ft_relay_ask *ask)
@@ -522,10 +409,12 @@ void ft_asks_take(struct ft_asks *asks, struct ft_relay_ask *ask)
         ft_presences_ask(asks->relay->presences, ask);
         break;
     case FT_ASK_CARRIED:
-        carried_out(asks, ask);
+    case FT_ASK_TOLD:
+        ft_asks_answer(asks, ask);
         break;
     case FT_ASK_NODES:
     case FT_ASK_ORDER:
+    case FT_ASK_SESSIONS:
         ask_all(asks, ask);
         break;
     }
@@ -542,7 +431,7 @@ void ft_asks_down(struct ft_asks *asks, struct ft_server *server)
         next = wait->next;
         for (uint32_t i = 0; i < FT_SERVERS_MAX; i++)
             wait->parts[i].is_lost |= wait->parts[i].server == server;
-        settle(wait);
+        ft_wait_settle(wait);
     }
 }
 
@@ -552,7 +441,7 @@ void ft_asks_tick(struct ft_asks *asks)
         next = wait->next;
         if (wait->ask && asks->relay->now_ms >= wait->deadline_ms)
             finish(wait);
-        settle(wait);
+        ft_wait_settle(wait);
     }
 }
 

@@ -1,5 +1,5 @@
 /*
- * Questions to the other nodes that wait for answers: what ask.c and roll.c share. The relay's thread.
+ * Questions to the other nodes that wait for answers: what ask.c, ask_heard.c and roll.c share. The relay's thread.
  */
 #ifndef FT_RELAY_ASK_H
 #define FT_RELAY_ASK_H
@@ -80,11 +80,35 @@ struct ft_asks {
     struct ft_relay *relay;
     struct ft_wait *waits;
     uint64_t last_id;
-    size_t carried_bytes; /* orders of other nodes that are being carried out */
-    char *all, *own;      /* channels: of all nodes, of this one */
-    char *nodes;          /* the key of the hash */
+    size_t heard_bytes; /* questions of other nodes that are being answered here */
+    char *all, *own;    /* channels: of all nodes, of this one */
+    char *nodes;        /* the key of the hash */
     struct ft_buffer command, message;
     struct ft_slice *filters; /* room for those of one order */
 };
+
+/* Returns the question with this id, if it is of that kind and still waits, or NULL. */
+struct ft_wait *ft_wait_find(struct ft_asks *asks, uint64_t id, enum ft_ask_kind kind);
+
+/* Gives it back when there is nothing to wait for, and frees it when nobody points to it. */
+void ft_wait_settle(struct ft_wait *wait);
+
+/* Publishes asks->message on the channel of a node. */
+void ft_asks_tell(struct ft_asks *asks, struct ft_server *server, const char *instance);
+
+static inline struct ft_slice ft_asks_instance(const struct ft_asks *asks)
+{
+    return ft_slice(asks->relay->instance, FT_INSTANCE_LEN);
+}
+
+static inline bool ft_asks_is_own(const struct ft_asks *asks, struct ft_slice instance)
+{
+    return ft_slice_equal(instance, ft_asks_instance(asks));
+}
+
+/* ---- ask_heard.c ---- */
+
+/* What another node asked was answered here (FT_ASK_CARRIED, FT_ASK_TOLD): tells it. */
+void ft_asks_answer(struct ft_asks *asks, struct ft_relay_ask *ask);
 
 #endif

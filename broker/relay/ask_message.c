@@ -1,5 +1,6 @@
 /*
- * Orders and their answers, as they travel. Knows nothing of what is in an order. Pure: any thread.
+ * What nodes ask and answer, as it travels. Knows nothing of what is in an order, or told of a session. Pure: any
+ * thread.
  */
 #include "broker/relay/ask_message.h"
 
@@ -8,31 +9,22 @@
 
 #define ASK_VERSION 1
 
-static void write_head(uint32_t items, const char *word, uint64_t id, struct ft_slice instance,
-                       struct ft_buffer *out)
+static const char *const words[] = {"order", "done", "who", "these"};
+
+void ft_ask_message_write(const struct ft_ask_message *message, struct ft_buffer *out)
 {
     msgpack_packer packer = ft_msgpack_out(out);
-    msgpack_pack_array(&packer, items);
+    msgpack_pack_array(&packer, ft_ask_message_asks(message) ? 5 : 6);
     msgpack_pack_uint64(&packer, ASK_VERSION);
-    ft_msgpack_out_str(out, ft_slice_str(word));
-    msgpack_pack_uint64(&packer, id);
-    ft_msgpack_out_str(out, instance);
-}
-
-void ft_ask_order_write(uint64_t id, struct ft_slice instance, struct ft_slice order,
-                        struct ft_buffer *out)
-{
-    write_head(5, "order", id, instance, out);
-    ft_buffer_add(out, order.ptr, order.len);
-}
-
-void ft_ask_done_write(uint64_t id, struct ft_slice instance,
-                       const struct ft_order_outcome *outcome, struct ft_buffer *out)
-{
-    msgpack_packer packer = ft_msgpack_out(out);
-    write_head(6, "done", id, instance, out);
-    msgpack_pack_uint64(&packer, outcome->sessions);
-    msgpack_pack_uint64(&packer, outcome->subscriptions);
+    ft_msgpack_out_str(out, ft_slice_str(words[message->word]));
+    msgpack_pack_uint64(&packer, message->id);
+    ft_msgpack_out_str(out, message->instance);
+    if (!ft_ask_message_asks(message))
+        msgpack_pack_uint64(&packer, message->sessions);
+    if (message->word == FT_ASK_WORD_DONE)
+        msgpack_pack_uint64(&packer, message->subscriptions);
+    else
+        ft_buffer_add(out, message->body.ptr, message->body.len);
 }
 
 static bool is_instance(struct ft_slice text)
@@ -54,6 +46,15 @@ static bool read_uint(struct ft_scan *scan, uint64_t *number)
     return true;
 }
 
+static bool read_body(struct ft_scan *scan, struct ft_ask_message *message)
+{
+    struct ft_value value;
+    if (!ft_msgpack_value(scan, &value))
+        return false;
+    message->body = value.raw;
+    return true;
+}
+
 /* Reads what is behind version and word; returns how many elements there are then, 0 where it is broken. */
 static uint64_t read_rest(struct ft_scan *scan, struct ft_ask_message *message)
 {
@@ -62,13 +63,24 @@ static uint64_t read_rest(struct ft_scan *scan, struct ft_ask_message *message)
         value.kind != FT_VALUE_STR || !is_instance(value.text))
         return 0;
     message->instance = value.text;
-    if (message->is_order) {
-        bool is_read = ft_msgpack_value(scan, &value);
-        message->order = value.raw;
-        return is_read ? 5 : 0;
-    }
-    bool is_read = read_uint(scan, &message->sessions) && read_uint(scan, &message->subscriptions);
+    if (ft_ask_message_asks(message))
+        return read_body(scan, message) ? 5 : 0;
+    if (!read_uint(scan, &message->sessions))
+        return 0;
+    bool is_read = message->word == FT_ASK_WORD_DONE ? read_uint(scan, &message->subscriptions)
+                                                     : read_body(scan, message);
     return is_read ? 6 : 0;
+}
+
+static bool find_word(struct ft_slice text, enum ft_ask_word *word)
+{
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (!ft_slice_equal(text, ft_slice_str(words[i])))
+            continue;
+        *word = (enum ft_ask_word)i;
+        return true;
+    }
+    return false;
 }
 
 enum ft_relay_fault ft_ask_message_read(struct ft_slice bytes, struct ft_ask_message *message)
@@ -80,9 +92,7 @@ enum ft_relay_fault ft_ask_message_read(struct ft_slice bytes, struct ft_ask_mes
         !ft_msgpack_item(&scan, &version) || version.kind != FT_VALUE_UINT ||
         !ft_msgpack_item(&scan, &word) || word.kind != FT_VALUE_STR)
         return FT_RELAY_FOREIGN;
-    message->is_order = ft_slice_equal(word.text, ft_slice_str("order"));
-    bool is_done = ft_slice_equal(word.text, ft_slice_str("done"));
-    if (version.num != ASK_VERSION || (!message->is_order && !is_done))
+    if (version.num != ASK_VERSION || !find_word(word.text, &message->word))
         return FT_RELAY_VERSION_;
     uint64_t items = read_rest(&scan, message);
     if (items == 0 || head.num < items)

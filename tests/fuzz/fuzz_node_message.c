@@ -1,12 +1,16 @@
 /*
- * What nodes say to each other beside publications: `O` an order of an operator, `M` a message that carries one
- * or answers it, `N` what is kept of a node, behind its name and a line break, `P` an entry of who is present.
- * Whatever is taken is sound, and is the same once it was written and read again.
+ * What nodes say to each other beside publications: `O` an order of an operator, `W` a question who is connected,
+ * `S` sessions that answer it, `M` a message that carries one of these, `N` what is kept of a node, behind its
+ * name and a line break, `P` an entry of who is present. Whatever is taken is sound, and is the same once it was
+ * written and read again.
  */
 #include "broker/hub/control.h"
+#include "broker/hub/session.h"
+#include "broker/hub/session_info.h"
 #include "broker/relay/ask.h"
 #include "broker/relay/ask_message.h"
 #include "broker/relay/presence_entry.h"
+#include "protocol/msgpack_scan.h"
 #include "protocol/topic.h"
 #include "protocol/utf8.h"
 #include "tests/fuzz/check.h"
@@ -56,6 +60,77 @@ static void check_order(struct ft_slice bytes)
     ft_buffer_fini(&out);
 }
 
+static bool is_same(struct ft_slice a, struct ft_slice b)
+{
+    return !a.ptr == !b.ptr && ft_slice_equal(a, b);
+}
+
+static void check_query(struct ft_slice bytes)
+{
+    struct ft_session_query query, read;
+    if (!ft_session_query_read(bytes, &query))
+        return;
+    CHECK(query.limit > 0 && query.limit <= FT_SESSIONS_LISTED_MAX);
+    CHECK(query.session.len <= FT_SESSION_ID_LEN);
+    struct ft_buffer out;
+    ft_buffer_init(&out, bytes.len + 64);
+    ft_session_query_write(&query, &out);
+    CHECK(!out.failed && ft_session_query_read(ft_buffer_slice(&out), &read));
+    CHECK(read.limit == query.limit && is_same(read.user, query.user));
+    CHECK(is_same(read.session, query.session) && is_same(read.node, query.node));
+    ft_buffer_fini(&out);
+}
+
+/* What is told of a session can be written down for people, and is the same for the next node. */
+static void check_session(const struct ft_session_info *info)
+{
+    struct ft_session_info read;
+    struct ft_buffer out;
+    struct ft_writer w;
+    ft_buffer_init(&out, 1 << 14);
+    ft_session_info_write(info, &out);
+    struct ft_scan scan = ft_scan_of(ft_buffer_slice(&out));
+    CHECK(!out.failed && ft_session_info_read(&scan, &read) && scan.at == scan.end);
+    CHECK(is_same(read.session, info->session) && is_same(read.node, info->node));
+    CHECK(is_same(read.user, info->user) && is_same(read.address, info->address));
+    CHECK(read.frames == info->frames && read.frames < FT_FRAMES_KINDS);
+    CHECK(read.since_ms == info->since_ms && read.subscriptions == info->subscriptions);
+    CHECK(read.outbox_bytes == info->outbox_bytes && read.is_parked == info->is_parked);
+    CHECK(read.is_stalled == info->is_stalled && read.topic_count == info->topic_count);
+    for (uint32_t i = 0; i < read.topic_count; i++)
+        CHECK(is_same(read.topics[i], info->topics[i]));
+    ft_buffer_clear(&out);
+    ft_writer_init(&w, FT_JSON, &out);
+    ft_session_info_tell(info, &w);
+    CHECK(!out.failed && ft_data_check(FT_JSON, ft_buffer_slice(&out), NULL) == FT_OK);
+    ft_buffer_fini(&out);
+}
+
+static void check_sessions(struct ft_slice bytes)
+{
+    struct ft_scan scan = ft_scan_of(bytes);
+    struct ft_session_info info;
+    struct ft_value head;
+    if (!ft_session_infos_are_sound(bytes))
+        return;
+    CHECK(ft_msgpack_item(&scan, &head) && head.num <= FT_SESSIONS_LISTED_MAX);
+    for (uint64_t i = 0; i < head.num; i++) {
+        CHECK(ft_session_info_read(&scan, &info));
+        check_session(&info);
+    }
+    CHECK(scan.at == scan.end);
+}
+
+static void check_body(const struct ft_ask_message *message)
+{
+    if (message->word == FT_ASK_WORD_ORDER)
+        check_order(message->body);
+    else if (message->word == FT_ASK_WORD_WHO)
+        check_query(message->body);
+    else if (message->word == FT_ASK_WORD_THESE)
+        check_sessions(message->body);
+}
+
 static void check_message(struct ft_slice bytes)
 {
     struct ft_ask_message message, read;
@@ -64,18 +139,13 @@ static void check_message(struct ft_slice bytes)
     CHECK(message.instance.len == FT_INSTANCE_LEN && is_within(message.instance, bytes));
     struct ft_buffer out;
     ft_buffer_init(&out, bytes.len + 64);
-    struct ft_order_outcome outcome = {.sessions = message.sessions,
-                                       .subscriptions = message.subscriptions};
-    if (message.is_order)
-        ft_ask_order_write(message.id, message.instance, message.order, &out);
-    else
-        ft_ask_done_write(message.id, message.instance, &outcome, &out);
+    ft_ask_message_write(&message, &out);
     CHECK(!out.failed && ft_ask_message_read(ft_buffer_slice(&out), &read) == FT_RELAY_SOUND);
-    CHECK(read.is_order == message.is_order && read.id == message.id);
+    CHECK(read.word == message.word && read.id == message.id);
     CHECK(read.sessions == message.sessions && read.subscriptions == message.subscriptions);
-    if (message.is_order) {
-        CHECK(is_within(message.order, bytes) && ft_slice_equal(read.order, message.order));
-        check_order(message.order);
+    if (message.word != FT_ASK_WORD_DONE) {
+        CHECK(is_within(message.body, bytes) && ft_slice_equal(read.body, message.body));
+        check_body(&message);
     }
     ft_buffer_fini(&out);
 }
@@ -149,6 +219,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         return 0;
     if (bytes[0] == 'O')
         check_order(rest);
+    else if (bytes[0] == 'W')
+        check_query(rest);
+    else if (bytes[0] == 'S')
+        check_sessions(rest);
     else if (bytes[0] == 'M')
         check_message(rest);
     else if (bytes[0] == 'N')

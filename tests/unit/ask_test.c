@@ -199,7 +199,7 @@ Test(ask, an_order_of_another_node_is_carried_out_and_answered_on_its_channel)
     cr_assert_str_eq(servers[1].sent[0].text, "PUBLISH p@2:node:" THEM " \\x96\\x01\\xa4"
                                               "done*\\xb0" US "\\x01\\x00");
     cr_assert_eq(relay.figures.relay_orders[0], 1);
-    cr_assert_eq(relay.asks->carried_bytes, 0);
+    cr_assert_eq(relay.asks->heard_bytes, 0);
     reply_number(1, 1);
     end();
 }

@@ -29,6 +29,16 @@ static uint64_t nothing(void *conn)
     return 0;
 }
 
+static const struct ft_ip *http_client(void *conn)
+{
+    return &((struct ft_fake_http *)conn)->client;
+}
+
+static void http_speaks_for(void *conn, const struct ft_ip *client)
+{
+    ((struct ft_fake_http *)conn)->client = *client;
+}
+
 static void http_finish(void *conn, bool lingers)
 {
     struct ft_fake_http *http = conn;
@@ -46,6 +56,7 @@ static const struct ft_conn_ops ops = {
     .pause = http_pause,
     .silence_ms = nothing,
     .taken_bytes = nothing,
+    .client = http_client,
     .finish = http_finish,
     .kill = http_kill,
 };
@@ -87,8 +98,14 @@ void ft_fake_http_open(struct ft_fake_node *node, struct ft_fake_http *http, uin
     *http = (struct ft_fake_http){.node = node, .worker = node->hub->workers[worker]};
     ft_buffer_init(&http->sent, SENT_MAX);
     struct ft_http_transport transport = {
-        .ops = &ops, .conn = http, .peer = {.is_local = true}, .upgrade = http_upgrade};
+        .ops = &ops,
+        .conn = http,
+        .peer = {.is_local = true},
+        .speaks_for = http_speaks_for,
+        .upgrade = http_upgrade,
+    };
     FT_ASSERT(ft_ip_read(ft_slice_str("127.0.0.1"), &transport.peer.ip));
+    http->client = transport.peer.ip;
     ft_fake_node_begin(node, worker);
     http->conn = ft_http_service()->open(NULL, http->worker, &transport);
     (void)ft_fake_node_end(node, worker);

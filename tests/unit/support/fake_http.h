@@ -16,6 +16,7 @@ struct ft_fake_http {
     struct ft_fake_node *node;
     struct ft_worker *worker;
     struct ft_buffer sent;
+    struct ft_ip client; /* whom the connection is for */
     struct ft_upgrade upgrade;
     bool is_paused, is_finished, is_killed, is_upgraded;
     bool lingers; /* what it is sent after the end is thrown away, not answered with a reset */

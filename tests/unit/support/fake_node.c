@@ -96,6 +96,13 @@ static uint64_t fake_taken_bytes(void *conn)
     return ((struct ft_fake_client *)conn)->taken_bytes;
 }
 
+static const struct ft_ip *fake_client(void *conn)
+{
+    static const struct ft_ip ip = {{[10] = 255, [11] = 255, [12] = 192, [14] = 2, [15] = 7}};
+    (void)conn;
+    return &ip;
+}
+
 static void fake_finish(void *conn, bool lingers)
 {
     (void)lingers;
@@ -107,8 +114,15 @@ static void fake_kill(void *conn)
     ((struct ft_fake_client *)conn)->is_killed = true;
 }
 
-static const struct ft_conn_ops conn_ops = {fake_write,       fake_pause,  fake_silence_ms,
-                                            fake_taken_bytes, fake_finish, fake_kill};
+static const struct ft_conn_ops conn_ops = {
+    .write = fake_write,
+    .pause = fake_pause,
+    .silence_ms = fake_silence_ms,
+    .taken_bytes = fake_taken_bytes,
+    .client = fake_client,
+    .finish = fake_finish,
+    .kill = fake_kill,
+};
 
 static void fake_wake(void *loops, uint32_t index)
 {
