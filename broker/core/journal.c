@@ -384,6 +384,11 @@ struct ft_streams *ft_journal_lock_streams(struct ft_journal *j)
     return j->streams;
 }
 
+const struct ft_streams *ft_journal_peek_streams(const struct ft_journal *j)
+{
+    return j->streams;
+}
+
 void ft_journal_unlock(struct ft_journal *j)
 {
     pthread_mutex_unlock(&j->lock);
@@ -499,11 +504,6 @@ uint32_t ft_journal_places(struct ft_journal *j, const struct ft_partition_set *
     uint32_t n = ft_streams_places(j->streams, set, at, places);
     pthread_mutex_unlock(&j->lock);
     return n;
-}
-
-uint32_t ft_journal_places_locked(struct ft_journal *j, uint64_t at, struct ft_place *places)
-{
-    return ft_streams_places(j->streams, NULL, at, places);
 }
 
 /* The same in the journal's own stream: its offsets are the positions. */

@@ -168,9 +168,6 @@ void ft_journal_forget_topics(struct ft_journal *journal, uint32_t index);
 uint32_t ft_journal_places(struct ft_journal *journal, const struct ft_partition_set *set,
                            uint64_t at, struct ft_place *places);
 
-/* The same for all streams while the topics are lent, where streams are numbered elsewhere. */
-uint32_t ft_journal_places_locked(struct ft_journal *journal, uint64_t at, struct ft_place *places);
-
 /* Finds the position `seq` of a stream, or a life of one, by its name, in the journal up to offset `upto`, as who has come to there
  * sees it (UINT64_MAX: all of it). `*index` is set where it is known; `*at` to the greatest journal offset, up to
  * there, at which nothing that is kept of the stream after `seq` has come: `upto` or the head where nothing is, or
@@ -195,7 +192,11 @@ const struct ft_topic_table *ft_journal_lock_topics(struct ft_journal *journal);
 /* Lends what is known of streams, in the same way; NULL where there is one, and that is the journal's own. */
 struct ft_streams *ft_journal_lock_streams(struct ft_journal *journal);
 
-/* Gives back either. */
+/* The same without taking the lock: for who has it, by the topics; and for what the thread that builds publications of
+ * streams may look up. */
+const struct ft_streams *ft_journal_peek_streams(const struct ft_journal *journal);
+
+/* Gives back what was lent under the lock. */
 void ft_journal_unlock(struct ft_journal *journal);
 
 void ft_journal_stats(struct ft_journal *journal, struct ft_journal_stats *stats);

@@ -25,6 +25,19 @@ static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
 #define ORDERS      (UINT64_C(1) << (5 * ORDER_CHARS))
 #define ORDER_END   (FT_STREAM_NAME_LEN - LIFE_CHARS)
 
+/* Returns what a character stands for, or -1. Names are checked in every message. */
+static int32_t digit_of(uint8_t byte)
+{
+    static const uint8_t after[UINT8_MAX + 1] = {
+        ['a'] = 1,  ['b'] = 2,  ['c'] = 3,  ['d'] = 4,  ['e'] = 5,  ['f'] = 6,  ['g'] = 7,
+        ['h'] = 8,  ['i'] = 9,  ['j'] = 10, ['k'] = 11, ['m'] = 12, ['n'] = 13, ['p'] = 14,
+        ['q'] = 15, ['r'] = 16, ['s'] = 17, ['t'] = 18, ['u'] = 19, ['v'] = 20, ['w'] = 21,
+        ['x'] = 22, ['y'] = 23, ['z'] = 24, ['2'] = 25, ['3'] = 26, ['4'] = 27, ['5'] = 28,
+        ['6'] = 29, ['7'] = 30, ['8'] = 31, ['9'] = 32,
+    };
+    return after[byte] - 1;
+}
+
 static uint32_t partition_of_text(const struct ft_partitions *partitions, struct ft_slice text)
 {
     uint64_t hash = FNV_BASIS;
@@ -120,21 +133,10 @@ bool ft_stream_is_later(struct ft_slice name, uint64_t base)
     uint64_t order = 0;
     if (ft_stream_partition(name) < 0)
         return false;
-    for (size_t i = ORDER_END - ORDER_CHARS; i < ORDER_END; i++) {
-        const char *at = memchr(alphabet, name.ptr[i], sizeof(alphabet) - 1);
-        if (!at)
-            return false;
-        order = order << 5 | (uint64_t)(at - alphabet);
-    }
+    for (size_t i = ORDER_END - ORDER_CHARS; i < ORDER_END; i++)
+        order = order << 5 | (uint64_t)digit_of(name.ptr[i]);
     uint64_t further = (order - (base >> ORDER_SHIFT)) & (ORDERS - 1);
     return further > 0 && further < ORDERS / 2;
-}
-
-/* Returns what a character stands for, or -1. */
-static int32_t digit_of(uint8_t byte)
-{
-    const char *at = byte ? strchr(alphabet, byte) : NULL;
-    return at ? (int32_t)(at - alphabet) : -1;
 }
 
 int32_t ft_stream_partition(struct ft_slice name)

@@ -60,8 +60,8 @@ struct mark {
 
 struct ft_streams {
     uint32_t count, every;
-    bool is_mark_due; /* one was opened */
-    uint64_t kept, head;
+    bool is_mark_due;            /* one was opened */
+    uint64_t kept, head, marked; /* the latter: where the latest mark is */
     uint64_t of_mask;
     uint16_t *of; /* whose an offset is */
     uint64_t first, end, cap;
@@ -169,7 +169,7 @@ static void add_mark(struct ft_streams *s)
            (s->end - s->first > 1 && mark_at(s, s->first + 1)->offset + s->kept <= s->head))
         s->first++;
     struct mark *mark = mark_at(s, s->end - 1);
-    mark->offset = s->head;
+    mark->offset = s->marked = s->head;
     for (uint32_t i = 0; i < s->count; i++)
         mark->seqs[i] = s->streams[i].seq;
 }
@@ -266,7 +266,7 @@ void ft_streams_note(struct ft_streams *s, uint32_t index, uint64_t offset)
         stream->skips_to = 0;
         s->is_mark_due = s->is_mark_due || skips;
     }
-    if (s->is_mark_due || offset - mark_at(s, s->end - 1)->offset >= s->every)
+    if (s->is_mark_due || offset - s->marked >= s->every)
         add_mark(s);
     s->is_mark_due = false;
 }

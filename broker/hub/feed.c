@@ -236,11 +236,12 @@ static bool is_to_come(const struct ft_snapshot *snapshot, const struct ft_publi
 static struct ft_slice own_event(struct ft_session *s, const struct ft_snapshot *snapshot,
                                  const struct ft_pick *pick, struct ft_slice event)
 {
+    const struct ft_journal *journal = s->asker.worker->hub->journal;
     struct ft_place places[FT_PARTITIONS_MAX];
     uint32_t n = 0;
     if (!snapshot->starts && !pick->is_copy && ft_publication_is_counted(pick->publication))
-        n = ft_journal_places_locked(s->asker.worker->hub->journal, pick->publication->offset,
-                                     places);
+        n = ft_streams_places(ft_journal_peek_streams(journal), NULL, pick->publication->offset,
+                              places);
     for (uint32_t i = 0; i < n; i++)
         places[i].is_later = false;
     return ft_reply_event(s, event, places, n);

@@ -28,12 +28,10 @@ void ft_lives_add(struct ft_journal *journal, uint32_t index, const char *stream
     ft_journal_unlock(journal);
 }
 
-uint64_t ft_lives_base(struct ft_journal *journal, uint32_t index, uint64_t seq)
+uint64_t ft_lives_base(const struct ft_journal *journal, uint32_t index, uint64_t seq)
 {
     char life[FT_STREAM_NAME_LEN + 1];
-    const struct ft_streams *streams = ft_journal_lock_streams(journal);
+    const struct ft_streams *streams = ft_journal_peek_streams(journal);
     bool is_open = *ft_streams_name(streams, index) != '\0';
-    uint64_t base = is_open ? ft_streams_life_of(streams, index, seq, life) : 0;
-    ft_journal_unlock(journal);
-    return base;
+    return is_open ? ft_streams_life_of(streams, index, seq, life) : 0;
 }

@@ -25,7 +25,7 @@ void ft_lives_tell(const struct ft_lives_told *told, struct ft_journal *journal,
 /* The same of one. */
 void ft_lives_add(struct ft_journal *journal, uint32_t index, const char *stream, uint64_t base);
 
-/* Returns where the life begins that an offset is of, 0 where the stream is not open. */
-uint64_t ft_lives_base(struct ft_journal *journal, uint32_t index, uint64_t seq);
+/* Returns where the life begins that an offset is of, 0 where the stream is not open. Takes no lock. */
+uint64_t ft_lives_base(const struct ft_journal *journal, uint32_t index, uint64_t seq);
 
 #endif

@@ -8,11 +8,16 @@
  * to read them, and who forges with care has been in Redis itself. */
 #define END_BYTES 64
 
-/* FNV-1a. */
+/* As FNV-1a, but by eight bytes where there are as many: it is done for every message. */
 static uint64_t add(uint64_t digest, const uint8_t *at, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        digest = (digest ^ at[i]) * UINT64_C(0x100000001B3);
+    for (uint64_t word; len >= sizeof(word); at += sizeof(word), len -= sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        digest = (digest ^ word) * UINT64_C(0x100000001B3);
+        digest ^= digest >> 32;
+    }
+    for (; len > 0; at++, len--)
+        digest = (digest ^ *at) * UINT64_C(0x100000001B3);
     return digest;
 }
 
