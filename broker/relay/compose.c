@@ -5,32 +5,17 @@
 #include "broker/relay/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define COMMAND_MAX ((size_t)1 << 31)
 /* EVALSHA, SHA-1, number of keys; the keys; the arguments before the parts. */
 #define HEAD_ARGS 3
 #define KEYS      5
 #define COMMON    10
-/* What the head has beside the keys and the channel, each of which begins with a prefix. */
-#define HEAD_BYTES 640
-#define NAME_BYTES 32
-
-void ft_compose_init(struct ft_compose *compose, const struct ft_relay_options *options,
-                     const char *prefix, const char *channel_prefix, const char *instance)
-{
-    *compose = (struct ft_compose){
-        .prefix = prefix,
-        .channel_prefix = channel_prefix,
-        .instance = instance,
-        .length = options->length,
-        .retained = options->retained,
-        .kept_topics = options->kept_topics,
-        .age_ms = (uint64_t)options->age_s * 1000,
-        .size_bytes = options->size_bytes / options->partitions.count,
-        .head_room =
-            HEAD_BYTES + KEYS * (strlen(prefix) + NAME_BYTES) + strlen(channel_prefix) + NAME_BYTES,
-    };
-}
+/* What the head has beside that: how many arguments, names of two streams, a head, a life of Redis. */
+#define HEAD_BYTES 256
+/* The names of one partition, and the bounds. */
+#define COMMON_MAX ((size_t)8192)
 
 /* Adds an argument made of a prefix, the number of a partition in braces, and a suffix. */
 static void add_name(struct ft_buffer *command, const char *prefix, uint32_t partition,
@@ -44,6 +29,47 @@ static void add_name(struct ft_buffer *command, const char *prefix, uint32_t par
     ft_buffer_add(command, braces, (size_t)n);
     ft_buffer_add(command, suffix, suffix_len);
     ft_command_close(command);
+}
+
+static void write_names(struct ft_compose_names *names, uint32_t partition, const char *prefix,
+                        const char *channel_prefix)
+{
+    static const char *const keys[KEYS] = {":meta", ":log", ":last", ":lastz", ":topics"};
+    ft_buffer_init(&names->bytes, COMMON_MAX);
+    ft_command_str(&names->bytes, "EVALSHA");
+    ft_command_str(&names->bytes, ft_script_sha(FT_SCRIPT_PUBLISH));
+    ft_command_uint(&names->bytes, KEYS);
+    for (int i = 0; i < KEYS; i++)
+        add_name(&names->bytes, prefix, partition, keys[i]);
+    names->channel_at = names->bytes.len;
+    add_name(&names->bytes, channel_prefix, partition, "");
+    FT_ASSERT(!names->bytes.failed);
+}
+
+void ft_compose_init(struct ft_compose *compose, const struct ft_relay_options *options,
+                     const char *prefix, const char *channel_prefix, const char *instance)
+{
+    uint32_t partitions = options->partitions.count;
+    *compose = (struct ft_compose){.instance = instance, .partitions = partitions};
+    compose->names = ft_alloc(partitions * sizeof(compose->names[0]));
+    for (uint32_t k = 0; k < partitions; k++)
+        write_names(&compose->names[k], k, prefix, channel_prefix);
+    ft_buffer_init(&compose->bounds, COMMON_MAX);
+    ft_command_uint(&compose->bounds, options->length);
+    ft_command_uint(&compose->bounds, (uint64_t)options->age_s * 1000);
+    ft_command_uint(&compose->bounds, options->size_bytes / partitions);
+    ft_command_uint(&compose->bounds, options->retained);
+    ft_command_uint(&compose->bounds, options->kept_topics);
+    size_t longest = compose->names[partitions - 1].bytes.len; /* it has the most digits */
+    compose->head_room = HEAD_BYTES + longest + compose->bounds.len;
+}
+
+void ft_compose_fini(struct ft_compose *compose)
+{
+    for (uint32_t k = 0; k < compose->partitions; k++)
+        ft_buffer_fini(&compose->names[k].bytes);
+    free(compose->names);
+    ft_buffer_fini(&compose->bounds);
 }
 
 /* ---- parts ---- */
@@ -103,7 +129,9 @@ void ft_compose_ephemeral(const struct ft_compose *compose, uint32_t partition, 
     ft_buffer_init(command, COMMAND_MAX);
     ft_command_begin(command, 3);
     ft_command_str(command, "PUBLISH");
-    add_name(command, compose->channel_prefix, partition, "");
+    const struct ft_compose_names *names = &compose->names[partition];
+    ft_buffer_add(command, names->bytes.ptr + names->channel_at,
+                  names->bytes.len - names->channel_at);
     ft_command_open(command, head.len + entries.len);
     ft_buffer_add(command, head.ptr, head.len);
     ft_buffer_add(command, entries.ptr, entries.len);
@@ -131,23 +159,14 @@ void ft_compose_batch(const struct ft_compose *compose, struct ft_relay_batch *b
 struct ft_slice ft_compose_head(const struct ft_compose *compose, struct ft_relay_batch *batch,
                                 const struct ft_compose_seen *seen, struct ft_buffer *head)
 {
-    static const char *const keys[KEYS] = {":meta", ":log", ":last", ":lastz", ":topics"};
+    const struct ft_buffer *names = &compose->names[batch->partition].bytes;
     ft_buffer_clear(head);
     ft_command_begin(head, HEAD_ARGS + KEYS + COMMON + batch->args);
-    ft_command_str(head, "EVALSHA");
-    ft_command_str(head, ft_script_sha(FT_SCRIPT_PUBLISH));
-    ft_command_uint(head, KEYS);
-    for (int i = 0; i < KEYS; i++)
-        add_name(head, compose->prefix, batch->partition, keys[i]);
-    add_name(head, compose->channel_prefix, batch->partition, "");
+    ft_buffer_add(head, names->ptr, names->len);
     ft_command_str(head, seen->candidate);
     ft_command_str(head, seen->stream);
     ft_command_uint(head, seen->head);
-    ft_command_uint(head, compose->length);
-    ft_command_uint(head, compose->age_ms);
-    ft_command_uint(head, compose->size_bytes);
-    ft_command_uint(head, compose->retained);
-    ft_command_uint(head, compose->kept_topics);
+    ft_buffer_add(head, compose->bounds.ptr, compose->bounds.len);
     ft_command_str(head, seen->life);
     FT_ASSERT(!head->failed && head->len <= compose->head_room);
     size_t at = compose->head_room - head->len;

@@ -12,13 +12,16 @@
 #include "broker/hub/relay.h"
 #include "broker/relay/relay.h"
 
-/* What all commands of a relay have in common. */
+/* What the commands of a relay have in common, as it is sent: a head is put together for each batch. */
 struct ft_compose {
-    const char *prefix, *channel_prefix, *instance; /* lent */
-    uint32_t length, retained, kept_topics;
-    uint64_t age_ms;
-    uint64_t size_bytes; /* of one stream */
-    size_t head_room;    /* bytes in front of the parts */
+    const char *instance; /* lent */
+    uint32_t partitions;
+    struct ft_compose_names {
+        struct ft_buffer bytes; /* EVALSHA, script and keys of a partition … */
+        size_t channel_at;      /* … and from here on the name of its channel */
+    } * names;
+    struct ft_buffer bounds; /* what a stream keeps */
+    size_t head_room;        /* bytes in front of the parts */
 };
 
 /* What is known of a partition when its command is sent. */
@@ -29,9 +32,10 @@ struct ft_compose_seen {
     const char *life; /* of Redis: ft_server_life() */
 };
 
-/* Notes what is common. The texts outlive it. */
+/* Writes what is common. `instance` outlives it. */
 void ft_compose_init(struct ft_compose *compose, const struct ft_relay_options *options,
                      const char *prefix, const char *channel_prefix, const char *instance);
+void ft_compose_fini(struct ft_compose *compose);
 
 /* Writes batch->command, all of it or all but its head. Any thread. */
 void ft_compose_batch(const struct ft_compose *compose, struct ft_relay_batch *batch);

@@ -397,6 +397,7 @@ void ft_outgoing_free(struct ft_outgoing *outgoing)
 {
     if (!outgoing)
         return;
+    ft_compose_fini(&outgoing->compose);
     ft_buffer_fini(&outgoing->scratch);
     free(outgoing);
 }
