@@ -52,7 +52,7 @@ say = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $@)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all programs run test unit threads integration javascript browser conformance lint soak bench demo fuzz install clean help
+.PHONY: all programs clients-js run test unit threads integration javascript browser conformance lint soak bench demo fuzz install clean help
 
 all: $(B)/fantaild $(B)/fantail ## build the broker and the command: build/fantaild, build/fantail
 
@@ -100,10 +100,18 @@ $(PAGES): broker/console/build.mjs $(PAGES_MODULES) \
 	$(Q)node $< $(@D)
 
 # npm leaves its own copy of the lock file behind, as of when it was last done.
-$(PAGES_MODULES): broker/console/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	$(call say,NPM)
-	$(Q)npm ci --prefix broker/console --no-audit --no-fund --loglevel=error >/dev/null
+	$(Q)npm ci --prefix $* --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
+
+# The JavaScript client as others install it.
+clients-js: clients/js/dist/index.js ## the npm package `fantail`: clients/js/dist
+
+clients/js/dist/index.js: clients/js/build.mjs clients/js/package.json clients/js/tsconfig.json \
+                          clients/js/node_modules/.package-lock.json $(shell find clients/js/src)
+	$(call say,NODE)
+	$(Q)node $<
 
 # The commented sample comes from the table of settings.
 deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fantaild

@@ -1,0 +1,53 @@
+/**
+ * Builds the package into dist/: ESM in parts that are loaded when needed, CommonJS in whole files, the
+ * worker of shared connections, and the types for both. `node build.mjs`.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const dist = join(here, "dist");
+const source = (name) => join(here, "src", `${name}.ts`);
+const entries = ["index", "msgpack"];
+
+/** Declarations of ESM, told again for CommonJS. */
+function writeCommonTypes() {
+  for (const file of readdirSync(dist).filter((name) => name.endsWith(".d.ts"))) {
+    const text = readFileSync(join(dist, file), "utf8");
+    writeFileSync(
+      join(dist, file.replace(/\.d\.ts$/, ".d.cts")),
+      text.replace(/(["'])(\.\/[\w-]+)\.js\1/g, "$1$2.cjs$1"),
+    );
+  }
+}
+
+const common = {
+  bundle: true,
+  outdir: dist,
+  target: "es2021",
+  platform: "neutral",
+  external: ["@msgpack/msgpack"],
+  charset: "utf8",
+  logLevel: "warning",
+};
+
+rmSync(dist, { recursive: true, force: true });
+await Promise.all([
+  build({ ...common, entryPoints: entries.map(source), format: "esm", splitting: true }),
+  build({
+    ...common,
+    entryPoints: entries.map(source),
+    format: "cjs",
+    outExtension: { ".js": ".cjs" },
+    logOverride: { "empty-import-meta": "silent" },
+  }),
+  existsSync(source("shared-worker")) &&
+    build({ ...common, entryPoints: [source("shared-worker")], format: "iife", minify: true }),
+]);
+execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], {
+  stdio: "inherit",
+});
+writeCommonTypes();
