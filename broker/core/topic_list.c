@@ -19,11 +19,28 @@ static struct ft_slice copy(struct ft_slice text, uint8_t *to)
     return ft_slice(to, text.len);
 }
 
+static uint8_t lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
+}
+
+/* Looks for a text of small letters. */
+static bool contains(struct ft_slice name, struct ft_slice text)
+{
+    uint8_t small[FT_TOPIC_BYTES_MAX];
+    for (size_t i = 0; i < name.len; i++)
+        small[i] = lower(name.ptr[i]);
+    return memmem(small, name.len, text.ptr, text.len) != NULL;
+}
+
 void ft_topic_list_init(struct ft_topic_list *list, const struct ft_topic_want *want)
 {
     FT_ASSERT(want->limit > 0 && want->limit <= FT_TOPIC_LIST_MAX);
     *list = (struct ft_topic_list){.want_ = *want, .next_id_ = 1};
     list->want_.filter = copy(want->filter, list->filter_);
+    list->want_.contains = copy(want->contains, list->contains_);
+    for (size_t i = 0; i < list->want_.contains.len; i++)
+        list->contains_[i] = lower(list->contains_[i]);
     list->want_.after = copy(want->after, list->after_);
 }
 
@@ -115,6 +132,8 @@ static void look_at(struct ft_topic_list *list, const struct ft_topic *topic)
     const struct ft_topic_want *want = &list->want_;
     struct ft_slice name = ft_topic_name(topic);
     if (want->filter.ptr && !ft_filter_matches(want->filter, name))
+        return;
+    if (want->contains.ptr && !contains(name, want->contains))
         return;
     list->total++;
     if (want->after.ptr && compare_names(name, want->after) <= 0)

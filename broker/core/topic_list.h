@@ -23,10 +23,11 @@ enum ft_topic_order {
 
 struct ft_topic_want {
     enum ft_topic_order order;
-    uint32_t limit;         /* 1 … FT_TOPIC_LIST_MAX */
-    struct ft_slice filter; /* valid, or absent: all topics */
-    struct ft_slice after;  /* by name: those behind this one; absent: all */
-    uint64_t now_ms;        /* monotonic: for rates */
+    uint32_t limit;           /* 1 … FT_TOPIC_LIST_MAX */
+    struct ft_slice filter;   /* valid, or absent: all topics */
+    struct ft_slice contains; /* text of the name, in any case of ASCII letters; absent: all */
+    struct ft_slice after;    /* by name: those behind this one; absent: all */
+    uint64_t now_ms;          /* monotonic: for rates */
 };
 
 /* What is told of a topic. */
@@ -41,11 +42,11 @@ struct ft_topic_row {
 struct ft_topic_list {
     struct ft_topic_row *rows; /* in any order; after ft_topic_list_settle() in that of the list */
     uint32_t count;
-    uint64_t total;   /* topics that the filter matches */
+    uint64_t total;   /* topics that are asked for, whatever `after` says */
     uint64_t further; /* those among them that `after` does not pass by: in the list or not */
 
     struct ft_topic_want want_;
-    uint8_t filter_[FT_TOPIC_BYTES_MAX], after_[FT_TOPIC_BYTES_MAX];
+    uint8_t filter_[FT_TOPIC_BYTES_MAX], contains_[FT_TOPIC_BYTES_MAX], after_[FT_TOPIC_BYTES_MAX];
     uint32_t *heap_; /* places of rows, the worst first */
     uint32_t cap_, next_id_;
 };

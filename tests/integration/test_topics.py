@@ -1,4 +1,4 @@
-"""GET /v1/topics: what a node's journal knows of topics, hottest first or by name, in pages."""
+"""GET /v1/topics: what a node's journal knows of topics, hottest first or by name, in pages, or level by level."""
 
 import time
 
@@ -165,6 +165,63 @@ def test_who_goes_before_the_answer_leaves_nothing_behind(start, api):
     assert rows(connection)[1]["total"] == 20000
 
 
+def test_topics_are_found_by_a_part_of_their_names(broker, api, topic):
+    connection = api(broker)
+    publish(connection, f"{topic}/Attic/temp", f"{topic}/attics", f"{topic}/cellar")
+    names, answer = rows(connection, f"?contains={topic}/ATTIC&sort=topic")
+    assert names == [f"{topic}/Attic/temp", f"{topic}/attics"] and answer["total"] == 2
+    assert rows(connection, f"?contains=attic&filter={topic}/%2B")[0] == [f"{topic}/attics"]
+
+
+# -- level by level
+
+
+def levels(connection, query):
+    """Asks, and returns ([(level, topics, publications of all, of its own or None)], more)."""
+    answer = connection.get(f"/v1/topics?levels=1{query}")
+    assert answer.keys() == {"levels", "more"}
+    figures = {"rate", "publications", "bytes", "at"}
+    for row in answer["levels"]:
+        assert row.keys() - {"topic"} == figures | {"level", "topics"}
+        assert "topic" not in row or row["topic"].keys() == figures | {"retained"}
+    return [(row["level"], row["topics"], row["publications"],
+             row.get("topic", {}).get("publications")) for row in answer["levels"]], answer["more"]
+
+
+def test_levels_have_the_figures_of_all_below(broker, api, topic):
+    connection = api(broker)
+    publish(connection, f"{topic}/a", f"{topic}/a/x", f"{topic}/a/x", f"{topic}/b/é ü/y", f"{topic}//z")
+    assert levels(connection, f"&under={topic}") == (
+        [("", 1, 1, None), ("a", 2, 3, 1), ("b", 1, 1, None)], False)
+    assert levels(connection, f"&under={topic}/b") == ([("é ü", 1, 1, None)], False)
+    assert levels(connection, f"&under={topic}/") == ([("z", 1, 1, 1)], False)
+    assert levels(connection, f"&under={topic}/a/x") == ([], False)
+    publish(connection, f"{topic}/a", data="kept", retain=1)
+    row = connection.get(f"/v1/topics?levels=1&under={topic}")["levels"][1]
+    assert row["topic"]["retained"] is True and 0 < row["topic"]["rate"] <= row["rate"]
+
+
+def test_levels_come_in_pages(broker, api, topic):
+    connection = api(broker)
+    publish(connection, *[f"{topic}/{k:03}/x" for k in range(25)])
+    seen, after, more = [], "", True
+    while more:
+        page, more = levels(connection, f"&under={topic}&limit=10{after}")
+        seen += [row[0] for row in page]
+        after = f"&after={seen[-1]}"
+    assert seen == [f"{k:03}" for k in range(25)]
+
+
+def test_the_first_levels_of_all_topics(start, api):
+    connection = api(start(settings={"journal.topics": "30000"}))
+    for first in range(0, 20000, 1000):
+        connection.post("/v1/publish", [{"topic": f"m{k % 7}/{k}", "data": 1}
+                                        for k in range(first, first + 1000)])
+    found, more = levels(connection, "")
+    assert [row[0] for row in found] == [f"m{k}" for k in range(7)] and more is False
+    assert sum(row[1] for row in found) == 20000
+
+
 # -- what is no topic here
 
 
@@ -189,7 +246,9 @@ def test_forgotten_topics_are_not_told(start, api):
     "filter=a/%23/b", "filter=", "filter=a&filter=b", "filter=a+b%2B", "limit=0", "limit=1001",
     "limit=-1", "limit=x", "limit=", "limit=1&limit=1", "sort=name", "sort=", "sort=rate&sort=rate",
     "after=a", "sort=rate&after=a", "sort=topic&after=a&after=b", "sort=topic&after=%23",
-    "sort=topic&after=", "filter=%ff",
+    "sort=topic&after=", "filter=%ff", "under=a", "levels=2", "levels=1&levels=1", "contains=a&contains=b",
+    "levels=1&filter=a", "levels=1&sort=topic", "levels=1&contains=a", "levels=1&under=a&under=b",
+    "contains=" + 256 * "a", "levels=1&under=" + 256 * "a",
 ])
 def test_a_query_that_makes_no_sense_is_a_400(broker, api, query):
     connection = api(broker)
