@@ -94,8 +94,8 @@ PAGES_MODULES := broker/console/node_modules/.package-lock.json
 
 $(O)/broker/http/page_files.o: $(PAGES)
 
-$(PAGES): broker/console/build.mjs $(PAGES_MODULES) \
-          $(shell find broker/console/public broker/console/src clients/js/src)
+$(PAGES): broker/console/build.mjs $(PAGES_MODULES) broker/console/tsconfig.json clients/js/tsconfig.json \
+          $(shell find broker/console/public broker/console/src clients/js/src clients/js/examples)
 	$(call say,PAGES)
 	$(Q)node $< $(@D)
 

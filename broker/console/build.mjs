@@ -1,5 +1,6 @@
 /*
- * Makes the console's files and the table by which fantaild embeds them (broker/http/page_files.c):
+ * Makes the files of the console, and of the client's examples, and the table by which fantaild embeds them
+ * (broker/http/page_files.c):
  *
  *     node broker/console/build.mjs build/console
  *
@@ -12,13 +13,14 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, extname, join, relative, resolve } from "node:path";
+import { basename, dirname, extname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import esbuild from "esbuild";
 
 const CONSOLE = dirname(fileURLToPath(import.meta.url));
 const ROOT = resolve(CONSOLE, "../..");
 const CLIENT = join(ROOT, "clients/js/src");
+const EXAMPLES = join(ROOT, "clients/js/examples");
 
 const TYPES = {
   ".css": "text/css; charset=utf-8",
@@ -35,14 +37,24 @@ const BUNDLE = {
   splitting: true,
   format: "esm",
   platform: "browser",
+  external: ["ws"], // is never asked for where there is a WebSocket
   target: "es2021",
   minify: true,
   legalComments: "none", // licensesOf() has them, whole
-  chunkNames: "chunks/[name]-[hash]",
+  chunkNames: "[name]-[hash]", // beside the others: a worker's script is found from any of them
   metafile: true,
   write: false,
   logLevel: "warning",
 };
+
+/** The examples, and what the console says of them. */
+const examples = readdirSync(EXAMPLES).filter((name) => name.endsWith(".html")).sort().map((name) => {
+  const content = readFileSync(join(EXAMPLES, name));
+  const [, title] = /<title>(.+?)<\/title>/.exec(content) ?? [];
+  const [, description] = /<meta name="description" content="(.+?)">/.exec(content) ?? [];
+  if (!title || !description) throw new Error(`${name}: needs a <title> and a description`);
+  return { path: `/examples/${basename(name, ".html")}`, title, description, content };
+});
 
 /** The bundle's files by their path below `url`, and the inputs that they are made of. */
 async function bundle(url, entryPoints, options) {
@@ -68,6 +80,7 @@ async function consoleFiles() {
   const alias = { fantail: join(CLIENT, "index.ts") };
   const { files, inputs } = await bundle("/console/", [join(CONSOLE, "src/main.tsx")], {
     alias,
+    define: { EXAMPLES: JSON.stringify(examples, ["path", "title", "description"]) },
     jsx: "automatic",
     jsxImportSource: "preact",
   });
@@ -79,13 +92,27 @@ async function consoleFiles() {
   return files;
 }
 
+/** Pages that stand alone but for the client, which is beside them. */
+async function exampleFiles() {
+  const entries = { fantail: join(CLIENT, "index.ts") };
+  const { files } = await bundle("/examples/", entries, {});
+  return [...files, ...examples.map(({ path, content }) => [path, content])];
+}
+
 function sha256(bytes, encoding) {
   return createHash("sha256").update(bytes).digest(encoding);
 }
 
+/** What has no ending is a page. */
+function typeOf(path) {
+  const type = TYPES[extname(path) || ".html"];
+  if (!type) throw new Error(`${path}: its Content-Type is not known`);
+  return type;
+}
+
 /** What a page's Content-Security-Policy has to allow by name: the content of its <script> or <style>. */
 function hashes(element, path, bytes) {
-  if (extname(path) !== ".html" && path !== "/") return "";
+  if (typeOf(path) !== TYPES[".html"]) return "";
   const inline = new RegExp(`<${element}(?![^>]*\\ssrc=)[^>]*>(.*?)</${element}>`, "gs");
   const found = [...bytes.toString().matchAll(inline)];
   return found.map(([, content]) => ` 'sha256-${sha256(content, "base64")}'`).join("");
@@ -99,20 +126,24 @@ function put(out, path, bytes) {
   const packed = shorter.length < bytes.length ? shorter : Buffer.alloc(0);
   writeFileSync(file, bytes);
   writeFileSync(`${file}.gz`, packed);
-  const type = TYPES[path === "/" ? ".html" : extname(path)];
-  if (!type) throw new Error(`${path}: its Content-Type is not known`);
   const tag = sha256(bytes, "base64url").slice(0, 16);
-  const texts = [path, type, tag, hashes("script", path, bytes), hashes("style", path, bytes)];
+  const texts = [path, typeOf(path), tag, hashes("script", path, bytes), hashes("style", path, bytes)];
   const row = [id, ...texts.map((text) => JSON.stringify(text)), bytes.length, packed.length];
   return `FT_PAGE(${row.join(", ")})\n`;
 }
 
 async function main(out) {
-  const files = (await consoleFiles()).sort(([a], [b]) => (a < b ? -1 : 1));
+  const files = [...(await consoleFiles()), ...(await exampleFiles())];
+  files.sort(([a], [b]) => (a < b ? -1 : 1));
   rmSync(join(out, "files"), { recursive: true, force: true });
   mkdirSync(join(out, "files"), { recursive: true });
   const rows = files.map(([path, bytes]) => put(out, path, bytes));
   writeFileSync(join(out, "pages.def"), rows.join(""));
 }
 
-await main(process.argv[2] ?? "build/console");
+try {
+  await main(process.argv[2] ?? "build/console");
+} catch (error) {
+  if (!error.errors) console.error(`broker/console/build.mjs: ${error.message}`); // esbuild has said its own
+  process.exitCode = 1;
+}

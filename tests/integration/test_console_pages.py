@@ -1,6 +1,8 @@
 """The console's files: who gets them, in which form, under which policy, and when not again."""
 
+import base64
 import gzip
+import hashlib
 import re
 import signal
 from html.parser import HTMLParser
@@ -8,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from support.api import message, refusal
+from support.broker import ROOT
 from support.raw import upgrade_request
 from support.tokens import claims, hs256
 from support.wait import until
@@ -20,25 +23,35 @@ POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'sel
 TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8",
          "svg": "image/svg+xml", "txt": "text/plain; charset=utf-8", "png": "image/png"}
 GZIP = ("Accept-Encoding", "gzip")
+EXAMPLES = sorted((ROOT / "clients/js/examples").glob("*.html"))
 
 
-class Links(HTMLParser):
-    """What a page loads, and whether something stands in it that its policy would not allow."""
+class Page(HTMLParser):
+    """What a page loads, what it has inside, and whether something is in it that no policy allows."""
 
     def __init__(self, text):
         super().__init__()
         self.paths, self.forbidden = [], []
+        self.inside, self.inline = None, {"script": [], "style": []}
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.paths += [value for name, value in attrs if name in ("src", "href")]
         self.forbidden += [name for name, _ in attrs if name.startswith("on") or name == "style"]
+        self.inside = tag if tag in self.inline and "src" not in dict(attrs) else None
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, data):
+        if self.inside:
+            self.inline[self.inside].append(data)
 
 
 def parts_of(connection):
     """Gets the page and everything that it is made of, by path."""
     found = {PAGE: connection.request(PAGE)}
-    todo = Links(found[PAGE].body.decode()).paths + ["/console/licenses.txt"]
+    todo = Page(found[PAGE].body.decode()).paths + ["/console/licenses.txt"]
     while todo:
         path = todo.pop()
         if path not in found:
@@ -72,7 +85,8 @@ def test_the_page_and_all_that_it_loads_are_there(broker, api):
 
 def test_nothing_is_loaded_from_anywhere_else_and_nothing_stands_inline(broker, api):
     parts = parts_of(api(broker))
-    assert Links(parts[PAGE].body.decode()).forbidden == []
+    page = Page(parts[PAGE].body.decode())
+    assert page.forbidden == [] and page.inline == {"script": [], "style": []}
     assert all(path.startswith("/console/") for path in parts if path != PAGE)
     for path, response in parts.items():
         if not path.endswith(".txt"):
@@ -82,6 +96,31 @@ def test_nothing_is_loaded_from_anywhere_else_and_nothing_stands_inline(broker, 
 def test_those_whose_work_the_page_holds_are_named(broker, api):
     text = api(broker).request("/console/licenses.txt").body.decode()
     assert "preact" in text and "MIT" in text and "node_modules" not in text
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=[file.stem for file in EXAMPLES])
+def test_an_example_is_served_as_it_is_and_allowed_what_stands_in_it(broker, api, file):
+    connection = api(broker)
+    response = connection.request(f"/examples/{file.stem}")
+    assert response.status == 200 and response.body == file.read_bytes()
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    page, policy = Page(response.body.decode()), POLICY
+    assert page.forbidden == [] and page.inline["script"]
+    for kind, contents in page.inline.items():
+        sources = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+                   for text in contents]
+        policy = policy.replace(f"{kind}-src 'self'", " ".join([f"{kind}-src 'self'", *sources]))
+    assert response.headers["content-security-policy"] == policy
+    loaded = re.findall(r'(?:from|import) "(/[^"]+)"', "".join(page.inline["script"]))
+    for path in {*page.paths, *loaded}:
+        if path.startswith("/"):
+            assert connection.request(path).status == 200, path
+
+
+def test_there_are_examples_and_the_client_that_they_load(broker, api):
+    assert EXAMPLES
+    response = api(broker).request("/examples/fantail.js")
+    assert response.headers["content-type"] == TYPES["js"] and b"export{" in response.body
 
 
 def test_a_query_changes_nothing(broker, api):
@@ -114,7 +153,8 @@ def test_other_methods_are_not_for_pages(broker, api):
     "/console/%6dain.js", "/console/main.js/", "/console/main.js%00", "/console/main.js.gz",
     "/console/main%2ejs", "/Console/main.js", "/console/MAIN.JS", "/console/../../etc/passwd",
     "/console/%2e%2e/%2e%2e/etc/passwd", "/console\\main.js", "/console/main.tsx", "/console/pages.def",
-    "/console/config.json/", "/examples", "/examples/", "/examples/..", "/%2f", "/;", "/console/main",
+    "/console/config.json/", "/examples/processors.html", "/examples", "/examples/", "/examples/..",
+    "/%2f", "/;", "/console/main",
 ])
 def test_what_is_not_a_file_is_a_404(broker, api, path):
     connection = api(broker)
