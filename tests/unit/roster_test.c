@@ -64,6 +64,20 @@ static void assert_user(unsigned u)
     for (uint32_t at = 0; (session = ft_roster_next_of(&roster, name, &at)); found++)
         cr_assert(ft_slice_equal(ft_identity_user(session->asker.who), name));
     cr_assert_eq(found, expected, "user %u", u);
+    uint32_t back = roster.count;
+    for (found = 0; (session = ft_roster_before_of(&roster, name, &back)); found++)
+        cr_assert(ft_slice_equal(ft_identity_user(session->asker.who), name));
+    cr_assert_eq(found, expected, "user %u", u);
+}
+
+/* From the end they are the same, the other way round. */
+static void assert_all_from_the_end(void)
+{
+    uint32_t at = roster.count, left = roster.count;
+    const struct ft_session *session;
+    while ((session = ft_roster_before(&roster, &at)))
+        cr_assert_eq(session->roster_at, --left);
+    cr_assert_eq(left, 0);
 }
 
 Test(roster, random_comings_and_goings_are_found_by_user_and_by_id)
@@ -84,6 +98,8 @@ Test(roster, random_comings_and_goings_are_found_by_user_and_by_id)
             cr_assert_eq(ft_roster_find(&roster, ft_slice(sessions[i].id, FT_SESSION_ID_LEN)),
                          &sessions[i]);
         assert_user((unsigned)ft_input_random(&state, USERS));
+        if (step % 64 == 0)
+            assert_all_from_the_end();
     }
     for (unsigned i = 0; i < SESSIONS; i++) {
         if (is_there(i))
