@@ -306,6 +306,18 @@ static void read_quotas(struct ft_figures *figures, const struct ft_hub *hub)
     }
 }
 
+/* What GET /readyz says, too. */
+static void read_ready(struct ft_figures *figures, const struct ft_worker *w)
+{
+    const struct ft_hub *hub = w->hub;
+    figures->unready[0] = '\0';
+    if (w->is_ending)
+        memcpy(figures->unready, "stopping", sizeof("stopping"));
+    else if (hub->relay_ops && !hub->relay_ops->is_unready(hub->relay, figures->unready))
+        figures->unready[0] = '\0';
+    figures->ready[0] = figures->unready[0] == '\0';
+}
+
 static void read_process(struct ft_figures *figures, const struct ft_hub *hub, bool fast)
 {
     struct ft_process process;
@@ -327,6 +339,7 @@ void ft_figures_read(struct ft_figures *figures, struct ft_worker *w, bool fast)
     memset(figures, 0, sizeof(*figures));
     ft_figures_add_up(figures, workers, hub->worker_count);
     figures->build[0] = 1;
+    read_ready(figures, w);
     for (uint32_t i = 0; i < hub->worker_count; i++)
         figures->connections[0] += figures->worker_connections[i];
     read_relay(figures, hub);

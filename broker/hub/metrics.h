@@ -207,6 +207,7 @@ struct ft_figures {
     uint64_t at_ms;      /* wall clock */
     uint64_t measure_us; /* monotonic, for rates */
     const char *node;
+    char unready[200]; /* why new clients may not come; empty: they may */
     uint32_t worker_count;
     uint32_t partition_count; /* 0: there is no relay, and nothing is told of one */
 };

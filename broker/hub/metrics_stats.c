@@ -177,7 +177,8 @@ void ft_figures_write_stats(const struct ft_figures *figures, const struct ft_fi
     uint32_t told = 0;
     for (uint32_t i = 0; i < ft_metric_count; i++)
         told += is_told(figures, &ft_metric_table[i]);
-    ft_write_map(out, 3 + told + (before ? 1 : 0));
+    bool is_ready = figures->unready[0] == '\0';
+    ft_write_map(out, 3 + told + (is_ready ? 0 : 1) + (before ? 1 : 0));
     ft_write_key(out, "node");
     ft_write_str(out, ft_slice_str(figures->node));
     ft_write_key(out, "version");
@@ -187,6 +188,10 @@ void ft_figures_write_stats(const struct ft_figures *figures, const struct ft_fi
     for (uint32_t i = 0; i < ft_metric_count; i++) {
         if (is_told(figures, &ft_metric_table[i]))
             write_metric(out, figures, &ft_metric_table[i]);
+    }
+    if (!is_ready) {
+        ft_write_key(out, "unready");
+        ft_write_str(out, ft_slice_str(figures->unready));
     }
     if (before) {
         ft_write_key(out, "rates");

@@ -135,6 +135,7 @@ static struct ft_stall *stall_of(struct ft_session *s)
     if (s->stall)
         return s->stall;
     struct ft_stall *stall = s->stall = ft_alloc_zero(sizeof(*stall));
+    ft_count(s->asker.worker->metrics.sessions_stalled, 1);
     stall->session = s;
     stall->end = &stall->first;
     stall->alarm.fire = on_alarm;
@@ -325,6 +326,7 @@ void ft_stall_drop(struct ft_session *s)
     stop_waiting(stall);
     release(stall);
     s->stall = NULL;
+    ft_uncount(s->asker.worker->metrics.sessions_stalled, 1);
     stall->is_dropped = true;
     if (!stall->is_running)
         stall_free(stall);

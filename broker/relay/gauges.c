@@ -19,7 +19,7 @@ static void add_servers(struct ft_relay *relay)
 
 static void add_partitions(struct ft_relay *relay)
 {
-    uint64_t joined = 0;
+    uint64_t joined = 0, all = 0;
     for (uint32_t k = 0; k < relay->interest.partitions.count; k++) {
         struct ft_part_figures part = {0};
         uint64_t lag = UINT64_MAX;
@@ -28,8 +28,10 @@ static void add_partitions(struct ft_relay *relay)
         if (part.is_joined)
             lag = part.lag;
         joined += part.is_joined;
+        all += part.is_joined ? lag : 0;
         ft_gauge(&relay->figures.relay_partition_lag[k], lag);
     }
+    ft_gauge(relay->figures.relay_lag, all);
     ft_gauge(relay->figures.relay_partitions_joined, joined);
 }
 

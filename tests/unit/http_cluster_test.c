@@ -147,6 +147,41 @@ Test(http_cluster, a_node_on_its_own_lists_itself)
     ft_fake_node_fini(&node);
 }
 
+/* ---- sessions ---- */
+
+Test(http_cluster, sessions_are_told_in_the_clients_encoding)
+{
+    begin();
+    cr_assert_str_eq(ask("GET /v1/sessions?user=ann&limit=7", "", ""), "");
+    struct ft_relay_ask *question = ft_fake_relay_asked(&relay);
+    cr_assert_eq(question->kind, FT_ASK_SESSIONS);
+    question->outcome.nodes = 1;
+    cr_assert_str_eq(answer(question), "200 {\"sessions\":[],\"total\":0,\"more\":false,"
+                                       "\"nodes\":2,\"missing\":[]}\n");
+    ask("GET /v1/sessions", PACK, "");
+    cr_assert_str_eq(answer(ft_fake_relay_asked(&relay)),
+                     "200 \x85\xa8sessions\x90\xa5total\n"); /* text ends at the first 0 */
+    ask("GET /v1/sessions?node=n9", "", "");
+    question = ft_fake_relay_asked(&relay);
+    (void)ft_problem_set(&question->problem, FT_ERR_NOT_FOUND, "no node of this name is there");
+    cr_assert_str_eq(
+        answer(question),
+        "404 {\"error\":{\"code\":404,\"message\":\"no node of this name is there\"}}\n");
+    end();
+}
+
+Test(http_cluster, who_asks_for_sessions_may_leave)
+{
+    begin();
+    ask("GET /v1/sessions", "", "");
+    struct ft_relay_ask *question = ft_fake_relay_asked(&relay);
+    ft_fake_http_close(&http);
+    ft_fake_relay_answer(&node, question);
+    ft_fake_node_settle(&node);
+    ft_fake_http_open(&node, &http, 1);
+    end();
+}
+
 /* ---- readiness ---- */
 
 Test(http_cluster, a_node_that_is_cut_off_lives_but_is_not_ready)
@@ -157,7 +192,12 @@ Test(http_cluster, a_node_that_is_cut_off_lives_but_is_not_ready)
     cr_assert_str_eq(ask("GET /readyz", "", ""),
                      "503 {\"status\":\"unready\",\"reason\":\"Redis at \\\"h:1\\\" is away\"}\n");
     cr_assert_str_eq(ask("GET /healthz", "", ""), "200 {\"status\":\"ok\"}\n");
+    const char *stats = ask("GET /v1/stats", "", "");
+    cr_assert(strstr(stats, "\"ready\":0,"));
+    cr_assert(strstr(stats, "\"unready\":\"Redis at \\\"h:1\\\" is away\""));
     relay.why = NULL;
+    stats = ask("GET /v1/stats", "", "");
+    cr_assert(strstr(stats, "\"ready\":1,") && !strstr(stats, "unready"));
     cr_assert_str_eq(ask("GET /readyz", "", ""), "200 {\"status\":\"ready\"}\n");
     end();
 }

@@ -382,6 +382,17 @@ Test(metrics_stats, are_one_map_with_the_figures_by_label)
     ft_buffer_fini(&out);
 }
 
+Test(metrics_stats, say_why_the_node_is_not_ready_while_it_is_not)
+{
+    add_up();
+    snprintf(figures.unready, sizeof(figures.unready), "Redis at \"h:1\" is away");
+    assert_has(stats(NULL), ",\"unready\":\"Redis at \\\"h:1\\\" is away\"}");
+    ft_buffer_fini(&out);
+    figures.unready[0] = '\0';
+    cr_assert_not(strstr(stats(NULL), "unready"));
+    ft_buffer_fini(&out);
+}
+
 Test(metrics_stats, a_histogram_is_told_by_its_quantiles)
 {
     for (int i = 0; i < 50; i++)

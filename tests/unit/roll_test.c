@@ -175,13 +175,15 @@ Test(roll, a_node_says_of_itself_what_others_list)
 Test(roll, gauges_are_looked_up)
 {
     begin(2);
+    parts[1].figures = (struct ft_part_figures){.is_joined = true, .head = 9, .lag = 2};
     parts[3].figures = (struct ft_part_figures){.is_joined = true, .head = 5, .lag = 4};
     ft_relay_gauges(&relay);
     cr_assert_eq(relay.figures.relay_up[0], 1);
     cr_assert_eq(relay.figures.relay_servers[0], 2);
     cr_assert_eq(relay.figures.relay_unsent[0], 20);
     cr_assert_eq(relay.figures.relay_queue[0], 70);
-    cr_assert_eq(relay.figures.relay_partitions_joined[0], 1);
+    cr_assert_eq(relay.figures.relay_partitions_joined[0], 2);
+    cr_assert_eq(relay.figures.relay_lag[0], 6);
     cr_assert_eq(relay.figures.relay_partition_lag[3], 4);
     cr_assert_eq(relay.figures.relay_partition_lag[0], UINT64_MAX);
     servers[1].state = FT_SERVER_AWAY;

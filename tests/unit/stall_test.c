@@ -16,6 +16,8 @@ Test(stall, a_sub_waits_until_its_partition_is_joined)
     SUB(1, 2);
     assert_came(&client, "");
     cr_expect(client.is_paused && relay.interests > 0);
+    const struct ft_metrics *metrics = &node.hub->workers[0]->metrics;
+    cr_expect_eq(metrics->sessions_stalled[0], 1);
     cr_expect(ft_interest_is_wanted(&relay.interest, 2));
     join(1);
     assert_came(&client, "");
@@ -23,6 +25,7 @@ Test(stall, a_sub_waits_until_its_partition_is_joined)
     assert_came(&client, "ok:1");
     cr_expect_not(client.is_paused);
     cr_expect_null(client.session.stall);
+    cr_expect_eq(metrics->sessions_stalled[0], 0);
     SUB(2, 2);
     assert_came(&client, "ok:2");
 }
