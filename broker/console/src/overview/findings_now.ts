@@ -1,0 +1,14 @@
+/** The findings of this moment, for the overview and for the frame. */
+import { computed } from "@preact/signals";
+import { downSince, now, welcome } from "../store.js";
+import { find, type Finding, type Situation } from "./findings.js";
+import { nodes } from "./figures.js";
+
+export const situation = computed<Situation>(() => ({
+  nodes: nodes.value,
+  now: now.value,
+  downSince: downSince.value,
+  via: welcome.value?.node ?? null,
+}));
+
+export const findings = computed<readonly Finding[]>(() => find(situation.value));
