@@ -35,6 +35,7 @@ const BUNDLE = {
   absWorkingDir: ROOT,
   bundle: true,
   splitting: true,
+  external: ["ws"], // is never asked for where there is a WebSocket
   format: "esm",
   platform: "browser",
   external: ["ws"], // is never asked for where there is a WebSocket
