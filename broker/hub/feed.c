@@ -291,13 +291,12 @@ static size_t step_snapshot(struct ft_feed *feed)
     }
     size_t before = s->outbox.bytes;
     struct ft_pick pick;
-    while (s->outbox.bytes < room && ft_rewind_next(&w->rewind, &pick)) {
+    while (s->outbox.bytes < room && ft_rewind_next(&w->rewind, &pick))
         push_pick(s, snapshot, &pick);
-        snapshot->has_old = snapshot->has_old || pick.is_retained || pick.is_copy;
-    }
     snapshot->after = ft_rewind_end(&w->rewind);
     if (snapshot->after == UINT64_MAX) {
-        if (snapshot->has_old && !snapshot->starts)
+        if (!snapshot->starts) /* the places of old ones were none to go on from; and now it is known that
+                                * all of them have come */
             ft_reply_event_id(s, snapshot->upto);
         drop_snapshot(feed);
     }

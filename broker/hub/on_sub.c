@@ -201,7 +201,10 @@ static uint32_t add_snapshot(struct ft_session *session, const struct wish *wish
     };
     /* What it has positions of has come then: to a session that has been waiting for more, at the end. */
     wanted.at = start->starts && !is_behind ? start->from : wanted.upto;
-    return wanted.last > 0 || wanted.retained ? ft_feed_add_snapshot(session, &wanted) : 0;
+    /* An event stream says when that has all come, be it nothing. */
+    bool says_end = session->frames == FT_FRAMES_EVENTS && !wish->has_since;
+    return wanted.last > 0 || wanted.retained || says_end ? ft_feed_add_snapshot(session, &wanted)
+                                                          : 0;
 }
 
 /* Gives the filters their options and sends them to where they begin. */

@@ -192,6 +192,23 @@ def test_last_and_retained_look_back(broker, stream, connect, topic):
     assert again.take(1) == ["new"]
 
 
+def test_an_id_alone_says_that_all_of_the_past_has_come(broker, stream, connect, topic):
+    publisher = connect()
+    poses = publish(publisher, topic, range(10))
+    publisher.pub(f"{topic}/r", "kept", retain=True)
+    for query, count in ({}, 1), ({"last": 3}, 4):
+        events = stream(broker, f"{topic}/#", **query)
+        assert len(events.take(count)) == count and events.ids_alone == 0
+        until(lambda: events.take_ready() or events.ids_alone, "all has come")
+        assert events.id == events.ok["pos"][0]
+    nothing = stream(broker, f"{topic}/nothing", last=5)
+    until(lambda: nothing.take_ready() or nothing.ids_alone, "there was nothing")
+    publisher.pub(topic, "new")
+    resumed = stream(broker, topic, since=poses[4])
+    assert resumed.take(6) == [5, 6, 7, 8, 9, "new"] and resumed.ids_alone == 0
+    assert nothing.ids_alone == 1
+
+
 def test_every_thins_a_burst_to_its_ends(broker, stream, connect, topic):
     events = stream(broker, topic, every=500)
     publish(connect(), topic, range(50))

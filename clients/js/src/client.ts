@@ -25,7 +25,7 @@ import type {
   Subscription,
   Welcome,
 } from "./types.js";
-import { openWebSocket } from "./websocket.js";
+import { chooseWay } from "./ways.js";
 
 /** From the first packet to the welcome. */
 const WELCOME_MS = 15_000;
@@ -56,7 +56,7 @@ export class FantailClient implements Client {
   private readonly publisher: Publisher;
   private readonly persistence: Persistence | undefined;
   private readonly codec;
-  private readonly open: OpenTransport = openWebSocket;
+  private readonly open: OpenTransport;
   private lastId = 0;
 
   /* the connection, or the attempt */
@@ -83,6 +83,7 @@ export class FantailClient implements Client {
     private readonly options: ConnectOptions,
   ) {
     this.codec = options.codec ?? json;
+    this.open = chooseWay(options.transports);
     const port = {
       send: (envelope: Envelope) => this.send(envelope),
       isOpen: () => this.isOpen(),

@@ -31,6 +31,7 @@ class Events(Api):
         super().__init__(address, token=token, receive_buffer=receive_buffer, tls=tls, source=source)
         self.id = last_event_id or ""
         self.comments = 0
+        self.ids_alone = 0
         self.fields = {}
         self.ok = None
         if last_event_id is not None:
@@ -75,6 +76,7 @@ class Events(Api):
                 if "data" in fields:
                     return Event(fields.get("event", "message"), fields.get("id"),
                                  json.loads("\n".join(fields["data"])))
+                self.ids_alone += 1
         return None
 
     def take_ready(self):
