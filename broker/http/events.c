@@ -32,9 +32,10 @@ static void add_positions(struct ft_buffer *list, struct ft_slice text)
         add_text(list, position);
 }
 
-static enum ft_err take(struct events *events, struct ft_slice name, struct ft_slice value,
+static enum ft_err take(void *context, struct ft_slice name, struct ft_slice value,
                         struct ft_problem *problem)
 {
+    struct events *events = context;
     enum ft_err err = FT_OK;
     if (ft_slice_equal(name, ft_slice_str("topic"))) {
         ft_query_keep_wildcards(&events->query, value);
@@ -59,26 +60,18 @@ static enum ft_err take(struct events *events, struct ft_slice name, struct ft_s
 static enum ft_err read_request(struct events *events, const struct ft_http_head *head,
                                 struct ft_problem *problem)
 {
-    struct ft_slice name, value, id = ft_http_field(head, "last-event-id", NULL);
+    struct ft_slice id = ft_http_field(head, "last-event-id", NULL);
     if (id.len > 0) {
         if (!ft_utf8_is_valid(id))
             return ft_problem_set(problem, FT_ERR_BAD_REQUEST, "Last-Event-ID is not UTF-8");
         events->is_resumed = true;
         add_positions(&events->since, id);
     }
-    ft_query_begin(&events->query, head);
-    enum ft_err err;
-    while ((err = ft_query_read(&events->query, &name, &value, problem)) == FT_OK) {
-        err = take(events, name, value, problem);
-        if (err != FT_OK)
-            return err;
-    }
-    if (err != FT_ERR_NOT_FOUND)
-        return err;
-    if (events->topics.len == 0)
-        return ft_problem_set(problem, FT_ERR_BAD_REQUEST,
-                              "an event stream needs a topic: /v1/events?topic=a/b");
-    return FT_OK;
+    enum ft_err err = ft_query_walk(&events->query, head, take, events, problem);
+    if (err == FT_OK && events->topics.len == 0)
+        err = ft_problem_set(problem, FT_ERR_BAD_REQUEST,
+                             "an event stream needs a topic: /v1/events?topic=a/b");
+    return err;
 }
 
 static void add_list(struct ft_buffer *sub, const char *key, const struct ft_buffer *list)

@@ -36,9 +36,10 @@ static enum ft_err take_number(const char *name, struct ft_slice value, uint64_t
     return err == FT_OK ? ft_query_uint(name, value, field, problem) : err;
 }
 
-static enum ft_err take(struct ft_envelope *envelope, struct ft_slice name, struct ft_slice value,
+static enum ft_err take(void *context, struct ft_slice name, struct ft_slice value,
                         struct ft_problem *problem)
 {
+    struct ft_envelope *envelope = context;
     if (ft_slice_equal(name, ft_slice_str("topic")))
         return take_text("topic", value, &envelope->topic, problem);
     if (ft_slice_equal(name, ft_slice_str("since"))) {
@@ -50,21 +51,6 @@ static enum ft_err take(struct ft_envelope *envelope, struct ft_slice name, stru
     if (ft_slice_equal(name, ft_slice_str("limit")))
         return take_number("limit", value, &envelope->limit, &envelope->has_limit, problem);
     return FT_OK;
-}
-
-static enum ft_err read_query(struct ft_query *query, const struct ft_http_head *head,
-                              struct ft_envelope *envelope, struct ft_problem *problem)
-{
-    struct ft_slice name, value;
-    enum ft_err err;
-    *envelope = (struct ft_envelope){.op = FT_OP_HISTORY};
-    ft_query_begin(query, head);
-    while ((err = ft_query_read(query, &name, &value, problem)) == FT_OK) {
-        err = take(envelope, name, value, problem);
-        if (err != FT_OK)
-            return err;
-    }
-    return err == FT_ERR_NOT_FOUND ? FT_OK : err;
 }
 
 static void answer(struct ft_exchange *x, const struct ft_history *history,
@@ -133,10 +119,10 @@ void ft_answer_history(struct ft_exchange *x, const struct ft_http_request *requ
     enum ft_encoding encoding = ft_negotiate_encoding(request->head, FT_JSON);
     struct ft_history *history = NULL;
     struct ft_query query;
-    struct ft_envelope envelope;
+    struct ft_envelope envelope = {.op = FT_OP_HISTORY};
     struct ft_problem problem;
     struct ft_partition_set missing;
-    enum ft_err err = read_query(&query, request->head, &envelope, &problem);
+    enum ft_err err = ft_query_walk(&query, request->head, take, &envelope, &problem);
     if (err == FT_OK)
         err = ft_history_check(&x->asker, &envelope, &problem);
     if (err == FT_OK && ft_history_is_missing(&x->asker, &envelope, &missing)) {

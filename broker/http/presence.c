@@ -6,22 +6,15 @@
 #include "broker/http/negotiate.h"
 #include "broker/http/query.h"
 
-static enum ft_err read_query(struct ft_query *query, const struct ft_http_head *head,
-                              struct ft_envelope *envelope, struct ft_problem *problem)
+static enum ft_err take(void *context, struct ft_slice name, struct ft_slice value,
+                        struct ft_problem *problem)
 {
-    struct ft_slice name, value;
-    enum ft_err err;
-    *envelope = (struct ft_envelope){.op = FT_OP_PRESENCE};
-    ft_query_begin(query, head);
-    while ((err = ft_query_read(query, &name, &value, problem)) == FT_OK) {
-        if (!ft_slice_equal(name, ft_slice_str("topic")))
-            continue;
-        err = ft_query_once("topic", envelope->topic.ptr, problem);
-        if (err != FT_OK)
-            return err;
-        envelope->topic = value;
-    }
-    return err == FT_ERR_NOT_FOUND ? FT_OK : err;
+    struct ft_envelope *envelope = context;
+    if (!ft_slice_equal(name, ft_slice_str("topic")))
+        return FT_OK;
+    enum ft_err err = ft_query_once("topic", envelope->topic.ptr, problem);
+    envelope->topic = value;
+    return err;
 }
 
 static struct ft_exchange *exchange_of(struct ft_asker *asker)
@@ -54,9 +47,9 @@ void ft_answer_presence(struct ft_exchange *x, const struct ft_http_request *req
 {
     enum ft_encoding encoding = ft_negotiate_encoding(request->head, FT_JSON);
     struct ft_query query;
-    struct ft_envelope envelope;
+    struct ft_envelope envelope = {.op = FT_OP_PRESENCE};
     struct ft_problem problem;
-    enum ft_err err = read_query(&query, request->head, &envelope, &problem);
+    enum ft_err err = ft_query_walk(&query, request->head, take, &envelope, &problem);
     if (err == FT_OK)
         err = ft_presence_check(&x->asker, &envelope, &problem);
     x->response.content_type = ft_negotiate_type(encoding); /* the request is gone by then */

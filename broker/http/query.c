@@ -41,6 +41,22 @@ enum ft_err ft_query_read(struct ft_query *query, struct ft_slice *name, struct 
                           ft_quote(*name, quoted));
 }
 
+enum ft_err ft_query_walk(struct ft_query *query, const struct ft_http_head *head,
+                          enum ft_err (*take)(void *context, struct ft_slice name,
+                                              struct ft_slice value, struct ft_problem *problem),
+                          void *context, struct ft_problem *problem)
+{
+    struct ft_slice name, value;
+    enum ft_err err;
+    ft_query_begin(query, head);
+    while ((err = ft_query_read(query, &name, &value, problem)) == FT_OK) {
+        err = take(context, name, value, problem);
+        if (err != FT_OK)
+            return err;
+    }
+    return err == FT_ERR_NOT_FOUND ? FT_OK : err;
+}
+
 void ft_query_keep_wildcards(struct ft_query *query, struct ft_slice filter)
 {
     struct ft_slice raw = query->raw_;

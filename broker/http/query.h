@@ -19,6 +19,13 @@ void ft_query_begin(struct ft_query *query, const struct ft_http_head *head);
 enum ft_err ft_query_read(struct ft_query *query, struct ft_slice *name, struct ft_slice *value,
                           struct ft_problem *problem);
 
+/* Hands each parameter of a request to `take`, up to the first that it does not take; returns what it said of that, or
+ * what is wrong with one. `query` holds the texts, for as long as it is there. */
+enum ft_err ft_query_walk(struct ft_query *query, const struct ft_http_head *head,
+                          enum ft_err (*take)(void *context, struct ft_slice name,
+                                              struct ft_slice value, struct ft_problem *problem),
+                          void *context, struct ft_problem *problem);
+
 /*
  * Makes a '+' of each '+' that is a whole level of the value that was read last, and was decoded to a space as
  * a form's is. People type filters as they are, and hardly anybody has a level that is one space.

@@ -26,9 +26,10 @@ static enum ft_err take_name(const char *what, struct ft_slice value, size_t mos
                           what, value.len, most);
 }
 
-static enum ft_err take(struct wishes *wishes, struct ft_slice name, struct ft_slice value,
+static enum ft_err take(void *context, struct ft_slice name, struct ft_slice value,
                         struct ft_problem *problem)
 {
+    struct wishes *wishes = context;
     struct ft_session_query *query = &wishes->query;
     if (ft_slice_equal(name, ft_slice_str("user")))
         return take_name("user", value, FT_SESSION_NAME_MAX, &query->user, problem);
@@ -41,21 +42,6 @@ static enum ft_err take(struct wishes *wishes, struct ft_slice name, struct ft_s
     enum ft_err err = ft_query_once("limit", wishes->limit, problem);
     return err == FT_OK ? ft_query_limit(value, FT_SESSIONS_LISTED_MAX, &wishes->limit, problem)
                         : err;
-}
-
-static enum ft_err read_query(struct wishes *wishes, const struct ft_http_head *head,
-                              struct ft_problem *problem)
-{
-    struct ft_slice name, value;
-    enum ft_err err;
-    ft_query_begin(&wishes->text, head);
-    while ((err = ft_query_read(&wishes->text, &name, &value, problem)) == FT_OK) {
-        err = take(wishes, name, value, problem);
-        if (err != FT_OK)
-            return err;
-    }
-    wishes->query.limit = wishes->limit ? (uint32_t)wishes->limit : LIMIT_DEFAULT;
-    return err == FT_ERR_NOT_FOUND ? FT_OK : err;
 }
 
 static void answer(struct ft_question *question)
@@ -85,10 +71,11 @@ void ft_answer_sessions(struct ft_exchange *x, const struct ft_http_request *req
 {
     struct wishes wishes = {.limit = 0};
     struct ft_problem problem;
-    if (read_query(&wishes, request->head, &problem) != FT_OK) {
+    if (ft_query_walk(&wishes.text, request->head, take, &wishes, &problem) != FT_OK) {
         ft_exchange_problem(x, request, &problem);
         return;
     }
+    wishes.query.limit = wishes.limit ? (uint32_t)wishes.limit : LIMIT_DEFAULT;
     /* Noted here, as the request is gone by then. */
     x->response.content_type = ft_negotiate_type(ft_negotiate_encoding(request->head, FT_JSON));
     x->free_state = abandon;

@@ -96,9 +96,10 @@ static enum ft_err take_levels(struct wishes *wishes, struct ft_slice value,
     return err == FT_OK ? ft_query_bool("levels", value, &wishes->is_by_level, problem) : err;
 }
 
-static enum ft_err take(struct wishes *wishes, struct ft_slice name, struct ft_slice value,
+static enum ft_err take(void *context, struct ft_slice name, struct ft_slice value,
                         struct ft_problem *problem)
 {
+    struct wishes *wishes = context;
     if (ft_slice_equal(name, ft_slice_str("filter")))
         return take_filter(wishes, value, problem);
     if (ft_slice_equal(name, ft_slice_str("sort")))
@@ -135,15 +136,8 @@ static enum ft_err check(const struct wishes *wishes, struct ft_problem *problem
 static enum ft_err read_query(struct wishes *wishes, const struct ft_http_head *head,
                               struct ft_problem *problem)
 {
-    struct ft_slice name, value;
-    enum ft_err err;
-    ft_query_begin(&wishes->query, head);
-    while ((err = ft_query_read(&wishes->query, &name, &value, problem)) == FT_OK) {
-        err = take(wishes, name, value, problem);
-        if (err != FT_OK)
-            return err;
-    }
-    if (err != FT_ERR_NOT_FOUND)
+    enum ft_err err = ft_query_walk(&wishes->query, head, take, wishes, problem);
+    if (err != FT_OK)
         return err;
     wishes->want.limit = wishes->limit ? (uint32_t)wishes->limit : LIMIT_DEFAULT;
     return check(wishes, problem);

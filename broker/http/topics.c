@@ -28,43 +28,6 @@ static enum ft_err read_topic(const struct ft_http_head *head, uint8_t *out, str
     return FT_OK;
 }
 
-static enum ft_err read_key(struct ft_slice value, struct ft_envelope *envelope,
-                            struct ft_problem *problem)
-{
-    enum ft_err err = ft_query_once("key", envelope->key.ptr, problem);
-    if (err == FT_OK && value.len > FT_KEY_BYTES_MAX)
-        err = ft_problem_set(problem, FT_ERR_BAD_FIELD, "key has %zu bytes, but %d are the most",
-                             value.len, FT_KEY_BYTES_MAX);
-    envelope->key = value;
-    return err;
-}
-
-static enum ft_err read_query(struct ft_query *query, struct ft_envelope *envelope,
-                              struct ft_problem *problem)
-{
-    struct ft_slice name, value;
-    bool has_retain = false;
-    enum ft_err err;
-    while ((err = ft_query_read(query, &name, &value, problem)) == FT_OK) {
-        if (ft_slice_equal(name, ft_slice_str("retain"))) {
-            err = ft_query_once("retain", has_retain, problem);
-            if (err == FT_OK)
-                err = ft_query_bool("retain", value, &envelope->retain, problem);
-            has_retain = true;
-        } else if (ft_slice_equal(name, ft_slice_str("ttl"))) {
-            err = ft_query_once("ttl", envelope->has_ttl, problem);
-            if (err == FT_OK)
-                err = ft_query_uint("ttl", value, &envelope->ttl_s, problem);
-            envelope->has_ttl = true;
-        } else if (ft_slice_equal(name, ft_slice_str("key"))) {
-            err = read_key(value, envelope, problem);
-        }
-        if (err != FT_OK)
-            return err;
-    }
-    return err == FT_ERR_NOT_FOUND ? FT_OK : err;
-}
-
 /* White space around a JSON value is not part of it. */
 static struct ft_slice trim(struct ft_slice text)
 {
@@ -102,18 +65,51 @@ static enum ft_err read_data(enum ft_media media, struct ft_slice body, struct f
 struct upload {
     struct ft_envelope envelope;
     struct ft_query query;
+    bool has_retain;
     uint8_t topic[FT_HTTP_HEAD_MAX];
     struct ft_buffer text;
 };
+
+static enum ft_err take_key(struct ft_slice value, struct ft_envelope *envelope,
+                            struct ft_problem *problem)
+{
+    enum ft_err err = ft_query_once("key", envelope->key.ptr, problem);
+    if (err == FT_OK && value.len > FT_KEY_BYTES_MAX)
+        err = ft_problem_set(problem, FT_ERR_BAD_FIELD, "key has %zu bytes, but %d are the most",
+                             value.len, FT_KEY_BYTES_MAX);
+    envelope->key = value;
+    return err;
+}
+
+static enum ft_err take(void *context, struct ft_slice name, struct ft_slice value,
+                        struct ft_problem *problem)
+{
+    struct upload *upload = context;
+    struct ft_envelope *envelope = &upload->envelope;
+    enum ft_err err = FT_OK;
+    if (ft_slice_equal(name, ft_slice_str("retain"))) {
+        err = ft_query_once("retain", upload->has_retain, problem);
+        if (err == FT_OK)
+            err = ft_query_bool("retain", value, &envelope->retain, problem);
+        upload->has_retain = true;
+    } else if (ft_slice_equal(name, ft_slice_str("ttl"))) {
+        err = ft_query_once("ttl", envelope->has_ttl, problem);
+        if (err == FT_OK)
+            err = ft_query_uint("ttl", value, &envelope->ttl_s, problem);
+        envelope->has_ttl = true;
+    } else if (ft_slice_equal(name, ft_slice_str("key"))) {
+        err = take_key(value, envelope, problem);
+    }
+    return err;
+}
 
 static enum ft_err read_upload(const struct ft_http_request *request, struct upload *upload,
                                struct ft_problem *problem)
 {
     struct ft_envelope *envelope = &upload->envelope;
     enum ft_err err = read_topic(request->head, upload->topic, &envelope->topic, problem);
-    ft_query_begin(&upload->query, request->head);
     if (err == FT_OK)
-        err = read_query(&upload->query, envelope, problem);
+        err = ft_query_walk(&upload->query, request->head, take, upload, problem);
     if (err == FT_OK)
         err = read_data(ft_negotiate_media(request->head), request->body, &upload->text,
                         &envelope->data, problem);
@@ -146,6 +142,7 @@ void ft_answer_topics(struct ft_exchange *x, const struct ft_http_request *reque
     struct ft_problem problem;
     struct upload *upload = ft_alloc(sizeof(*upload));
     upload->envelope = (struct ft_envelope){.op = FT_OP_PUB};
+    upload->has_retain = false;
     ft_buffer_init(&upload->text, 6 * request->body.len + 2); /* \u00XX, and the quotes */
     if (read_upload(request, upload, &problem) == FT_OK)
         ft_http_publish(x, request, &upload->envelope);
