@@ -31,6 +31,10 @@ const common = {
   platform: "neutral",
   external: ["@msgpack/msgpack"],
   charset: "utf8",
+  minify: true,
+  sourcemap: true,
+  /* Private members end so. What a page loads is small rather than readable: the source map has the text. */
+  mangleProps: /[^_]_$/,
   logLevel: "warning",
 };
 
@@ -45,7 +49,7 @@ await Promise.all([
     logOverride: { "empty-import-meta": "silent" },
   }),
   existsSync(source("shared-worker")) &&
-    build({ ...common, entryPoints: [source("shared-worker")], format: "iife", minify: true }),
+    build({ ...common, entryPoints: [source("shared-worker")], format: "iife" }),
 ]);
 execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], {
   stdio: "inherit",

@@ -4,9 +4,9 @@
  */
 import { pause } from "./backoff.js";
 import { ClosedError, FantailError } from "./errors.js";
-import { json, toBytes } from "./json.js";
-import { Persistence } from "./persistence.js";
-import { errorOf, Publisher } from "./publisher.js";
+import { json, toMessage } from "./json.js";
+import type { Persistence } from "./persistence.js";
+import { errorOf, nextId, Publisher, type Port } from "./publisher.js";
 import { call } from "./subscription.js";
 import { Subscriptions } from "./subscriptions.js";
 import { isTopic } from "./topics.js";
@@ -44,62 +44,51 @@ const LIMITS = { message: 65536, topics: 1024 };
 type Timer = ReturnType<typeof setTimeout>;
 const page = globalThis as Partial<Window & typeof globalThis>;
 
-export class FantailClient implements Client {
+export class FantailClient implements Client, Port {
   state: State = "connecting";
   welcome: Welcome | null = null;
-  private readonly handlers: { [E in keyof Events]: Set<Events[E]> } = {
+  private readonly handlers_: { [E in keyof Events]: Set<Events[E]> } = {
     state: new Set(),
     welcome: new Set(),
     error: new Set(),
   };
-  private readonly subscriptions: Subscriptions;
-  private readonly publisher: Publisher;
-  private readonly persistence: Persistence | undefined;
-  private readonly codec;
-  private readonly open: OpenTransport;
-  private lastId = 0;
+  private readonly subscriptions_: Subscriptions;
+  private readonly publisher_: Publisher;
+  private persistence_: Persistence | undefined;
+  private readonly codec_;
+  private readonly open_: OpenTransport;
 
   /* the connection, or the attempt */
-  private attempted: object | undefined;
-  private transport: Transport | undefined;
-  private isLeaving = false;
-  private heard = 0;
-  private openedAt = 0;
-  private isPinged = false;
-  private timer: Timer | undefined;
-  private tokenTimer: Timer | undefined;
-  private authId: number | undefined;
-  private isRenewing = false;
+  private attempted_: object | undefined;
+  private transport_: Transport | undefined;
+  private isLeaving_ = false;
+  private heard_ = 0;
+  private openedAt_ = 0;
+  private isPinged_ = false;
+  private timer_: Timer | undefined;
+  private tokenTimer_: Timer | undefined;
+  private authId_: number | undefined;
+  private isRenewing_ = false;
 
   /* the next one */
-  private failures = 0;
-  private wasOpen = false;
-  private isTokenBad = false;
-  private named: number | undefined;
-  private atLeast = 0;
+  private failures_ = 0;
+  private wasOpen_ = false;
+  private isTokenBad_ = false;
+  private named_: number | undefined;
+  private atLeast_ = 0;
 
   constructor(
-    private readonly url: URL,
-    private readonly options: ConnectOptions,
+    private readonly url_: URL,
+    private readonly options_: ConnectOptions,
   ) {
-    this.codec = options.codec ?? json;
-    this.open = chooseWay(options.transports);
-    const port = {
-      send: (envelope: Envelope) => this.send(envelope),
-      isOpen: () => this.isOpen(),
-      nextId: () => ++this.lastId,
-      sizeOf: (envelope: Envelope) => this.sizeOf(envelope),
-      limit: () => this.welcome?.limits?.message,
-      limits: () => ({ ...LIMITS, ...this.welcome?.limits }),
-      toMessage,
-    };
-    this.subscriptions = new Subscriptions(port);
-    this.publisher = new Publisher(port, options.queue?.messages, options.queue?.bytes);
-    if (options.persist) this.persistence = new Persistence(options.persist, this.subscriptions);
-    page.addEventListener?.("online", this.hurry);
-    page.document?.addEventListener("visibilitychange", this.hurry);
+    this.codec_ = options_.codec ?? json;
+    this.open_ = chooseWay(options_.transports);
+    this.subscriptions_ = new Subscriptions(this);
+    this.publisher_ = new Publisher(this, options_.queue?.messages, options_.queue?.bytes);
+    page.addEventListener?.("online", this.hurry_);
+    page.document?.addEventListener("visibilitychange", this.hurry_);
     /* After the caller has put on its handlers. */
-    queueMicrotask(() => void this.attempt());
+    queueMicrotask(() => void this.attempt_());
   }
 
   subscribe<T = unknown>(
@@ -109,7 +98,8 @@ export class FantailClient implements Client {
     if (this.state === "closed") throw new ClosedError();
     const all = (typeof options === "function" ? { onMessage: options } : options) as SubscribeOptions;
     const names = typeof filters === "string" ? [filters] : filters;
-    const sub = this.subscriptions.add(names, this.persistence?.resume(names, all) ?? all);
+    const sub = this.subscriptions_.add_(names, all);
+    this.persistence_?.resume_(sub);
     return sub as unknown as Subscription<T>;
   }
 
@@ -120,7 +110,7 @@ export class FantailClient implements Client {
     if (retain) envelope.retain = true;
     if (ttl !== undefined) envelope.ttl = ttl;
     if (key !== undefined) envelope.key = key === true ? randomKey() : key;
-    const { pos, duplicate } = await this.ask(envelope, signal);
+    const { pos, duplicate } = await this.ask_(envelope, signal);
     const published: Published = {};
     if (pos !== undefined) published.pos = pos as string;
     if (duplicate) published.duplicate = true;
@@ -128,140 +118,147 @@ export class FantailClient implements Client {
   }
 
   async history<T = unknown>(topic: string, options: HistoryOptions = {}): Promise<Message<T>[]> {
-    const { messages } = await this.ask({ op: "history", topic, ...options });
+    const { messages } = await this.ask_({ op: "history", topic, ...options });
     return (messages as Record<string, unknown>[]).map((message) =>
       toMessage({ topic, ...message }),
     ) as Message<T>[];
   }
 
   async presence(topic: string): Promise<PresenceInfo> {
-    const { count, clients } = await this.ask({ op: "presence", topic });
+    const { count, clients } = await this.ask_({ op: "presence", topic });
     return { count, clients } as PresenceInfo;
   }
 
   async ping(): Promise<number> {
-    const { elapsed } = await this.ask({ op: "ping" });
+    const { elapsed } = await this.ask_({ op: "ping" });
     return elapsed as number;
   }
 
   on<E extends keyof Events>(event: E, handler: Events[E]): () => void {
-    this.handlers[event].add(handler);
-    return () => this.handlers[event].delete(handler);
+    this.handlers_[event].add(handler);
+    return () => this.handlers_[event].delete(handler);
   }
 
   close(): void {
-    this.shut();
+    this.shut_();
   }
 
   /** Sends a request, behind the subscriptions that were made before it. */
-  private async ask(envelope: Envelope, signal?: AbortSignal): Promise<Envelope> {
+  private async ask_(envelope: Envelope, signal?: AbortSignal): Promise<Envelope> {
     if (this.state === "closed") throw new ClosedError();
     if ("topic" in envelope && !isTopic(envelope.topic))
       throw new FantailError(400, `${JSON.stringify(envelope.topic)} is no topic`);
-    this.subscriptions.ask();
-    return this.publisher.ask(envelope, signal);
+    this.subscriptions_.ask_();
+    return this.publisher_.ask_(envelope, signal);
   }
 
-  private emit<E extends keyof Events>(event: E, ...args: Parameters<Events[E]>): void {
-    for (const handler of [...this.handlers[event]])
+  private emit_<E extends keyof Events>(event: E, ...args: Parameters<Events[E]>): void {
+    for (const handler of [...this.handlers_[event]])
       call(handler as (...args: Parameters<Events[E]>) => void, ...args);
   }
 
-  private enter(state: State): void {
+  private enter_(state: State): void {
     if (this.state === state) return;
     this.state = state;
-    this.emit("state", state);
+    this.emit_("state", state);
   }
 
-  private isOpen(): boolean {
-    return this.state === "open" && !this.isLeaving;
+  isOpen_(): boolean {
+    return this.state === "open" && !this.isLeaving_;
   }
 
-  private send(envelope: Envelope): boolean {
-    return this.isOpen() && !!this.transport?.send(envelope);
+  send_(envelope: Envelope): boolean {
+    return this.isOpen_() && !!this.transport_?.send(envelope);
   }
 
-  /** Bytes of an envelope in a message. Throws where it cannot be one. */
-  private sizeOf(envelope: Envelope): number {
+  limits_(): { message: number; topics: number } {
+    return { ...LIMITS, ...this.welcome?.limits };
+  }
+
+  sizeOf_(envelope: Envelope): number {
     let message;
     try {
-      message = this.codec.encode(envelope);
+      message = this.codec_.encode(envelope);
     } catch (error) {
       throw new FantailError(400, `the data cannot be sent: ${String(error)}`);
     }
     return typeof message === "string" ? new TextEncoder().encode(message).length : message.length;
   }
 
-  private async attempt(): Promise<void> {
+  private async attempt_(): Promise<void> {
     if (this.state === "closed") return;
-    const attempt = (this.attempted = {});
-    const isCurrent = (): boolean => this.attempted === attempt;
-    const { WebSocket, getToken } = this.options;
-    const expired = this.isTokenBad;
+    const attempt = (this.attempted_ = {});
+    const isCurrent = (): boolean => this.attempted_ === attempt;
+    const { WebSocket, getToken, persist } = this.options_;
+    const expired = this.isTokenBad_;
     let token: string | null | undefined;
-    this.enter("connecting");
-    this.timeOut(TOKEN_MS, "getToken took too long");
+    this.enter_("connecting");
+    this.timeOut_(TOKEN_MS, "getToken took too long");
     try {
+      if (persist && !this.persistence_) {
+        const { Persistence } = await import("./persistence.js");
+        if (isCurrent()) this.persistence_ = new Persistence(persist, this.subscriptions_);
+      }
       token = await getToken?.({ expired });
     } catch (error) {
-      if (isCurrent()) this.end({ code: 1006, reason: `getToken failed: ${String(error)}` });
+      if (isCurrent()) this.end_({ code: 1006, reason: `no token: ${String(error)}` });
     }
     if (!isCurrent()) return;
-    this.timeOut(WELCOME_MS, "the broker did not say welcome");
-    this.transport = this.open(
-      { url: this.url, token: token ?? null, codec: this.codec, WebSocket },
+    this.timeOut_(WELCOME_MS, "the broker did not say welcome");
+    this.transport_ = this.open_(
+      { url: this.url_, token: token ?? null, codec: this.codec_, WebSocket },
       {
         onEnvelope: (envelope) => {
           try {
-            if (isCurrent()) this.receive(envelope);
+            if (isCurrent()) this.receive_(envelope);
           } catch (error) {
-            this.drop(`the broker sent what cannot be read: ${String(error)}`);
+            this.drop_(`the broker sent what cannot be read: ${String(error)}`);
           }
         },
         onEnd: (ending) => {
-          if (isCurrent()) this.end(ending);
+          if (isCurrent()) this.end_(ending);
         },
       },
     );
   }
 
-  private receive(envelope: Envelope): void {
+  private receive_(envelope: Envelope): void {
     const { op } = envelope;
-    this.heard = Date.now();
-    this.isPinged = false;
-    if (op === "welcome") this.greet(envelope as unknown as Welcome);
+    this.heard_ = Date.now();
+    this.isPinged_ = false;
+    if (op === "welcome") this.greet_(envelope as unknown as Welcome);
     else if (this.state !== "open") return;
-    else if (op === "msg") this.subscriptions.deliver(envelope);
-    else if (op === "ok" || op === "error") this.answer(envelope);
-    else if (op === "gap") this.subscriptions.gap(envelope);
+    else if (op === "msg") this.subscriptions_.deliver_(envelope);
+    else if (op === "ok" || op === "error") this.answer_(envelope);
+    else if (op === "gap") this.subscriptions_.gap_(envelope);
     else if (op === "bye") {
-      this.isLeaving = true;
-      if (typeof envelope.reconnect === "number") this.named = envelope.reconnect;
+      this.isLeaving_ = true;
+      if (typeof envelope.reconnect === "number") this.named_ = envelope.reconnect;
     }
   }
 
-  private greet(welcome: Welcome): void {
+  private greet_(welcome: Welcome): void {
     if (this.state !== "connecting") return;
     this.welcome = welcome;
-    this.wasOpen = true;
-    this.isTokenBad = false;
-    this.openedAt = this.heard;
-    this.enter("open");
-    this.emit("welcome", welcome);
-    this.expect(welcome.expires);
-    this.watch();
-    this.subscriptions.ask();
-    this.publisher.flush();
+    this.wasOpen_ = true;
+    this.isTokenBad_ = false;
+    this.openedAt_ = this.heard_;
+    this.enter_("open");
+    this.emit_("welcome", welcome);
+    this.expect_(welcome.expires);
+    this.watch_();
+    this.subscriptions_.ask_();
+    this.publisher_.flush_();
   }
 
-  private answer(envelope: Envelope): void {
+  private answer_(envelope: Envelope): void {
     const { op, id } = envelope;
-    if (this.publisher.answer(envelope) || this.subscriptions.answer(envelope)) return;
-    const isAuth = id !== undefined && id === this.authId;
+    if (this.publisher_.answer_(envelope) || this.subscriptions_.answer_(envelope)) return;
+    const isAuth = id !== undefined && id === this.authId_;
     /* An answer that nobody waits for any more. */
     if (!isAuth && (op === "ok" || id !== undefined)) return;
     if (op === "ok") {
-      this.expect(envelope.expires);
+      this.expect_(envelope.expires);
       envelope = {
         ...envelope,
         code: 403,
@@ -273,147 +270,135 @@ export class FantailClient implements Client {
     if (op === "ok" && !ended) return;
     if (id === undefined) {
       /* It is about the connection: keeps away so long, if it ends. */
-      this.atLeast = error.retry ?? 0;
-      if (error.code === 401 && this.options.getToken) return void this.renew();
+      this.atLeast_ = error.retry ?? 0;
+      if (error.code === 401 && this.options_.getToken) return void this.renew_();
     }
-    this.subscriptions.dropFilters(ended, error);
-    this.emit("error", error);
+    this.subscriptions_.dropFilters_(ended, error);
+    this.emit_("error", error);
   }
 
   /** Asks for a fresh token and sends it, without a break. */
-  private async renew(): Promise<void> {
-    const { attempted } = this;
-    if (this.isRenewing) return;
-    this.isRenewing = true;
+  private async renew_(): Promise<void> {
+    const { attempted_: attempted } = this;
+    if (this.isRenewing_) return;
+    this.isRenewing_ = true;
     try {
-      const token = await this.options.getToken?.({ expired: true });
-      if (token && attempted === this.attempted) {
-        this.authId = ++this.lastId;
-        this.send({ op: "auth", id: this.authId, token });
+      const token = await this.options_.getToken?.({ expired: true });
+      if (token && attempted === this.attempted_) {
+        this.authId_ = nextId();
+        this.send_({ op: "auth", id: this.authId_, token });
       }
     } catch (error) {
-      this.emit("error", error as Error);
+      this.emit_("error", error as Error);
     }
-    this.isRenewing = false;
+    this.isRenewing_ = false;
   }
 
   /** The token ends then: a fresh one is asked for somewhat before. */
-  private expect(expires: unknown): void {
-    clearTimeout(this.tokenTimer);
+  private expect_(expires: unknown): void {
+    clearTimeout(this.tokenTimer_);
     const left = Number(expires) - Date.now();
-    if (left > 1000 && this.options.getToken)
-      this.tokenTimer = setTimeout(
-        () => void this.renew(),
+    if (left > 1000 && this.options_.getToken)
+      this.tokenTimer_ = setTimeout(
+        () => void this.renew_(),
         Math.min(left - Math.min(left / 5, RENEW_MS), TIMER_MAX),
       );
   }
 
   /** Notices a dead link: silence for two of the broker's intervals, and then no answer to a ping. */
-  private watch(): void {
-    const rest = 2 * this.interval() - (Date.now() - this.heard);
-    clearTimeout(this.timer);
-    if (rest <= 0) this.probe();
-    else this.timer = setTimeout(() => this.watch(), Math.min(rest, TIMER_MAX));
+  private watch_(): void {
+    const rest = 2 * this.interval_() - (Date.now() - this.heard_);
+    clearTimeout(this.timer_);
+    if (rest <= 0) this.probe_();
+    else this.timer_ = setTimeout(() => this.watch_(), Math.min(rest, TIMER_MAX));
   }
 
-  private probe(): void {
-    this.isPinged = true;
-    this.transport?.send({ op: "ping" });
-    clearTimeout(this.timer);
-    this.timer = setTimeout(
-      () => (this.isPinged ? this.drop("the broker has fallen silent") : this.watch()),
-      Math.min(this.interval(), PONG_MS),
+  private probe_(): void {
+    this.isPinged_ = true;
+    this.transport_?.send({ op: "ping" });
+    clearTimeout(this.timer_);
+    this.timer_ = setTimeout(
+      () => (this.isPinged_ ? this.drop_("the broker has fallen silent") : this.watch_()),
+      Math.min(this.interval_(), PONG_MS),
     );
   }
 
-  private interval(): number {
+  private interval_(): number {
     return (Number(this.welcome?.ping) || 25) * 1000;
   }
 
-  private timeOut(ms: number, reason: string): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.drop(reason), ms);
+  private timeOut_(ms: number, reason: string): void {
+    clearTimeout(this.timer_);
+    this.timer_ = setTimeout(() => this.drop_(reason), ms);
   }
 
   /** The network is back, or somebody looks again. */
-  private readonly hurry = (): void => {
-    if (page.document?.visibilityState === "hidden") this.persistence?.save();
-    else if (this.state === "waiting" && this.named === undefined) void this.attempt();
-    else if (this.isOpen() && !this.isPinged && Date.now() - this.heard > 1000) this.probe();
+  private readonly hurry_ = (): void => {
+    if (page.document?.visibilityState === "hidden") this.persistence_?.save_();
+    else if (this.state === "waiting" && this.named_ === undefined) void this.attempt_();
+    else if (this.isOpen_() && !this.isPinged_ && Date.now() - this.heard_ > 1000) this.probe_();
   };
 
   /** Gives up a connection that will not end by itself. */
-  private drop(reason: string): void {
-    const { transport } = this;
-    this.end({ code: 1006, reason });
+  private drop_(reason: string): void {
+    const { transport_: transport } = this;
+    this.end_({ code: 1006, reason });
     transport?.close();
   }
 
   /** Forgets everything about the connection. */
-  private forget(): void {
-    clearTimeout(this.timer);
-    clearTimeout(this.tokenTimer);
-    this.attempted = this.transport = this.authId = undefined;
-    this.isLeaving = this.isPinged = false;
+  private forget_(): void {
+    clearTimeout(this.timer_);
+    clearTimeout(this.tokenTimer_);
+    this.attempted_ = this.transport_ = this.authId_ = undefined;
+    this.isLeaving_ = this.isPinged_ = false;
   }
 
-  private end({ code, reason, status, retry }: Ending): void {
-    const { isTokenBad, named, atLeast, state, options } = this;
+  private end_({ code, reason, status, retry }: Ending): void {
+    const { isTokenBad_: isTokenBad, named_: named, atLeast_: atLeast, state, options_: options } = this;
     if (state === "closed") return;
-    const isStable = state === "open" && Date.now() - this.openedAt >= STABLE_MS;
+    const isStable = state === "open" && Date.now() - this.openedAt_ >= STABLE_MS;
     const error = new FantailError(status ?? code, reason || `the connection ended with ${code}`);
-    this.forget();
-    this.failures = isStable ? 1 : this.failures + 1;
-    this.isTokenBad = status === 401 || code === 4401;
-    this.named = undefined;
-    this.atLeast = 0;
-    this.publisher.break();
-    this.subscriptions.break();
-    if (this.isFinal(code, status, isTokenBad)) return this.shut(error);
+    this.forget_();
+    this.failures_ = isStable ? 1 : this.failures_ + 1;
+    this.isTokenBad_ = status === 401 || code === 4401;
+    this.named_ = undefined;
+    this.atLeast_ = 0;
+    this.publisher_.break_();
+    this.subscriptions_.break_();
+    if (this.isFinal_(code, status, isTokenBad)) return this.shut_(error);
     const { min = 500, max = 20_000 } = options.backoff ?? {};
-    const isAtOnce = retry === 0 || (this.isTokenBad && !isTokenBad);
-    const wait = named ?? Math.max(isAtOnce ? 0 : pause(this.failures, min, max), retry ?? 0, atLeast);
-    this.timer = setTimeout(() => void this.attempt(), Math.min(wait, TIMER_MAX));
-    this.named = named;
-    this.enter("waiting");
-    this.emit("error", error);
+    const isAtOnce = retry === 0 || (this.isTokenBad_ && !isTokenBad);
+    const wait = named ?? Math.max(isAtOnce ? 0 : pause(this.failures_, min, max), retry ?? 0, atLeast);
+    this.timer_ = setTimeout(() => void this.attempt_(), Math.min(wait, TIMER_MAX));
+    this.named_ = named;
+    this.enter_("waiting");
+    this.emit_("error", error);
   }
 
   /** Says whether another attempt would end the same way. */
-  private isFinal(code: number, status = 0, wasTokenBad: boolean): boolean {
+  private isFinal_(code: number, status = 0, wasTokenBad: boolean): boolean {
     /* The next token may be a better one; if the first two were bad, somebody should look at it. */
-    if (this.isTokenBad) return !this.options.getToken || (wasTokenBad && !this.wasOpen);
+    if (this.isTokenBad_) return !this.options_.getToken || (wasTokenBad && !this.wasOpen_);
     if (status === 403 || code === 1008 || code === 4400 || code === 4403) return true;
     /* A path that is missing may be a proxy that is being set up, but not on a URL that never worked. */
-    return !this.wasOpen && status >= 400 && status < 500 && status !== 408 && status !== 429;
+    return !this.wasOpen_ && status >= 400 && status < 500 && status !== 408 && status !== 429;
   }
 
-  private shut(error?: FantailError): void {
+  private shut_(error?: FantailError): void {
     if (this.state === "closed") return;
-    const { transport } = this;
+    const { transport_: transport } = this;
     const why = new ClosedError(error?.message);
-    this.persistence?.close();
-    page.removeEventListener?.("online", this.hurry);
-    page.document?.removeEventListener("visibilitychange", this.hurry);
-    this.forget();
-    this.enter("closed");
+    this.persistence_?.close_();
+    page.removeEventListener?.("online", this.hurry_);
+    page.document?.removeEventListener("visibilitychange", this.hurry_);
+    this.forget_();
+    this.enter_("closed");
     transport?.close();
-    this.publisher.end(why);
-    this.subscriptions.end(error, why);
-    if (error) this.emit("error", error);
+    this.publisher_.end_(why);
+    this.subscriptions_.end_(error, why);
+    if (error) this.emit_("error", error);
   }
-}
-
-/** A publication as its subscribers see it. */
-function toMessage({ topic, data, b64, pos, at, retained }: Record<string, unknown>): Message {
-  const message: Message = {
-    topic: topic as string,
-    data: typeof b64 === "string" ? toBytes(b64) : data,
-  };
-  if (pos !== undefined) message.pos = pos as string;
-  if (at !== undefined) message.at = Number(at);
-  if (retained) message.retained = true;
-  return message;
 }
 
 /** Unlike any other for as long as the broker remembers keys. */

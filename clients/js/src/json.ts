@@ -1,5 +1,5 @@
 /** The codec that is built in: JSON in text messages, bytes as base64 in `b64` (SPEC section 3). */
-import type { Codec } from "./types.js";
+import type { Codec, Message } from "./types.js";
 
 export const toBytes = (b64: string): Uint8Array =>
   Uint8Array.from(atob(b64), (char) => char.charCodeAt(0));
@@ -24,3 +24,15 @@ export const json: Codec = {
     return Array.isArray(envelope) ? envelope : [envelope as object];
   },
 };
+
+/** A publication as its subscribers see it. */
+export function toMessage({ topic, data, b64, pos, at, retained }: Record<string, unknown>): Message {
+  const message: Message = {
+    topic: topic as string,
+    data: typeof b64 === "string" ? toBytes(b64) : data,
+  };
+  if (pos !== undefined) message.pos = pos as string;
+  if (at !== undefined) message.at = Number(at);
+  if (retained) message.retained = true;
+  return message;
+}

@@ -10,137 +10,141 @@ import type { Envelope } from "./transport.js";
 const KEY_MS = 100_000;
 
 interface Request {
-  envelope: Envelope;
-  bytes: number;
+  envelope_: Envelope;
+  bytes_: number;
   /** When it was last sent on this connection; 0: it waits to be. */
-  sent: number;
+  sent_: number;
   /** The same, by a clock that measures. */
-  started: number;
+  started_: number;
   /** When it was first sent without learning what became of it. */
-  unsure: number;
-  timer?: ReturnType<typeof setTimeout> | undefined;
-  settle(error: Error | null, answer?: Envelope): void;
+  unsure_: number;
+  timer_?: ReturnType<typeof setTimeout> | undefined;
+  settle_(error: Error | null, answer?: Envelope): void;
 }
 
-export interface Sender {
+/** The connection, as those see it who send. */
+export interface Port {
   /** False: there is no connection that takes it now. */
-  send(envelope: Envelope): boolean;
-  isOpen(): boolean;
-  /** Bytes of a message that the broker takes; undefined before the first welcome. */
-  limit(): number | undefined;
-  sizeOf(envelope: Envelope): number;
-  nextId(): number;
+  send_(envelope: Envelope): boolean;
+  isOpen_(): boolean;
+  /** What the broker takes: bytes of a message, filters of a session. */
+  limits_(): { message: number; topics: number };
+  /** Bytes of an envelope in a message. Throws where it cannot be one. */
+  sizeOf_(envelope: Envelope): number;
 }
+
+let lastId = 0;
+/** Ids are never used again, so that a late answer is nobody's. */
+export const nextId = (): number => ++lastId;
 
 export class Publisher {
-  private readonly requests = new Map<unknown, Request>();
+  private readonly requests_ = new Map<unknown, Request>();
 
   constructor(
-    private readonly sender: Sender,
-    private readonly maxMessages = 1000,
-    private readonly maxBytes = 1 << 20,
+    private readonly port_: Port,
+    private readonly maxMessages_ = 1000,
+    private readonly maxBytes_ = 1 << 20,
   ) {}
 
-  ask(envelope: Envelope, signal?: AbortSignal): Promise<Envelope> {
+  ask_(envelope: Envelope, signal?: AbortSignal): Promise<Envelope> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw abortError();
-      const id = (envelope.id = this.sender.nextId());
-      const abort = (): void => request.settle(abortError());
+      const id = (envelope.id = nextId());
+      const abort = (): void => request.settle_(abortError());
       const request: Request = {
-        envelope,
-        bytes: this.sender.sizeOf(envelope),
-        sent: 0,
-        started: 0,
-        unsure: 0,
-        settle: (error, answer) => {
-          this.requests.delete(id);
-          clearTimeout(request.timer);
+        envelope_: envelope,
+        bytes_: this.port_.sizeOf_(envelope),
+        sent_: 0,
+        started_: 0,
+        unsure_: 0,
+        settle_: (error, answer) => {
+          this.requests_.delete(id);
+          clearTimeout(request.timer_);
           signal?.removeEventListener("abort", abort);
           if (error) reject(error);
           else resolve(answer as Envelope);
         },
       };
-      if (!this.sender.isOpen()) this.checkRoom(request);
-      this.requests.set(id, request);
+      if (!this.port_.isOpen_()) this.checkRoom_(request);
+      this.requests_.set(id, request);
       signal?.addEventListener("abort", abort);
-      this.send(request);
+      this.send_(request);
     });
   }
 
   /** There is a connection: sends what waits, in its order. */
-  flush(): void {
-    for (const request of [...this.requests.values()]) if (!request.sent) this.send(request);
+  flush_(): void {
+    for (const request of [...this.requests_.values()]) if (!request.sent_) this.send_(request);
   }
 
   /** The broker answered. Says whether anybody had asked. */
-  answer(envelope: Envelope): boolean {
-    const request = this.requests.get(envelope.id);
-    if (!request?.sent) return false;
+  answer_(envelope: Envelope): boolean {
+    const request = this.requests_.get(envelope.id);
+    if (!request?.sent_) return false;
     if (envelope.op === "ok")
-      request.settle(null, { ...envelope, elapsed: performance.now() - request.started });
-    else this.refuse(request, envelope);
+      request.settle_(null, { ...envelope, elapsed: performance.now() - request.started_ });
+    else this.refuse_(request, envelope);
     return true;
   }
 
   /** The connection broke. */
-  break(): void {
-    for (const request of [...this.requests.values()]) {
-      clearTimeout(request.timer);
-      request.timer = undefined;
-      if (!request.sent) continue;
-      request.unsure ||= request.sent;
-      request.sent = 0;
-      this.endLost(request);
+  break_(): void {
+    for (const request of [...this.requests_.values()]) {
+      clearTimeout(request.timer_);
+      request.timer_ = undefined;
+      if (!request.sent_) continue;
+      request.unsure_ ||= request.sent_;
+      request.sent_ = 0;
+      this.endLost_(request);
     }
   }
 
-  end(error: Error): void {
-    for (const request of [...this.requests.values()]) request.settle(error);
+  end_(error: Error): void {
+    for (const request of [...this.requests_.values()]) request.settle_(error);
   }
 
-  private checkRoom(request: Request): void {
+  private checkRoom_(request: Request): void {
     let messages = 1;
-    let bytes = request.bytes;
-    for (const other of this.requests.values()) {
+    let bytes = request.bytes_;
+    for (const other of this.requests_.values()) {
       messages++;
-      bytes += other.bytes;
+      bytes += other.bytes_;
     }
-    if (messages > this.maxMessages || bytes > this.maxBytes) throw new QueueFullError();
+    if (messages > this.maxMessages_ || bytes > this.maxBytes_) throw new QueueFullError();
   }
 
-  private send(request: Request): void {
-    const limit = this.sender.limit();
-    if (limit && request.bytes > limit)
-      request.settle(
-        new FantailError(413, `the message has ${request.bytes} bytes, but the broker takes ${limit}`),
-      );
-    else if (!request.timer && !this.endLost(request)) {
-      request.started = performance.now();
-      if (this.sender.send(request.envelope)) request.sent = Date.now();
+  private send_(request: Request): void {
+    if (!this.port_.isOpen_()) return;
+    const limit = this.port_.limits_().message;
+    if (request.bytes_ > limit)
+      request.settle_(new FantailError(413, `${request.bytes_} bytes are more than the ${limit} of a message`));
+    else if (!request.timer_ && !this.endLost_(request)) {
+      request.started_ = performance.now();
+      if (this.port_.send_(request.envelope_)) request.sent_ = Date.now();
     }
   }
 
   /** Gives up what may have been accepted and may not be sent again. */
-  private endLost({ envelope, unsure, settle }: Request): boolean {
+  private endLost_({ envelope_: envelope, unsure_: unsure, settle_: settle }: Request): boolean {
     const isLost =
       unsure > 0 && envelope.op === "pub" && !(envelope.key && Date.now() - unsure < KEY_MS);
     if (isLost) settle(new ConnectionLostError());
     return isLost;
   }
 
-  private refuse(request: Request, { code, message, retry }: Envelope): void {
+  private refuse_(request: Request, { code, message, retry }: Envelope): void {
     const isUnknown = code === 504;
-    if (isUnknown) request.unsure ||= request.sent;
-    if (request.envelope.key && retry !== undefined && (isUnknown || code === 503)) {
-      request.sent = 0;
-      request.timer = setTimeout(() => {
-        request.timer = undefined;
-        if (this.sender.isOpen()) this.send(request);
+    if (isUnknown) request.unsure_ ||= request.sent_;
+    if (request.envelope_.key && retry !== undefined && (isUnknown || code === 503)) {
+      request.sent_ = 0;
+      request.timer_ = setTimeout(() => {
+        request.timer_ = undefined;
+        this.send_(request);
       }, Number(retry));
-    } else if (request.unsure && (isUnknown || code === 503)) {
-      request.settle(new ConnectionLostError(String(message)));
+    } else if (request.unsure_ && (isUnknown || code === 503)) {
+      request.settle_(new ConnectionLostError(String(message)));
     } else {
-      request.settle(errorOf({ op: "error", code, message, retry }));
+      request.settle_(errorOf({ op: "error", code, message, retry }));
     }
   }
 }

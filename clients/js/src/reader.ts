@@ -3,61 +3,61 @@ import { BufferOverflowError } from "./errors.js";
 import type { Gap, Message } from "./types.js";
 
 export interface ReaderOptions {
-  buffer: number;
-  isDropping: boolean;
-  onGap(gap: Gap): void;
+  buffer_: number;
+  isDropping_: boolean;
+  onGap_(gap: Gap): void;
   /** The reader has left, or was too slow. */
-  onEnd(error?: Error): void;
+  onEnd_(error?: Error): void;
 }
 
 export class Reader<T> implements AsyncIterator<Message<T>, undefined> {
-  readonly waiting: Message<T>[] = [];
-  private readonly readers: ((result: Promise<IteratorResult<Message<T>, undefined>>) => void)[] = [];
-  private dropped = 0;
-  private isOver = false;
-  private error: Error | undefined;
+  readonly waiting_: Message<T>[] = [];
+  private readonly readers_: ((result: Promise<IteratorResult<Message<T>, undefined>>) => void)[] = [];
+  private dropped_ = 0;
+  private isOver_ = false;
+  private error_: Error | undefined;
 
-  constructor(private readonly options: ReaderOptions) {}
+  constructor(private readonly options_: ReaderOptions) {}
 
-  push(message: Message<T>): void {
-    const reader = this.readers.shift();
+  push_(message: Message<T>): void {
+    const reader = this.readers_.shift();
     if (reader) {
       reader(Promise.resolve({ value: message, done: false }));
-    } else if (this.waiting.length < this.options.buffer) {
-      this.waiting.push(message);
-    } else if (this.options.isDropping) {
-      this.waiting.shift();
-      this.waiting.push(message);
-      this.dropped++;
+    } else if (this.waiting_.length < this.options_.buffer_) {
+      this.waiting_.push(message);
+    } else if (this.options_.isDropping_) {
+      this.waiting_.shift();
+      this.waiting_.push(message);
+      this.dropped_++;
     } else {
-      this.options.onEnd(new BufferOverflowError());
+      this.options_.onEnd_(new BufferOverflowError());
     }
   }
 
   /** Nothing more comes: what waits is still read, then the error is thrown, if there is one. */
-  end(error?: Error): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    this.error = error;
-    for (const reader of this.readers.splice(0)) reader(this.next());
+  end_(error?: Error): void {
+    if (this.isOver_) return;
+    this.isOver_ = true;
+    this.error_ = error;
+    for (const reader of this.readers_.splice(0)) reader(this.next());
   }
 
   next(): Promise<IteratorResult<Message<T>, undefined>> {
-    const lost = this.dropped;
-    this.dropped = 0;
-    if (lost) this.options.onGap({ reason: "buffer", lost });
-    const message = this.waiting.shift();
+    const lost = this.dropped_;
+    this.dropped_ = 0;
+    if (lost) this.options_.onGap_({ reason: "buffer", lost });
+    const message = this.waiting_.shift();
     if (message) return Promise.resolve({ value: message, done: false });
-    const error = this.error;
-    this.error = undefined;
+    const error = this.error_;
+    this.error_ = undefined;
     if (error) return Promise.reject(error);
-    if (this.isOver) return Promise.resolve({ value: undefined, done: true });
-    return new Promise((resolve) => this.readers.push(resolve));
+    if (this.isOver_) return Promise.resolve({ value: undefined, done: true });
+    return new Promise((resolve) => this.readers_.push(resolve));
   }
 
   return(): Promise<IteratorResult<Message<T>, undefined>> {
-    this.waiting.length = 0;
-    this.options.onEnd();
+    this.waiting_.length = 0;
+    this.options_.onEnd_();
     return Promise.resolve({ value: undefined, done: true });
   }
 }

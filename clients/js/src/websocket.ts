@@ -7,12 +7,11 @@ import type { Envelope, OpenTransport } from "./transport.js";
 /** `readyState` of a socket that takes messages. */
 const OPEN = 1;
 
-/** Where Node has no WebSocket of its own. The name is a variable, so that bundlers for browsers, which have one,
- * do not look for the package. */
-async function loadWs(): Promise<typeof WebSocket> {
-  const name = "ws";
-  const ws = await import(/* webpackIgnore: true */ /* @vite-ignore */ name);
-  return (ws.WebSocket ?? ws.default) as typeof WebSocket;
+/** Where Node has no WebSocket of its own, the package `ws` has one. Bundlers for browsers, which all have theirs, must
+ * not look for it: so its name comes as an argument. */
+async function load(name: string): Promise<typeof WebSocket> {
+  const { WebSocket } = await import(/* webpackIgnore: true */ /* @vite-ignore */ name);
+  return WebSocket;
 }
 
 export const openWebSocket: OpenTransport = ({ url, token, codec, WebSocket: given }, handlers) => {
@@ -54,7 +53,7 @@ export const openWebSocket: OpenTransport = ({ url, token, codec, WebSocket: giv
   };
   const fail = (error: unknown): void => end(1006, String(error));
   const global = (given ?? globalThis.WebSocket) as typeof WebSocket | undefined;
-  Promise.resolve(global ?? loadWs()).then(start).catch(fail);
+  Promise.resolve(global ?? load("ws")).then(start).catch(fail);
   return {
     send(envelope) {
       if (isOver || socket?.readyState !== OPEN) return false;
