@@ -153,7 +153,7 @@ def test_other_methods_are_not_for_pages(broker, api):
     "/console/%6dain.js", "/console/main.js/", "/console/main.js%00", "/console/main.js.gz",
     "/console/main%2ejs", "/Console/main.js", "/console/MAIN.JS", "/console/../../etc/passwd",
     "/console/%2e%2e/%2e%2e/etc/passwd", "/console\\main.js", "/console/main.tsx", "/console/pages.def",
-    "/console/config.json/", "/examples/processors.html", "/examples", "/examples/", "/examples/..",
+    "/console/config.json/", "/examples/dashboard.html", "/examples", "/examples/", "/examples/..",
     "/%2f", "/;", "/console/main",
 ])
 def test_what_is_not_a_file_is_a_404(broker, api, path):
