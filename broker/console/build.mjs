@@ -35,7 +35,6 @@ const BUNDLE = {
   absWorkingDir: ROOT,
   bundle: true,
   splitting: true,
-  external: ["ws"], // is never asked for where there is a WebSocket
   format: "esm",
   platform: "browser",
   external: ["ws"], // is never asked for where there is a WebSocket
