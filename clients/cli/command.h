@@ -19,6 +19,7 @@ int ft_cmd_pub(int argc, char **argv);
 int ft_cmd_history(int argc, char **argv);
 int ft_cmd_presence(int argc, char **argv);
 int ft_cmd_nodes(int argc, char **argv);
+int ft_cmd_sessions(int argc, char **argv);
 int ft_cmd_token(int argc, char **argv);
 int ft_cmd_apikey(int argc, char **argv);
 int ft_cmd_demo(int argc, char **argv);

@@ -113,19 +113,22 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     return 0;
 }
 
-/* Puts the path where the URL has that of the WebSocket; its query stays, for a token may be in it. */
+/* Puts the path where the URL has that of the WebSocket; its query stays, for a token may be in it, behind the
+ * path's own. */
 static void make_path(const struct ft_http_get *get, char *out, size_t size)
 {
     const char *path = get->url->path;
     size_t len = strcspn(path, "?");
     size_t prefix = len >= 3 && memcmp(path + len - 3, "/ws", 3) == 0 ? len - 3 : 0;
-    snprintf(out, size, "%.*s%s%s", (int)prefix, path, get->path, path + len);
+    bool has_both = path[len] == '?' && strchr(get->path, '?');
+    snprintf(out, size, "%.*s%s%s%s", (int)prefix, path, get->path, has_both ? "&" : "",
+             path + len + has_both);
 }
 
 static void connect_and_wait(struct exchange *x, struct lws_context *lws)
 {
     static const lws_retry_bo_t no_timers = {0};
-    char path[FT_URL_PATH_MAX + 64];
+    char path[FT_URL_PATH_MAX + FT_HTTP_GET_PATH_MAX];
     make_path(x->get, path, sizeof(path));
     int flags = x->get->url->is_tls ? LCCSCF_USE_SSL : 0;
     if (flags && x->get->is_insecure)

@@ -5,9 +5,12 @@
 #include "clients/c/url.h"
 #include "protocol/buffer.h"
 
+/* Room for a path and its query, with its NUL. */
+#define FT_HTTP_GET_PATH_MAX 4096
+
 struct ft_http_get {
     const struct ft_url *url; /* of the WebSocket */
-    const char *path;         /* such as "/v1/nodes"; goes where the URL has "/ws" at its end */
+    const char *path;         /* such as "/v1/nodes?a=b"; goes where the URL has "/ws" at its end */
     const char *token;        /* goes as bearer; NULL or "": none */
     const char *ca_file;      /* NULL: the system's authorities */
     bool is_insecure;         /* take any certificate */

@@ -19,6 +19,7 @@ static const struct {
     {"history", ft_cmd_history, "print what the broker still has of a topic"},
     {"presence", ft_cmd_presence, "print who is present on a topic"},
     {"nodes", ft_cmd_nodes, "print the nodes of a cluster and how they are"},
+    {"sessions", ft_cmd_sessions, "print who is connected to a cluster"},
     {"token", ft_cmd_token, "make a token, for development"},
     {"apikey", ft_cmd_apikey, "make an API key for a backend"},
     {"demo", ft_cmd_demo, "publish this machine's own live figures"},
@@ -99,7 +100,7 @@ int main(int argc, char **argv)
     if (at < argc)
         fprintf(stderr,
                 "fantail: there is no command %s; it is one of sub, pub, history, "
-                "presence, nodes, token, apikey, demo, bench\n",
+                "presence, nodes, sessions, token, apikey, demo, bench\n",
                 argv[at]);
     else
         print_help(stderr);

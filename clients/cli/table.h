@@ -4,7 +4,7 @@
 
 #include "protocol/buffer.h"
 
-#define FT_TABLE_COLUMNS_MAX 8
+#define FT_TABLE_COLUMNS_MAX 9
 
 struct ft_table {
     size_t columns;

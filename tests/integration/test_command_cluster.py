@@ -130,7 +130,7 @@ def test_the_variable_takes_several(pair):
 
 
 def test_a_url_that_is_none_is_a_usage_error(pair):
-    for args in (["sub", "t"], ["pub", "t", "1"], ["presence", "t"], ["nodes"]):
+    for args in (["sub", "t"], ["pub", "t", "1"], ["presence", "t"], ["nodes"], ["sessions"]):
         failed = fantail([pair[0], "http://x"], *args, code=USAGE)
         assert "http://x" in failed.stderr and failed.stdout == ""
 
@@ -349,6 +349,62 @@ def test_nodes_over_tls(start, tmp_path):
     assert fantail([url], "nodes", "--insecure").stdout
 
 
+# -- sessions
+
+
+def session_rows(result):
+    title, *rows = [line.split() for line in result.stdout.splitlines()]
+    assert title == ["SESSION", "USER", "NODE", "ADDRESS", "ENCODING", "SINCE", "TOPICS", "WAITING",
+                     "STATE"]
+    return {row[0]: row for row in rows}
+
+
+def test_sessions_shows_who_is_connected_to_any_node(pair, clients, speech):
+    there = [clients(pair[0]), clients(pair[1], "msgpack")]
+    there[1].sub("a", "b/#")
+    ids = [each.welcome["session"] for each in there]
+    for node in pair:
+        rows = until(lambda: len(r := session_rows(fantail([node], *speech, "sessions"))) == 2 and r,
+                     "both are listed")
+        assert rows.keys() == set(ids)
+        assert rows[ids[0]][1:5] == ["-", "n1", "127.0.0.1", "json"]
+        assert rows[ids[1]][1:5] == ["-", "n2", "127.0.0.1", "msgpack"]
+        assert rows[ids[1]][6:] == ["2", "0", "-"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", rows[ids[0]][5])
+    answer = json.loads(fantail(pair, "sessions", "--json").stdout)
+    assert {each["session"] for each in answer["sessions"]} == set(ids) and answer["nodes"] == 2
+    assert session_rows(fantail(pair, "sessions", "--node", "n2")).keys() == {ids[1]}
+    assert session_rows(fantail(pair, "sessions", "--session", ids[0])).keys() == {ids[0]}
+    some = fantail(pair, "sessions", "-n", 1)
+    assert len(session_rows(some)) == 1 and "1 of 2 sessions" in some.stderr
+
+
+def test_sessions_of_a_user_with_a_strange_name(start, clients):
+    broker = start({"auth.mode": "token", "auth.secret": SECRET})
+    name = "a b&c=d/é+%#"
+    token = hs256(SECRET, **claims(name))
+    mine = clients(broker, token=token).welcome["session"]
+    clients(broker, token=hs256(SECRET, **claims("ann")))
+    admin = hs256(SECRET, **claims("root", admin=True))
+    url = f"{broker.ws_url}?token={admin}"
+    answer = json.loads(fantail([url], "sessions", "--user", name, "--json").stdout)
+    assert [each["session"] for each in answer["sessions"]] == [mine]
+    assert "401" in fantail([broker], "sessions", code=FAILED).stderr
+    refused = fantail([url], "sessions", "--node", "n9", code=FAILED)
+    assert "404" in refused.stderr and refused.stdout == ""
+
+
+def test_sessions_says_which_node_has_not_answered(pair, clients):
+    mine = clients(pair[0]).welcome["session"]
+    until(lambda: fantail(pair, "nodes").stdout.count("\n") == 3, "both are listed")
+    pair[1].process.send_signal(signal.SIGSTOP)
+    try:
+        failed = fantail(pair[:1], "sessions", code=FAILED)
+    finally:
+        pair[1].process.send_signal(signal.SIGCONT)
+    assert session_rows(failed).keys() == {mine} and "n2" in failed.stderr
+
+
 def test_what_is_no_broker_is_a_failure(redis):
     failed = fantail([f"ws://127.0.0.1:{redis.port}/ws"], "nodes", code=NO_BROKER)
     assert failed.stdout == "" and failed.stderr
@@ -356,14 +412,15 @@ def test_what_is_no_broker_is_a_failure(redis):
 
 @pytest.mark.parametrize("args", [
     ["presence"], ["presence", "a/#"], ["presence", "a", "b"], ["presence", "a", "--json=1"],
-    ["nodes", "x"], ["nodes", "--nothing"],
+    ["nodes", "x"], ["nodes", "--nothing"], ["sessions", "x"], ["sessions", "--limit", "0"],
+    ["sessions", "--user", "x" * 5000],
 ], ids=" ".join)
 def test_a_wrong_command_line_is_a_usage_error(broker, args):
     result = fantail([broker], *args, code=USAGE)
     assert result.stderr and result.stdout == ""
 
 
-@pytest.mark.parametrize("name", ["presence", "nodes"])
+@pytest.mark.parametrize("name", ["presence", "nodes", "sessions"])
 def test_help_says_what_it_does(name):
     text = run(name, "--help", name="fantail").stdout
     assert text.startswith(f"usage: fantail {name}") and "exit codes" in text and "--json" in text

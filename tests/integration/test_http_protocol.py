@@ -14,7 +14,8 @@ KIND = ("Content-Type", "application/json")
 PATHS = {  # what each path has
     "/v1/publish": {"POST"}, "/v1/topics/a": {"POST"}, "/v1/events": {"GET"},
     "/v1/history": {"GET"}, "/v1/disconnect": {"POST"}, "/v1/unsubscribe": {"POST"},
-    "/v1/stats": {"GET"}, "/metrics": {"GET"}, "/healthz": {"GET"}, "/readyz": {"GET"},
+    "/v1/sessions": {"GET"}, "/v1/topics": {"GET"}, "/v1/stats": {"GET"}, "/metrics": {"GET"},
+    "/healthz": {"GET"}, "/readyz": {"GET"},
 }
 
 

@@ -288,7 +288,7 @@ def test_what_is_no_topic_in_the_path_is_a_400(broker, api, path):
 @pytest.mark.parametrize("path", ["/v1/topics", "/v1/topics/", "/v1/topicsx/a", "/v1/Topics/a",
                                   "/v1/topics?topic=a"])
 def test_no_topic_is_no_topic(broker, api, path):
-    api(broker).refused(path, 400, 404, method="POST", body=b"x")
+    api(broker).refused(path, 400, 404, 405, method="POST", body=b"x")
 
 
 def test_options_of_a_publication_come_in_the_query(broker, api, connect, topic):
