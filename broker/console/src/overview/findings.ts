@@ -5,7 +5,7 @@
  */
 import { duration, percent, plural, seconds, text } from "../parts/format.js";
 import type { Tone } from "../parts/badge.js";
-import { isGone, silence, type Node } from "./figures.js";
+import { isGone, silence, type Node } from "./nodes.js";
 import { figure, greatest, type Figure, type Sample } from "./stats.js";
 
 type Grave = Extract<Tone, "bad" | "warn" | "note">;
@@ -37,6 +37,8 @@ export interface Situation {
   nodes: readonly Node[];
   /** Unix ms. */
   now: number;
+  /** Unix ms from when on silence is the nodes' own. */
+  listening: number;
   /** Since when this page has no connection; null while it has one. */
   downSince: number | null;
   /** The node that this page is connected to. */
@@ -70,7 +72,7 @@ function recent(node: Node, name: Figure, now: number): number {
 
 /** Nothing comes of a node: because of it, or because of what is between. */
 function ofSilence(node: Node, s: Situation, isRelayDown: boolean): Symptom | null {
-  const quiet = silence(node, s.now);
+  const quiet = silence(node, s.now, s.listening);
   if (quiet === 0 && node.listed) return null;
   const measure = node.heard === 0 ? "never heard" : `last heard ${duration(s.now - node.heard)} ago`;
   const common = { node: node.name, measure };
@@ -78,7 +80,7 @@ function ofSilence(node: Node, s: Situation, isRelayDown: boolean): Symptom | nu
     const meaning = "Figures of other nodes come through Redis.";
     return { ...common, tone: "warn", says: ["cannot be heard", "cannot be heard"], meaning };
   }
-  if (isGone(node, s.now)) {
+  if (isGone(node, s.now, s.listening)) {
     const meaning = "Stopped or lost: no longer one of the cluster.";
     return { ...common, tone: "bad", says: ["is gone", "are gone"], meaning };
   }
@@ -97,6 +99,20 @@ function ofRelay(node: Node): Symptom | null {
     measure: `${there ?? 0} of ${all ?? "its"} Redis servers reached`,
     meaning: "Publications are refused with 503.",
     figure: "lag",
+  };
+}
+
+/** Cut off from Redis is said already. */
+function ofReadiness(node: Node): Symptom | null {
+  if (figure(node.stats, "ready") !== 0 || figure(node.stats, "relay_up") === 0) return null;
+  const why = node.stats?.["unready"];
+  return {
+    tone: "warn",
+    node: node.name,
+    says: ["takes no new clients", "take no new clients"],
+    measure: typeof why === "string" ? why : "not ready",
+    meaning: "Load balancers send them elsewhere.",
+    figure: "connections",
   };
 }
 
@@ -141,7 +157,7 @@ function ofParking(node: Node): Symptom | null {
 }
 
 function ofLag(node: Node): Symptom | null {
-  const lag = figure(node.stats, "relay_partition_lag") ?? 0;
+  const lag = node.samples.at(-1)?.lag ?? 0;
   if (lag <= LAG_WARN) return null;
   return {
     tone: "warn",
@@ -195,6 +211,7 @@ function ofNode(node: Node, s: Situation, isRelayDown: boolean): Symptom[] {
   if (silent) return [silent];
   const found = [
     ofRelay(node),
+    ofReadiness(node),
     ofLoss(node, s.now),
     ofLateness(node),
     ofFiles(node),
@@ -244,7 +261,7 @@ function ofConnection(s: Situation, since: number): Finding[] {
 /** Without a connection nothing is known of the nodes, so nothing is said of them. */
 export function find(s: Situation): Finding[] {
   if (s.downSince !== null) return ofConnection(s, s.downSince);
-  const isRelayDown = s.nodes.some((node) => silence(node, s.now) === 0 && ofRelay(node) !== null);
+  const isRelayDown = s.nodes.some((node) => silence(node, s.now, s.listening) === 0 && ofRelay(node) !== null);
   const symptoms = s.nodes.flatMap((node) => ofNode(node, s, isRelayDown));
   return gather(symptoms).sort((a, b) => RANK[a.tone] - RANK[b.tone]);
 }
@@ -254,8 +271,9 @@ export function healthOf(node: Node, s: Situation, found: readonly Finding[]): {
   if (s.downSince !== null) return { tone: "plain", text: "not known" };
   const own = found.filter((one) => one.nodes.includes(node.name) && one.tone !== "note");
   const tone = own[0]?.tone ?? "good";
-  if (silence(node, s.now) > 0 || !node.listed)
-    return { tone, text: isGone(node, s.now) ? "gone" : `silent for ${duration(silence(node, s.now))}` };
+  const quiet = silence(node, s.now, s.listening);
+  if (quiet > 0 || !node.listed)
+    return { tone, text: isGone(node, s.now, s.listening) ? "gone" : `silent for ${duration(quiet)}` };
   if (node.heard === 0) return { tone: "plain", text: "no figures yet" };
   return { tone, text: { bad: "in trouble", warn: "look at it", note: "well", good: "well" }[tone] };
 }

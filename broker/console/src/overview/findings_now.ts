@@ -2,11 +2,12 @@
 import { computed } from "@preact/signals";
 import { downSince, now, welcome } from "../store.js";
 import { find, type Finding, type Situation } from "./findings.js";
-import { nodes } from "./figures.js";
+import { listening, nodes } from "./figures.js";
 
 export const situation = computed<Situation>(() => ({
   nodes: nodes.value,
   now: now.value,
+  listening: listening.value,
   downSince: downSince.value,
   via: welcome.value?.node ?? null,
 }));

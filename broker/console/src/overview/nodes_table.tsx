@@ -6,10 +6,11 @@ import { Table, type Column } from "../parts/table.js";
 import { now } from "../store.js";
 import { healthOf } from "./findings.js";
 import { findings, situation } from "./findings_now.js";
-import { forget, isGone, nodes, type Node } from "./figures.js";
+import { forget, listening, nodes } from "./figures.js";
+import { isGone, type Node } from "./nodes.js";
 import type { Figure, Sample } from "./stats.js";
 import { colorOf } from "./tiles.js";
-import { current } from "./view.js";
+import { current, pointed } from "./view.js";
 
 type Format = (n: number | null) => ReturnType<typeof count>;
 
@@ -28,7 +29,7 @@ function Health(props: { node: Node }) {
   return (
     <>
       <Badge tone={health.tone}><Dot tone={health.tone} />{health.text}</Badge>
-      {isGone(node, now.value) ? (
+      {isGone(node, now.value, listening.value) ? (
         <IconButton icon="close" class="small" label={`Take ${node.name} off the list`} onClick={() => forget(node.name)} />
       ) : null}
     </>
@@ -68,7 +69,7 @@ function columns(relayed: boolean): Column<Node>[] {
 
 export function NodesTable(props: { relayed: boolean }) {
   return (
-    <div class="panel">
+    <div class={`panel ${pointed.value === null ? "" : "past"}`}>
       <Table
         caption="Nodes"
         class="cards nodes"

@@ -90,7 +90,7 @@ export function sampleOf(stats: Stats, before: Stats | null, at: number): Sample
     gaps: growth(stats, before, "gaps"),
     refused: figure(rates, "publications_refused"),
     parked: figure(stats, "sessions_parked"),
-    lag: figure(stats, "relay_partition_lag"),
+    lag: figure(stats, "relay_lag") ?? figure(stats, "relay_partition_lag"),
     memory: figure(stats, "process_resident_memory_bytes"),
     latency: mean(stats, before, "publish_to_write_seconds"),
     cpu: figure(rates, "process_cpu_seconds"),

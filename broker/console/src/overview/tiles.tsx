@@ -5,9 +5,9 @@ import { Chart, type Line } from "../parts/chart.js";
 import { byteRate, bytes, count, percent, rate, seconds, text, type Quantity } from "../parts/format.js";
 import { column, total } from "./align.js";
 import type { Finding } from "./findings.js";
-import type { Node } from "./figures.js";
+import type { Node } from "./nodes.js";
 import type { Figure, Sample } from "./stats.js";
-import { axis, current, from, pointed, shown, span, summed, to } from "./view.js";
+import { axis, current, from, pointed, shown, summed, to } from "./view.js";
 
 interface Part {
   figure: Figure;
@@ -199,7 +199,7 @@ function TileView(props: { tile: Tile; tone: string }) {
 
 export function Tiles(props: { findings: readonly Finding[]; relayed: boolean }) {
   return (
-    <div class="tiles" data-span={span.value}>
+    <div class={`tiles ${pointed.value === null ? "" : "past"}`}>
       {TILES(props.relayed).map((tile) => {
         const own = props.findings.find((one) => tile.parts.some((part) => part.figure === one.figure));
         return <TileView key={tile.title} tile={tile} tone={own?.tone ?? ""} />;

@@ -1,8 +1,9 @@
 /** What the overview shows of its figures: how far back, whose, and of which time. */
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { downSince, now } from "../store.js";
 import { align, sampleAt, type Axis } from "./align.js";
-import { KEPT_MS, nodes, type Node } from "./figures.js";
+import { nodes } from "./figures.js";
+import type { Node } from "./nodes.js";
 import type { Sample } from "./stats.js";
 
 /** Minutes. */
@@ -40,4 +41,7 @@ export const current = computed<ReadonlyMap<string, Sample | null>>(() => {
   return new Map(nodes.value.map((node) => [node.name, sampleAt(node.samples, at)]));
 });
 
-export const oldest = computed(() => Math.max(from.value * 1000, now.value - KEPT_MS));
+/** What has left the window is not pointed at any more. */
+effect(() => {
+  if (pointed.value !== null && pointed.value < from.value * 1000) pointed.value = null;
+});

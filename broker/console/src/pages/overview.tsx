@@ -10,7 +10,7 @@ import { NodesTable } from "../overview/nodes_table.js";
 import { saveSamples } from "../overview/save.js";
 import { figure } from "../overview/stats.js";
 import { colorOf, Tiles } from "../overview/tiles.js";
-import { oldest, pointed, scope, span, type Span } from "../overview/view.js";
+import { from, pointed, scope, span, to, type Span } from "../overview/view.js";
 import { Verdict } from "../overview/verdict.js";
 
 const SPANS: { value: Span; text: string }[] = [
@@ -35,7 +35,7 @@ function scopes() {
 /** Charts can be pointed at; this does the same by key and by finger. */
 function TimeSlider() {
   const at = pointed.value;
-  const [first, last] = [Math.ceil(oldest.value / 1000), Math.floor(now.value / 1000)];
+  const [first, last] = [from.value, to.value];
   const said = at === null ? "now" : `${clock(at)}, ${duration(now.value - at)} ago`;
   return (
     <label class="look-back">
@@ -52,7 +52,7 @@ function TimeSlider() {
           pointed.value = chosen >= last ? null : chosen * 1000;
         }}
       />
-      <output class={`tabular ${at === null ? "" : "past"}`}>{at === null ? "now" : clock(at)}</output>
+      <output class={`tabular ${at === null ? "" : "then"}`}>{at === null ? "now" : clock(at)}</output>
     </label>
   );
 }
