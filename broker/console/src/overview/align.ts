@@ -7,7 +7,7 @@ import type { Ring } from "./ring.js";
 import type { Figure, Sample } from "./stats.js";
 
 /** Without a sample for so long a node is silent: samples come each second, and half as late at most. */
-export const SILENT_MS = 2500;
+export const SILENT_MS = 2400;
 
 export interface Axis {
   /** Unix seconds. */
