@@ -5,18 +5,14 @@
 #include "clients/c/presence.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
 #include "broker/base/alloc.h"
+#include "clients/c/message_json.h"
 #include "protocol/topic.h"
-#include "protocol/transcode.h"
 #include "protocol/writer.h"
-
-/* As JSON. The largest message that a client takes is 4 MiB unless it was told otherwise. */
-enum { MESSAGE_MAX = 64 << 20 };
 
 struct ft_presence_request {
     char id[24]; /* "": to be asked for */
@@ -98,23 +94,6 @@ void ft_client_presences_break(struct ft_client_presences *presences)
     presences->unasked_ = presences->count;
 }
 
-/* Reads a message, one envelope or several. NULL: it cannot be read. */
-static json_t *load(enum ft_encoding encoding, struct ft_slice message)
-{
-    struct ft_buffer text;
-    ft_buffer_init(&text, MESSAGE_MAX);
-    enum ft_data_kind kind;
-    struct ft_data data = {.kind = FT_DATA_MSGPACK, .bytes = message};
-    if (encoding == FT_JSON)
-        ft_buffer_add(&text, message.ptr, message.len);
-    else if (ft_transcode(data, FT_JSON, &text, &kind) != FT_OK)
-        text.failed = true;
-    json_t *top =
-        text.failed ? NULL : json_loadb((const char *)text.ptr, text.len, JSON_ALLOW_NUL, NULL);
-    ft_buffer_fini(&text);
-    return top;
-}
-
 /* Finds the envelope with this id, lent. */
 static const json_t *find_envelope(const json_t *top, const char *id)
 {
@@ -182,7 +161,7 @@ bool ft_client_presences_answer(struct ft_client_presences *presences, struct ft
         return false;
     struct fantail_presence answer = {
         .code = result->code, .message = result->message, .retry_ms = result->retry_ms};
-    json_t *top = result->code == 0 ? load(encoding, message) : NULL;
+    json_t *top = result->code == 0 ? ft_message_json(encoding, message) : NULL;
     struct fantail_present *clients = NULL;
     if (result->code == 0 && !read_clients(find_envelope(top, request->id), &answer, &clients)) {
         answer.code = ft_err_wire(FT_ERR_INTERNAL);
