@@ -23,8 +23,6 @@ bool ft_interest_want(struct ft_interest *interest, uint32_t partition)
 {
     pthread_mutex_lock(&interest->lock_);
     bool is_first = interest->wanted_[partition]++ == 0;
-    if (is_first)
-        atomic_fetch_add(&interest->version_, 1);
     pthread_mutex_unlock(&interest->lock_);
     return is_first;
 }

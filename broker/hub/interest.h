@@ -22,7 +22,7 @@ struct ft_interest {
     pthread_mutex_t lock_;
     uint32_t wanted_[FT_PARTITIONS_MAX]; /* workers that want it */
     _Atomic bool joined_[FT_PARTITIONS_MAX];
-    _Atomic uint32_t version_; /* grows when something is wanted that was not, or is joined */
+    _Atomic uint32_t version_; /* grows when something is joined */
 };
 
 void ft_interest_init(struct ft_interest *interest, const struct ft_partitions *partitions);

@@ -130,7 +130,8 @@ struct ft_relay_ops {
     /* Returns for how many bytes of entries there is room, of `*most`; 0: refuse (503). Any thread, no lock. */
     size_t (*room)(void *relay, size_t *most);
 
-    /* Says whether every Redis server is reached now, so that waiting for it may help. Any thread, no lock. */
+    /* Says whether the partition's Redis server is reached now, so that waiting for it may help. Any thread, no
+     * lock. */
     bool (*is_up)(void *relay, uint32_t partition);
 
     /* Something is wanted that was not. */
