@@ -12,9 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Topics of one portion; and lists on their way at once. */
-#define TOPICS 64
-#define LISTS  16
+/* Lists on their way at once. */
+#define LISTS 16
 
 /* What a portion shall have at most, in bytes; and the least that a message of several publications may have. */
 #define PORTION_BYTES ((size_t)50 * 1024 * 1024)
@@ -31,7 +30,8 @@ struct ft_load {
     void *context;
     size_t budget; /* bytes, for the log and for the rest */
     char cursor[24];
-    struct ft_slice topics[TOPICS * 16]; /* owned; a small set comes whole */
+    struct ft_slice
+        *topics; /* owned; of one answer: a small set comes whole, and Redis says what is small */
     uint32_t topics_count, topics_at;
     uint32_t waiting; /* answers that are to come */
     bool is_lost, has_failed;
@@ -44,6 +44,7 @@ static void finish(struct ft_load *load)
 {
     for (uint32_t i = load->topics_at; i < load->topics_count; i++)
         free((void *)load->topics[i].ptr);
+    free(load->topics);
     ft_loaded_seal(load->loaded);
     ft_load_fn done = load->done;
     void *context = load->context;
@@ -207,9 +208,11 @@ static void on_topics(void *context, const redisReply *reply)
     struct ft_load *load = context;
     const redisReply *pairs = came(load, reply) ? scanned(load, reply) : NULL;
     load->topics_count = load->topics_at = 0;
+    if (pairs)
+        load->topics = ft_realloc(load->topics, (pairs->elements / 2 + 1) * sizeof(*load->topics));
     for (size_t i = 0; pairs && i + 1 < pairs->elements; i += 2) {
         const redisReply *topic = pairs->element[i];
-        if (topic->type != REDIS_REPLY_STRING || load->topics_count == TOPICS * 16)
+        if (topic->type != REDIS_REPLY_STRING)
             continue;
         uint8_t *copy = ft_alloc((size_t)topic->len + 1);
         memcpy(copy, topic->str, (size_t)topic->len);

@@ -347,6 +347,23 @@ def test_last_values_and_histories_of_before_the_log_are_there(redis, node, tmp_
         assert late.next_msg()["topic"] == "t/end"
 
 
+def test_histories_are_there_of_as_many_topics_as_redis_hands_out_at_once(redis, node, tmp_path):
+    redis.config_set("zset-max-ziplist-entries", 4096)  # so that one scan brings all of them
+    rules = with_rules(tmp_path, {"h/#": {"history": 1}})
+    settings = {"relay.partitions": 1}
+    a = node("a", settings, args=rules)
+    with Client(a.address) as publisher:
+        for n in range(0, 1500, 100):
+            publisher.send([{"op": "pub", "topic": f"h/{n + i}", "data": n + i} for i in range(100)])
+        publisher.ok({"op": "ping"})
+    redis.client().xtrim("fantail:{0}:log", 0, approximate=False)
+    b = node("b", settings, args=rules)
+    with Client(b.address) as late:
+        missing = [n for n in range(1500)
+                   if not late.ok({"op": "history", "topic": f"h/{n}", "last": 1})["messages"]]
+    assert missing == []
+
+
 def channels(redis):
     return {name.decode() for name in redis.client().pubsub_channels("fantail:{*")}
 
