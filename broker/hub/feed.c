@@ -295,8 +295,8 @@ static size_t step_snapshot(struct ft_feed *feed)
         push_pick(s, snapshot, &pick);
     snapshot->after = ft_rewind_end(&w->rewind);
     if (snapshot->after == UINT64_MAX) {
-        if (!snapshot->starts) /* the places of old ones were none to go on from; and now it is known that
-                                * all of them have come */
+        /* The places of old ones were none to go on from; and it says that all of them have come. */
+        if (!snapshot->starts)
             ft_reply_event_id(s, snapshot->upto);
         drop_snapshot(feed);
     }

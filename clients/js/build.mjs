@@ -49,7 +49,13 @@ await Promise.all([
     logOverride: { "empty-import-meta": "silent" },
   }),
   existsSync(source("shared-worker")) &&
-    build({ ...common, entryPoints: [source("shared-worker")], format: "iife" }),
+    build({
+      ...common,
+      entryPoints: [source("shared-worker")],
+      external: ["ws"],
+      platform: "browser",
+      format: "iife",
+    }),
 ]);
 execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], {
   stdio: "inherit",

@@ -3,6 +3,7 @@
  * What is subscribed to and what is published is kept elsewhere; here goes what comes to whom it is for.
  */
 import { pause } from "./backoff.js";
+import { choose } from "./choose.js";
 import { ClosedError, FantailError } from "./errors.js";
 import { json, toMessage } from "./json.js";
 import type { Persistence } from "./persistence.js";
@@ -25,7 +26,6 @@ import type {
   Subscription,
   Welcome,
 } from "./types.js";
-import { chooseWay } from "./ways.js";
 
 /** From the first packet to the welcome. */
 const WELCOME_MS = 15_000;
@@ -82,7 +82,7 @@ export class FantailClient implements Client, Port {
     private readonly options_: ConnectOptions,
   ) {
     this.codec_ = options_.codec ?? json;
-    this.open_ = chooseWay(options_.transports);
+    this.open_ = choose(options_);
     this.subscriptions_ = new Subscriptions(this);
     this.publisher_ = new Publisher(this, options_.queue?.messages, options_.queue?.bytes);
     page.addEventListener?.("online", this.hurry_);
