@@ -15,6 +15,10 @@ import { IconButton } from "./parts/controls.js";
 import { Icon, Logo, type IconName } from "./parts/icons.js";
 import { Toasts } from "./parts/toast.js";
 import { OverviewPage } from "./pages/overview.js";
+import { PublishPage } from "./pages/publish.js";
+import { SessionsPage } from "./pages/sessions.js";
+import { TopicsPage } from "./pages/topics.js";
+import { WatchPage } from "./pages/watch.js";
 
 interface Page {
   /** In the hash; the overview's is empty. */
@@ -28,6 +32,10 @@ interface Page {
 
 const PAGES: readonly Page[] = [
   { name: "", title: "Overview", icon: "overview", key: "o", view: OverviewPage },
+  { name: "topics", title: "Topics", icon: "topics", key: "t", view: TopicsPage },
+  { name: "watch", title: "Watch", icon: "watch", key: "w", view: WatchPage },
+  { name: "publish", title: "Publish", icon: "publish", key: "p", view: PublishPage },
+  { name: "sessions", title: "Sessions", icon: "sessions", key: "s", view: SessionsPage },
 ];
 
 const THEMES: Record<Theme, { next: Theme; icon: IconName; label: string }> = {
