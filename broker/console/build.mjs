@@ -37,11 +37,15 @@ const BUNDLE = {
   splitting: true,
   format: "esm",
   platform: "browser",
+  alias: {
+    fantail: join(CLIENT, "index.ts"),
+    "@msgpack/msgpack": join(CONSOLE, "node_modules/@msgpack/msgpack"),
+  },
   external: ["ws"], // is never asked for where there is a WebSocket
   target: "es2021",
   minify: true,
   legalComments: "none", // licensesOf() has them, whole
-  chunkNames: "[name]-[hash]", // beside the others: a worker's script is found from any of them
+  chunkNames: "console/[name]-[hash]", // beside the worker, which one of them looks for
   metafile: true,
   write: false,
   logLevel: "warning",
@@ -56,11 +60,11 @@ const examples = readdirSync(EXAMPLES).filter((name) => name.endsWith(".html")).
   return { path: `/examples/${basename(name, ".html")}`, title, description, content };
 });
 
-/** The bundle's files by their path below `url`, and the inputs that they are made of. */
-async function bundle(url, entryPoints, options) {
+/** The bundle's files by their path, and the inputs that they are made of. */
+async function bundle(entryPoints, options) {
   const made = await esbuild.build({ ...BUNDLE, entryPoints, outdir: "out", ...options });
   const files = made.outputFiles.map((file) => [
-    url + relative(join(ROOT, "out"), file.path),
+    `/${relative(join(ROOT, "out"), file.path)}`,
     Buffer.from(file.contents),
   ]);
   return { files, inputs: Object.keys(made.metafile.inputs) };
@@ -76,26 +80,31 @@ function licensesOf(inputs) {
   }).join(`\n${"-".repeat(72)}\n\n`);
 }
 
-async function consoleFiles() {
-  const alias = { fantail: join(CLIENT, "index.ts") };
-  const { files, inputs } = await bundle("/console/", [join(CONSOLE, "src/main.tsx")], {
-    alias,
+/** The console, and the client for the examples, which have most of it in common. */
+function scripts() {
+  const entries = {
+    "console/main": join(CONSOLE, "src/main.tsx"),
+    "examples/fantail": join(CLIENT, "index.ts"),
+  };
+  return bundle(entries, {
     define: { EXAMPLES: JSON.stringify(examples, ["path", "title", "description"]) },
     jsx: "automatic",
     jsxImportSource: "preact",
   });
-  for (const name of readdirSync(join(CONSOLE, "public")).sort()) {
-    const path = name === "index.html" ? "/" : `/console/${name}`;
-    files.push([path, readFileSync(join(CONSOLE, "public", name))]);
-  }
-  files.push(["/console/licenses.txt", Buffer.from(licensesOf(inputs))]);
-  return files;
 }
 
-/** Pages that stand alone but for the client, which is beside them. */
-async function exampleFiles() {
-  const entries = { fantail: join(CLIENT, "index.ts") };
-  const { files } = await bundle("/examples/", entries, {});
+/** What holds a connection for several tabs. */
+function worker() {
+  const entries = { "console/shared-worker": join(CLIENT, "shared-worker.ts") };
+  return bundle(entries, { format: "iife", splitting: false });
+}
+
+/** What is served as it is. */
+function pages() {
+  const files = readdirSync(join(CONSOLE, "public")).map((name) => [
+    name === "index.html" ? "/" : `/console/${name}`,
+    readFileSync(join(CONSOLE, "public", name)),
+  ]);
   return [...files, ...examples.map(({ path, content }) => [path, content])];
 }
 
@@ -133,7 +142,10 @@ function put(out, path, bytes) {
 }
 
 async function main(out) {
-  const files = [...(await consoleFiles()), ...(await exampleFiles())];
+  const made = [await scripts(), await worker()];
+  const licenses = licensesOf(made.flatMap(({ inputs }) => inputs));
+  const files = [...made.flatMap((each) => each.files), ...pages()];
+  files.push(["/console/licenses.txt", Buffer.from(licenses)]);
   files.sort(([a], [b]) => (a < b ? -1 : 1));
   rmSync(join(out, "files"), { recursive: true, force: true });
   mkdirSync(join(out, "files"), { recursive: true });
