@@ -21,7 +21,7 @@
 /* Zeroed: nothing came. */
 struct ft_topic_count {
     uint64_t publications, bytes; /* all of them; their data as it came */
-    uint64_t at_ms;               /* wall clock: of the latest; the holder's to set */
+    uint32_t at_s;                /* wall clock: of the latest; the holder's to set */
     uint32_t window_;             /* that `now_` counts */
     uint32_t now_, before_;
 };
@@ -39,6 +39,12 @@ static inline void ft_topic_count_add(struct ft_topic_count *count, uint32_t byt
     count->now_++;
     count->publications++;
     count->bytes += bytes;
+}
+
+/* Returns when the latest came, unix ms, to a second. */
+static inline uint64_t ft_topic_count_at_ms(const struct ft_topic_count *count)
+{
+    return (uint64_t)count->at_s * 1000;
 }
 
 /* Returns how many came in a thousand seconds, as of late. `now_ms`: monotonic. */

@@ -119,7 +119,7 @@ static void look_at(struct ft_topic_levels *levels, const struct ft_topic *topic
         .rate = ft_topic_count_rate(&topic->count, want->now_ms),
         .publications = topic->count.publications,
         .bytes = topic->count.bytes,
-        .at_ms = topic->count.at_ms,
+        .at_ms = ft_topic_count_at_ms(&topic->count),
     };
     add(&row->all, &figures);
     row->topics++;

@@ -119,7 +119,7 @@ static void fill(struct ft_topic_row *row, const struct ft_topic *topic, uint64_
     row->rate = rate;
     row->publications = topic->count.publications;
     row->bytes = topic->count.bytes;
-    row->at_ms = topic->count.at_ms;
+    row->at_ms = ft_topic_count_at_ms(&topic->count);
     row->is_retained = topic->retained != 0;
     row->name_len = topic->name_len;
     memcpy(row->name, topic->name, topic->name_len);

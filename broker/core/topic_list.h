@@ -33,7 +33,8 @@ struct ft_topic_want {
 /* What is told of a topic. */
 struct ft_topic_row {
     uint64_t rate; /* publications in a thousand seconds */
-    uint64_t publications, bytes, at_ms;
+    uint64_t publications, bytes;
+    uint64_t at_ms; /* of the latest, to a second */
     bool is_retained;
     uint8_t name_len;
     uint8_t name[FT_TOPIC_BYTES_MAX];

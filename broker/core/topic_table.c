@@ -316,7 +316,7 @@ uint32_t ft_topic_table_note(struct ft_topic_table *t, const struct ft_publicati
     topic->chained++;
     topic->history = p->history;
     topic->stream = p->stream;
-    topic->count.at_ms = p->at_ms;
+    topic->count.at_s = (uint32_t)(p->at_ms / 1000);
     if (p->entry == FT_ENTRY_LIVE)
         ft_topic_count_add(&topic->count, p->data_len_, p->accepted_s);
     if (topic->kept_count > 0)

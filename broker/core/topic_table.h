@@ -47,6 +47,7 @@ struct ft_topic {
     uint64_t retained;                                /* its offset, 0: none */
     struct ft_kept *retained_copy;                    /* NULL: it is in the journal */
     struct ft_kept *kept_first, *kept_last; /* its history beyond the journal, oldest first */
+    struct ft_topic_count count; /* of what was published, not restored, since it is remembered */
     uint32_t kept_count;
     uint32_t chained; /* publications in the journal's chain */
     uint32_t history; /* what its latest publication's policy said */
@@ -54,8 +55,6 @@ struct ft_topic {
     uint16_t stream; /* of that one, too */
     uint8_t name_len;
     bool is_queued;
-    struct ft_topic_count
-        count; /* since it is remembered: of what was published, not what was restored */
     uint8_t name[];
 };
 
