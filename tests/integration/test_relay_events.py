@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from support.cluster import Node
 from support.cluster_ledger import ClusterLedger
 
 SOAK = os.environ.get("FANTAIL_SOAK") == "1"
@@ -13,24 +12,9 @@ FILTERS = (["#"], ["e/+/a"], ["e/1/#", "e/4/b"], ["e/#"])
 TOPICS = [f"e/{n}/{name}" for n in range(1, 9) for name in "ab"]
 
 
-@pytest.fixture
-def nodes(redis):
-    """Two nodes; each must end well."""
-    started = [Node(redis.url, f"node{n}") for n in (1, 2)]
-    try:
-        for each in started:
-            each.wait_ready()
-        yield started
-        for each in started:
-            each.stop()
-    finally:
-        for each in started:
-            if each.process.poll() is None:
-                each.kill()
-
-
 @pytest.mark.deadline(600 if SOAK else 120)
-def test_event_streams_that_break_off_while_they_replay_get_everything_once(nodes):
+def test_event_streams_that_break_off_while_they_replay_get_everything_once(redis, start_node):
+    nodes = [start_node(redis.url, f"node{n}") for n in (1, 2)]
     ledger = ClusterLedger([node.address for node in nodes])
     for n in range(3):
         ledger.publisher(("json", "msgpack")[n % 2], TOPICS[n:] + TOPICS[:n], at=n, rate=500)

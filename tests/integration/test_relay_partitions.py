@@ -1,5 +1,6 @@
 """What nodes take in of partitions: nothing lost in silence, whatever comes by the channel, or does not."""
 
+import functools
 import json
 import struct
 import time
@@ -7,7 +8,6 @@ import time
 import pytest
 
 from support.client import Client, position
-from support.cluster import Node
 from support.rules import with_rules
 from support.wait import until
 
@@ -16,19 +16,9 @@ GRACE_S = 30
 
 
 @pytest.fixture
-def node(redis):
-    """Starts nodes on one Redis: node("a"). Each must end well."""
-    started = []
-
-    def begin(name, settings=None, **kwargs):
-        started.append(Node(redis.url, name, settings=settings, **kwargs))
-        started[-1].wait_ready()
-        return started[-1]
-
-    yield begin
-    for each in started:
-        if each.process.poll() is None:
-            each.stop()
+def node(redis, start_node):
+    """Starts nodes on one Redis: node("a")."""
+    return functools.partial(start_node, redis.url)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from support.client import Client, Closed, position
-from support.cluster import Node
 from support.rules import with_rules
 from support.wait import until
 
@@ -17,29 +16,19 @@ RULES = {"eph/#": {"ephemeral": "yes"}, "kept/#": {"history": 2, "retain": "yes"
 
 
 @pytest.fixture
-def nodes(redis, tmp_path):
-    """Starts nodes; each must end well."""
+def nodes(redis, start_node, tmp_path):
+    """Starts nodes, and returns all of them."""
     started = []
 
     def begin(count=2, workers=1):
         for _ in range(count):
-            started.append(Node(redis.unix_url, f"n{len(started) + 1}", settings=SETTINGS,
-                                args=with_rules(tmp_path, RULES), workers=workers))
-        for each in started:
-            each.wait_ready()
+            started.append(start_node(redis.unix_url, f"n{len(started) + 1}", settings=SETTINGS,
+                                      args=with_rules(tmp_path, RULES), workers=workers))
         return started
 
     yield begin
-    try:
-        if redis.process.poll() is None:
-            redis.thaw()
-        for each in started:
-            if each.process.poll() is None:
-                each.stop()
-    finally:
-        for each in started:
-            if each.process.poll() is None:
-                each.kill()
+    if redis.process.poll() is None:
+        redis.thaw()
 
 
 @pytest.fixture

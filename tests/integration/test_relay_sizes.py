@@ -14,22 +14,15 @@ JOINED_S = 30  # what is too much has to be read first, by a sanitizer, too
 
 
 @pytest.fixture
-def node(redis):
-    """Starts nodes on one Redis with one partition. Each must end well."""
-    started = []
-
+def node(redis, start_node):
+    """Starts nodes on one Redis with one partition."""
     def begin(name, **settings):
         settings = {key.replace("_", "."): value for key, value in settings.items()}
         if "limits.message" in settings:
             settings["limits.queue"] = "4m"
-        started.append(Node(redis.url, name, settings={"relay.partitions": 1, **settings}))
-        started[-1].wait_ready()
-        return started[-1]
+        return start_node(redis.url, name, settings={"relay.partitions": 1, **settings})
 
-    yield begin
-    for each in started:
-        if each.process.poll() is None:
-            each.stop()
+    return begin
 
 
 def test_a_message_that_is_too_long_for_this_node_to_take_is_one_to_pass_on(node):

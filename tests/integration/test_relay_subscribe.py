@@ -6,7 +6,6 @@ import time
 import pytest
 
 from support.client import position
-from support.cluster import Node
 from support.events import refused_stream
 from support.positions import Kept, moved, publish
 from support.wait import until
@@ -35,31 +34,16 @@ def topics_apart(count):
     return list(found.values())
 
 
-def two_nodes(redis, workers):
-    """Two nodes, neither of which has joined anything."""
-    started = [Node(redis.url, name, workers=workers) for name in ("one", "two")]
-    for node in started:
-        node.wait_ready()
-    yield started
-    try:
-        for node in started:
-            node.stop()
-    finally:
-        for node in started:
-            if node.process.poll() is None:
-                node.kill()
-
-
 @pytest.fixture
-def nodes(redis, workers):
+def nodes(redis, start_node, workers):
     """Two nodes that have joined nothing yet."""
-    yield from two_nodes(redis, workers)
+    return [start_node(redis.url, name, workers=workers) for name in ("one", "two")]
 
 
 @pytest.fixture
-def single_nodes(redis):
+def single_nodes(redis, start_node):
     """The same, for what takes too long to look at twice."""
-    yield from two_nodes(redis, 1)
+    return [start_node(redis.url, name) for name in ("one", "two")]
 
 
 def streams_of(positions):
