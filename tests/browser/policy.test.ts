@@ -82,3 +82,20 @@ test("a page that was loaded before is asked for, and not sent again", async (t:
   assert.equal(asked.get("/"), 0);
   assert.equal(asked.get("/console/main.js"), 0);
 });
+
+test("tabs of the broker's own pages share a connection", async (t: TestContext) => {
+  const broker = await Broker.start(t);
+  const context = await profile(t);
+  // A page without a connection of its own.
+  const tabs = [1, 2].map(() => visit(t, `${broker.http}/console/licenses.txt`, { context }));
+  for (const { page } of await Promise.all(tabs)) {
+    const got = await page.evaluate(`import("/examples/fantail.js").then(async ({ connect }) => {
+      const fan = connect("${broker.ws}", { shared: true });
+      await fan.subscribe("tab", () => {}).ready;
+      return fan.state;
+    })`);
+    assert.equal(got, "open");
+  }
+  const stats = await broker.stats();
+  assert.equal(stats.sessions_opened.json, 1);
+});
