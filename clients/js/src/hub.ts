@@ -294,6 +294,8 @@ export class Hub {
 /** Hubs of one place, by what has to be the same for tabs to share: the broker, who they are, how they speak. */
 export class Hubs {
   private readonly hubs = new Map<string, Hub>();
+  /** They remember which way has failed, longer than a hub lives. */
+  private readonly openers = new Map<string, OpenTransport>();
 
   /** `codecOf` finds the codec of a subprotocol. */
   constructor(
@@ -328,7 +330,10 @@ export class Hubs {
     const found = await this.codecOf(codec);
     let hub = this.hubs.get(key);
     if (!hub) {
-      hub = new Hub(this.openerOf(hello), found, () => this.hubs.delete(key));
+      const to = JSON.stringify([url, transports]);
+      const opener = this.openers.get(to) ?? this.openerOf(hello);
+      this.openers.set(to, opener);
+      hub = new Hub(opener, found, () => this.hubs.delete(key));
       this.hubs.set(key, hub);
     }
     return hub;

@@ -17,6 +17,8 @@ export interface FeedOptions {
   data?: (number: number) => unknown;
   /** Publishes nothing twice: for a broker that forgets keys when it is killed. */
   once?: boolean;
+  /** The publisher's token, where the broker asks for one. */
+  token?: string;
 }
 
 /** Publishes to topics in turn until it is stopped. */
@@ -76,10 +78,11 @@ export class Feed {
 
   private async attempt(publications: object[], attempt: number): Promise<boolean> {
     const node = this.nodes[attempt % this.nodes.length]!;
+    const { token } = this.options;
     try {
       const answer = await fetch(`${node.http}/v1/publish`, {
         method: "POST",
-        headers: { "Content-Type": "application/json" },
+        headers: { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
         body: JSON.stringify(publications),
         signal: AbortSignal.timeout(TRY_MS),
       });
