@@ -6,6 +6,7 @@
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/hub/worker.h"
+#include "broker/relay/intake.h"
 #include "broker/relay/lives.h"
 #include "broker/relay/load.h"
 #include "broker/relay/log_entry.h"
@@ -348,75 +349,31 @@ static void skip(void *context, uint64_t after)
     ft_journal_skip(part->relay->journal, part->number, after);
 }
 
-/* Returns from when on the journal keeps it, by this node's monotonic clock, in seconds. What comes now is kept
- * from now on: other clocks may be wrong by more than it is kept for. */
-static uint32_t accepted_s(const struct ft_relay *relay, const struct ft_follower_entry *e)
+static void take_in(const struct ft_part *part, struct ft_publication_spec *spec)
 {
-    bool is_old = e->kind != FT_ENTRY_LIVE && relay->wall_ms > e->at_ms;
-    uint64_t age_ms = is_old ? relay->wall_ms - e->at_ms : 0;
-    return (uint32_t)((relay->now_ms > age_ms ? relay->now_ms - age_ms : 0) / 1000);
+    (void)ft_relay_append(part->relay, ft_journal_build(part->relay->writer, spec));
 }
 
-/* Returns when it ends by the monotonic clock, in tenths of a second. */
-static uint32_t expires_ds(const struct ft_relay *relay, uint64_t expires_ms)
+static struct ft_intake intake_of(const struct ft_part *part)
 {
-    if (expires_ms == 0)
-        return 0;
-    if (expires_ms <= relay->wall_ms)
-        return 1;
-    uint64_t ds = (relay->now_ms + (expires_ms - relay->wall_ms)) / 100 + 1;
-    return ds < UINT32_MAX ? (uint32_t)ds : UINT32_MAX;
+    return (struct ft_intake){part->relay->now_ms, part->relay->wall_ms, part->taken_us};
 }
 
-static void append(void *context, const struct ft_follower_entry *e)
+static void append(void *context, const struct ft_follower_entry *entry)
 {
     struct ft_part *part = context;
-    struct ft_relay *relay = part->relay;
-    char own[FT_STREAM_NAME_LEN + 1] = "", name[FT_STREAM_NAME_LEN + 1];
-    bool is_ephemeral = e->seq == 0;
-    enum ft_data_kind data_kind = e->entry->data.kind;
-    bool is_json = data_kind == FT_DATA_JSON || data_kind == FT_DATA_B64;
-    struct ft_publication_spec spec = {
-        .encoding = is_json ? FT_JSON : FT_MSGPACK,
-        .topic = e->entry->topic,
-        .data = e->entry->data,
-        .at_ms = e->at_ms,
-        .accepted_s = accepted_s(relay, e),
-        .taken_us = part->taken_us,
-        .expires_ds = expires_ds(relay, e->entry->expires_ms),
-        .history = is_ephemeral ? 0 : e->entry->history,
-        .slow = e->entry->slow,
-        .is_ephemeral = is_ephemeral,
-        .is_retained = !is_ephemeral && e->entry->is_retained,
-        .clears_retained = !is_ephemeral && e->entry->clears_retained,
-        .entry = (uint8_t)e->kind,
-        .stream_index = is_ephemeral ? FT_STREAM_NONE : (uint16_t)part->number,
-        .seq = e->seq,
-    };
-    if (e->kind == FT_ENTRY_RESTORED) {
-        memcpy(own, e->name.ptr, FT_STREAM_NAME_LEN);
-        ft_stream_name_life(own, e->base, name);
-        spec.name = name;
-        spec.seq -= e->base;
-    }
-    ft_relay_append(relay, ft_journal_build(relay->writer, &spec));
+    char name[FT_STREAM_NAME_LEN + 1];
+    struct ft_intake intake = intake_of(part);
+    struct ft_publication_spec spec = ft_intake_entry(&intake, part->number, entry, name);
+    take_in(part, &spec);
 }
 
 static void gap(void *context, uint64_t seq, uint64_t lost)
 {
     struct ft_part *part = context;
-    struct ft_relay *relay = part->relay;
-    struct ft_publication_spec spec = {
-        .encoding = FT_MSGPACK,
-        .topic = ft_slice("", 0),
-        .at_ms = relay->wall_ms,
-        .accepted_s = (uint32_t)(relay->now_ms / 1000),
-        .taken_us = part->taken_us,
-        .entry = FT_ENTRY_GAP,
-        .stream_index = (uint16_t)part->number,
-        .seq = seq,
-    };
-    ft_relay_append(relay, ft_journal_build(relay->writer, &spec));
+    struct ft_intake intake = intake_of(part);
+    struct ft_publication_spec spec = ft_intake_gap(&intake, part->number, seq);
+    take_in(part, &spec);
     char count[24] = "unknown";
     if (lost != FT_LOST_UNKNOWN)
         snprintf(count, sizeof(count), "%llu", (unsigned long long)lost);

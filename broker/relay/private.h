@@ -6,7 +6,7 @@
  *     sink.c        what was taken in, to the journal
  *     server.c      one Redis server: connections, checks, beats (server.h, server_private.h)
  *     partition.c   one partition: joining, taking in, healing. What decides is pure: follower.c, follow.c,
- *                   held.c, seen.c, loaded.c; load.c reads what was there before
+ *                   held.c, seen.c, loaded.c; load.c reads what was there before, intake.c lays out what comes
  *     lives.c       where lives of Redis begin in a partition's stream
  *     outgoing.c    publishes: from batches to scripts and back; results.c what the script answers
  *     inlet.c       PUBLISH <prefix>:in:<topic> of other software
