@@ -180,7 +180,7 @@ def test_a_stream_of_events_is_a_session_and_its_events_are_deliveries(connect, 
     while b"event: ok" not in stream.buffer or b'"data":"x"' not in stream.buffer:
         stream.buffer += stream.socket.recv(4096)
     grown(1, "fantail_deliveries_total", encoding="events")
-    begin = stream.buffer.index(b"id: ", stream.buffer.index(b"event: ok") + 40)
+    begin = stream.buffer.rindex(b"id: ", 0, stream.buffer.index(b'"data":"x"'))
     size = stream.buffer.index(b"\n\n", begin) + 2 - begin
     grown(size, "fantail_deliveries_bytes_total", encoding="events")
     grown(1, "fantail_http_requests_total", route="events", status="200")
