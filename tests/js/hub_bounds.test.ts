@@ -58,9 +58,9 @@ class Tab implements HubPort {
   private isHeld = false;
   private isOwed = false;
 
-  constructor(upstream: Upstream, hello: Partial<typeof HELLO> = {}) {
+  constructor(upstream: Upstream, token: string | null = null) {
     upstream.hubs.accept(this);
-    this.onmessage({ type: "open", hello: { ...HELLO, ...hello } });
+    this.onmessage({ type: "open", hello: { ...HELLO, token } });
   }
 
   post(message: FromHub): void {
@@ -145,9 +145,9 @@ test("the end of the connection is every tab's, and the first who comes back mak
   const { upstream, tabs } = await open(t, 3);
   upstream.last.handlers.onEnd({ code: 1012, reason: "draining", retry: 5 });
   assert.deepEqual(tabs.map(({ ending }) => ending), tabs.map(() => ({ code: 1012, reason: "draining", retry: 5 })));
-  const again = [0, 1].map((n) => new Tab(upstream, { token: `${n}.e30.x` }));
+  const again = [0, 1].map((n) => new Tab(upstream, `${n}.e30.x`));
   assert.equal(again.length, 2);
-  const opaque = new Tab(upstream, { token: null });
+  const opaque = new Tab(upstream);
   await until(() => upstream.opened.length === 4, "three more"); // other tokens are somebody else's
   assert.equal(upstream.last.token, null);
   assert.deepEqual([...again, opaque].map(({ ending }) => ending), [undefined, undefined, undefined]);
