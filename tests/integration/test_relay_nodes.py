@@ -129,11 +129,16 @@ def test_a_node_without_redis_lives_but_is_not_ready(nodes, redis):
         status, answer = node.get("/v1/nodes")
         assert (status, answer["error"]["code"]) == (503, 503)
         until(lambda: node.metric("fantail_relay_up") == 0, "the figure says so, too")
+        stats = node.get("/v1/stats")[1]
+        assert stats["ready"] == 0 and str(redis.port) in stats["unready"]
+        assert node.metric("fantail_ready") == 0
     redis.start()
     for node in nodes:
         node.wait_ready()
         until(lambda: node.metric("fantail_relay_up") == 1, "the figure says so, too")
         assert node.metric("fantail_relay_reconnects_total") == 1
+        stats = node.get("/v1/stats")[1]
+        assert stats["ready"] == 1 and "unready" not in stats
 
 
 # -- figures
@@ -166,7 +171,8 @@ def test_the_figures_are_in_stats_and_on_the_topic_too(nodes, clients):
     client.sub("$sys/n2/stats")
     stats = nodes[0].get("/v1/stats")[1]
     keys = {key for key in stats if key.startswith("relay_")}
-    assert {"relay_up", "relay_partition_lag", "relay_script_seconds", "relay_orders"} <= keys
+    assert {"relay_up", "relay_partition_lag", "relay_lag", "relay_script_seconds",
+            "relay_orders"} <= keys
     assert len(stats["relay_partition_lag"]) == 16
     assert stats["relay_script_seconds"].keys() == {"count", "sum", "p50", "p90", "p99"}
     figures = client.next_msg()["data"]  # of the other node
