@@ -103,18 +103,18 @@ function askForToken(message: string): void {
   signIn.value = { asked: true, why: token() === null ? "" : message };
 }
 
-/** Whether the broker takes the credentials, and how far they go. False: not at all. */
-async function probe(): Promise<boolean> {
+/** Asks how far the credentials go. Resolves with why the broker does not take them, or null when it does. */
+async function probe(): Promise<string | null> {
   probed = Date.now();
   try {
     await getJson("/v1/stats");
     isAdmin.value = true;
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
-    if (error.status === 401) return false;
+    if (error.status === 401) return error.message;
     if (error.status === 403) isAdmin.value = false;
   }
-  return true;
+  return null;
 }
 
 /** A browser does not tell why a WebSocket was refused, so what is refused is asked for over HTTP. */
@@ -127,8 +127,8 @@ function onState(next: State): void {
   }
   downSince.value ??= Date.now();
   if (next !== "waiting" || Date.now() - probed < PROBE_PAUSE_MS) return;
-  void probe().then((taken) => {
-    if (!taken) leave();
+  void probe().then((refusal) => {
+    if (refusal !== null) leave();
   });
 }
 
@@ -173,12 +173,11 @@ function leave(): void {
 export async function signInWith(given: string): Promise<string | null> {
   const before = token();
   sessionStorage.setItem(TOKEN, given);
-  try {
-    if (!(await probe())) throw new RequestError(401, "The broker does not take this token.");
-  } catch (error) {
+  const refusal = await probe();
+  if (refusal !== null) {
     if (before === null) sessionStorage.removeItem(TOKEN);
     else sessionStorage.setItem(TOKEN, before);
-    return error instanceof Error ? error.message : String(error);
+    return `The broker does not take it: ${refusal}.`;
   }
   signedIn.value = true;
   signIn.value = { asked: false, why: "" };
@@ -212,7 +211,7 @@ export function signOut(): void {
 }
 
 async function begin(): Promise<void> {
-  if (await probe()) open();
+  if ((await probe()) === null) open();
 }
 
 async function loadConfig(): Promise<void> {

@@ -4,7 +4,7 @@
  * in the same way is one finding.
  */
 import { duration, percent, plural, seconds, text } from "../parts/format.js";
-import type { Tone } from "../parts/badge.js";
+import type { Tone } from "../parts/tone.js";
 import { isGone, silence, type Node } from "./nodes.js";
 import { figure, greatest, type Figure, type Sample } from "./stats.js";
 

@@ -1,8 +1,9 @@
 /** Small things that say a state: a badge, a dot, a number with its unit. Never by colour alone. */
 import type { ComponentChildren } from "preact";
 import type { Quantity } from "./format.js";
+import type { Tone } from "./tone.js";
 
-export type Tone = "good" | "warn" | "bad" | "note" | "plain";
+export type { Tone };
 
 export function Badge(props: { tone?: Tone; title?: string; children: ComponentChildren }) {
   return (
