@@ -4,6 +4,7 @@ import { Choice, Empty, IconButton } from "../parts/controls.js";
 import { clock, duration } from "../parts/format.js";
 import { askToSignIn, isAdmin, now, signedIn } from "../store.js";
 import { findings } from "../overview/findings_now.js";
+import { Examples } from "../overview/examples.js";
 import { FirstMessage, isUntouched } from "../overview/first.js";
 import { nodes } from "../overview/figures.js";
 import { NodesTable } from "../overview/nodes_table.js";
@@ -102,6 +103,7 @@ export function OverviewPage() {
       <NodesTable relayed={relayed} />
       <Controls />
       <Tiles findings={findings.value} relayed={relayed} />
+      <Examples />
     </>
   );
 }
