@@ -7,7 +7,7 @@ import { startCluster } from "../js/support/cluster.js";
 import { Link } from "../js/support/link.js";
 import { token, TOKEN_SETTINGS } from "../js/support/tokens.js";
 import { until } from "../js/support/wait.js";
-import { assertAccessible } from "./support/axe.js";
+import { accessible } from "./support/axe.js";
 import { DESKTOP, PHONE, picture, profile, visit } from "./support/chromium.js";
 
 /** As much of a chart as tests look at: its data, as uPlot has them. */
@@ -240,7 +240,7 @@ test("signing in: what is wrong with a token is said, a good one stays in the ta
   await field.fill("nonsense");
   await submit.click();
   await page.locator("#token-error").waitFor();
-  await assertAccessible(page);
+  await accessible(page);
   await picture(page, "console-sign-in");
 
   await field.fill(token({ sub: "ann", fantail: { sub: ["#"], pub: ["#"] } }));
@@ -284,10 +284,10 @@ for (const [size, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE }
       const broker = await Broker.start(t);
       const { page, told, errors } = await openConsole(t, broker.http, viewport);
       await page.emulateMedia({ colorScheme });
-      await assertAccessible(page);
+      await accessible(page);
       while (told.length < 5) await broker.publish({ topic: "t", data: 1 });
       await until(async () => (await charted(page)).length >= 5, "charts");
-      await assertAccessible(page);
+      await accessible(page);
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), viewport.width);
       await picture(page, `console-overview-${size}-${colorScheme}`);
       assert.deepEqual(errors, []);

@@ -24,10 +24,12 @@ interface Point {
 
 /** The samples from `from` on, with a gap after each that is not followed in time. */
 function pointsOf(samples: Ring<Sample>, node: number, from: number): Point[] {
+  let first = samples.length;
+  while (first > 0 && (samples.at(first - 1)?.at ?? 0) >= from) first--;
   const points: Point[] = [];
   let last: Sample | null = null;
-  for (const sample of samples) {
-    if (sample.at < from) continue;
+  for (let i = first; i < samples.length; i++) {
+    const sample = samples.at(i) as Sample;
     if (last && sample.at - last.at > SILENT_MS)
       points.push({ at: last.at + SILENT_MS, node, sample: null });
     points.push({ at: sample.at, node, sample });
@@ -48,17 +50,14 @@ function breakAtGaps<T>(row: (T | null | undefined)[]): (T | null | undefined)[]
 export function align(nodes: readonly Ring<Sample>[], from: number): Axis {
   const points = nodes.flatMap((samples, node) => pointsOf(samples, node, from));
   points.sort((a, b) => a.at - b.at);
-  const axis: Axis = { times: [], rows: nodes.map(() => []) };
+  const times = [...new Set(points.map((point) => point.at / 1000))];
+  const rows = nodes.map(() => new Array<Sample | null | undefined>(times.length).fill(undefined));
+  let i = 0;
   for (const point of points) {
-    const seconds = point.at / 1000;
-    if (axis.times.at(-1) !== seconds) {
-      axis.times.push(seconds);
-      for (const row of axis.rows) row.push(undefined);
-    }
-    const row = axis.rows[point.node];
-    if (row) row[row.length - 1] = point.sample;
+    if (point.at / 1000 !== times[i]) i++;
+    (rows[point.node] as (Sample | null)[])[i] = point.sample;
   }
-  return axis;
+  return { times, rows };
 }
 
 /** One figure of one node along the axis. */

@@ -10,6 +10,8 @@ import type { Stats } from "./stats.js";
 
 const ASK_NODES_MS = 5000;
 const PACE_MS = 100;
+const PACE_OF_MANY_MS = 1000;
+const MANY = 4;
 
 const known = new Nodes();
 
@@ -21,14 +23,14 @@ export const listening = signal(Date.now());
 let changed = false;
 let lastTick = Date.now();
 
-/** Once for all that comes at the same time, however many nodes tell something. */
+/** Once for all that comes at the same time; of many nodes, which tell at many times, once a second. */
 function touch(): void {
   if (changed) return;
   changed = true;
   setTimeout(() => {
     changed = false;
     nodes.value = known.all();
-  }, PACE_MS);
+  }, nodes.peek().length > MANY ? PACE_OF_MANY_MS : PACE_MS);
 }
 
 /** Takes a node off the list, until it is heard again. */

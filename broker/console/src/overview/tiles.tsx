@@ -1,13 +1,14 @@
 /** The figures, each with its chart: what it is now (or was at the time pointed at), and how it came to that. */
 import type { AlignedData } from "uplot";
+import { useMemo } from "preact/hooks";
 import { Num } from "../parts/badge.js";
 import { Chart, type Line } from "../parts/chart.js";
 import { byteRate, bytes, count, percent, rate, seconds, text, type Quantity } from "../parts/format.js";
 import { column, total } from "./align.js";
 import type { Finding } from "./findings.js";
 import type { Node } from "./nodes.js";
-import type { Figure, Sample } from "./stats.js";
-import { axis, current, from, pointed, shown, summed, to } from "./view.js";
+import type { Figure } from "./stats.js";
+import { axis, current, from, pointed, shown, span, summed, to } from "./view.js";
 
 interface Part {
   figure: Figure;
@@ -145,13 +146,13 @@ function dataOf(tile: Tile): AlignedData {
 /** What somebody who does not see the chart should know of it. */
 function describe(tile: Tile): string {
   const { figure, name } = tile.parts[0];
-  const whose = shown.value.map((node) => {
-    const seen = [...node.samples].map((sample: Sample) => sample[figure]).filter((n) => n !== null);
+  const whose = shown.value.map((node, i) => {
+    const seen = column(axis.value, i, figure).filter((n) => typeof n === "number");
     if (seen.length === 0) return `${node.name} nothing`;
     const [low, high] = [Math.min(...seen), Math.max(...seen)];
     return `${node.name} between ${text(tile.format(low))} and ${text(tile.format(high))}`;
   });
-  return `${tile.title}${name ? ` (${name})` : ""}, last minutes: ${whose.join(", ")}`;
+  return `${tile.title}${name ? ` (${name})` : ""}, last ${span.value} min: ${whose.join(", ")}`;
 }
 
 function Figures(props: { tile: Tile }) {
@@ -173,6 +174,11 @@ function Figures(props: { tile: Tile }) {
 
 function TileView(props: { tile: Tile; tone: string }) {
   const { tile } = props;
+  // The clock ticks oftener than figures come.
+  const { label, lines, data } = useMemo(
+    () => ({ label: describe(tile), lines: linesOf(tile), data: dataOf(tile) }),
+    [axis.value, summed.value, tile.title],
+  );
   const aside = tile.aside ? together(tile, tile.aside.figure) : null;
   return (
     <section class={`panel tile ${props.tone}`} aria-label={tile.title}>
@@ -182,9 +188,9 @@ function TileView(props: { tile: Tile; tone: string }) {
       </header>
       <Figures tile={tile} />
       <Chart
-        label={describe(tile)}
-        lines={linesOf(tile)}
-        data={dataOf(tile)}
+        label={label}
+        lines={lines}
+        data={data}
         from={from.value}
         to={to.value}
         format={tile.format}
