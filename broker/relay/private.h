@@ -10,7 +10,9 @@
  *     lives.c       where lives of Redis begin in a partition's stream
  *     outgoing.c    publishes: from batches to scripts and back; results.c what the script answers
  *     inlet.c       PUBLISH <prefix>:in:<topic> of other software
- *     ask.c         orders for all nodes, and roll.c: which there are; presence.c who is there
+ *     ask.c         orders for all nodes, who is connected to them, and roll.c: which there are; presence.c who
+ *                   is there
+ *     ask_heard.c   what other nodes ask, and their answers
  *     gauges.c      figures that are looked up: in flight, lag, …
  *     command.c     commands in Redis' protocol; script.c, scripts/: what runs inside Redis
  */

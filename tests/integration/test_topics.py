@@ -264,6 +264,24 @@ def test_other_methods_are_told_what_there_is(broker, api):
     assert connection.request("/v1/topics", "HEAD").status == 200
 
 
+def test_in_a_cluster_a_node_tells_of_what_it_takes_part_in(redis, start_node, clients, api):
+    here, there = start_node(redis.url, "n1"), start_node(redis.url, "n2")
+    publisher = clients(there)
+    publisher.ok({"op": "pub", "topic": "a/b", "data": "before", "retain": True})
+    listener = clients(here)
+    listener.sub("a/+")
+    assert listener.next_msg()["data"] == "before"
+    names, answer = rows(api(here))
+    (row,) = answer["topics"]
+    assert row["retained"] is True and row["at"] > 0
+    assert (row["publications"], row["rate"]) == (0, 0), "that was before this node knew of it"
+    for n in range(40):
+        publisher.ok({"op": "pub", "topic": "a/b", "data": n})
+        assert listener.next_msg()["data"] == n
+    (row,) = rows(api(here))[1]["topics"]
+    assert row["publications"] == 40 and row["bytes"] == 10 + 2 * 30 and row["rate"] > 0
+
+
 def test_topics_are_for_admins(start, api):
     broker = start(settings={"auth.mode": "token", "auth.secret": SECRET, "auth.user_sub": "#"})
     api(broker).refused("/v1/topics", 401)
