@@ -1,9 +1,9 @@
 /**
- * Builds the package into dist/: ESM in parts that are loaded when needed, CommonJS in whole files, the
- * worker of shared connections, and the types for both. `node build.mjs`.
+ * Builds the package into dist/: ESM in parts that are loaded when needed, CommonJS in whole files,
+ * the worker of shared connections, and the types for both. `node build.mjs`.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -12,6 +12,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
 const source = (name) => join(here, "src", `${name}.ts`);
 const entries = ["index", "msgpack"];
+/** What the core loads when it is needed. Each has its own copy of what it shares with the core,
+ * which keeps that in one file. */
+const parts = ["events", "persistence", "shared"];
 
 /** Declarations of ESM, told again for CommonJS. */
 function writeCommonTypes() {
@@ -33,30 +36,40 @@ const common = {
   charset: "utf8",
   minify: true,
   sourcemap: true,
-  /* Private members end so. What a page loads is small rather than readable: the source map has the text. */
+  /* Private members end so. What a page loads is small rather than readable: the source map has
+   * the text. */
   mangleProps: /[^_]_$/,
   logLevel: "warning",
 };
 
 rmSync(dist, { recursive: true, force: true });
-await Promise.all([
-  build({ ...common, entryPoints: entries.map(source), format: "esm", splitting: true }),
-  build({
-    ...common,
-    entryPoints: entries.map(source),
-    format: "cjs",
-    outExtension: { ".js": ".cjs" },
-    logOverride: { "empty-import-meta": "silent" },
-  }),
-  existsSync(source("shared-worker")) &&
-    build({
-      ...common,
-      entryPoints: [source("shared-worker")],
-      external: ["ws"],
-      platform: "browser",
-      format: "iife",
-    }),
-]);
+const lazy = parts.map((name) => `./${name}.js`);
+const core = { ...common, format: "esm", entryPoints: entries.map(source) };
+const { mangleCache } = await build({
+  ...core,
+  external: [...common.external, ...lazy],
+  mangleCache: {},
+});
+await build({
+  ...common,
+  format: "esm",
+  splitting: true,
+  entryPoints: parts.map(source),
+  mangleCache,
+});
+await build({
+  ...core,
+  format: "cjs",
+  outExtension: { ".js": ".cjs" },
+  logOverride: { "empty-import-meta": "silent" },
+});
+await build({
+  ...common,
+  format: "iife",
+  platform: "browser",
+  external: ["ws"],
+  entryPoints: [source("shared-worker")],
+});
 execFileSync(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", here], {
   stdio: "inherit",
 });

@@ -1,6 +1,7 @@
 /**
- * The life of a client: when it connects, with which token, how long it waits, when a link counts as dead.
- * What is subscribed to and what is published is kept elsewhere; here goes what comes to whom it is for.
+ * The life of a client: when it connects, with which token, how long it waits, when a link counts
+ * as dead. What is subscribed to and what is published is kept elsewhere; here goes what comes to
+ * whom it is for.
  */
 import { pause } from "./backoff.js";
 import { choose } from "./choose.js";
@@ -96,7 +97,9 @@ export class FantailClient implements Client, Port {
     options: SubscribeOptions<T> | ((message: Message<T>) => void) = {},
   ): Subscription<T> {
     if (this.state === "closed") throw new ClosedError();
-    const all = (typeof options === "function" ? { onMessage: options } : options) as SubscribeOptions;
+    const all = (
+      typeof options === "function" ? { onMessage: options } : options
+    ) as SubscribeOptions;
     const names = typeof filters === "string" ? [filters] : filters;
     const sub = this.subscriptions_.add_(names, all);
     this.persistence_?.resume_(sub);
@@ -305,7 +308,8 @@ export class FantailClient implements Client, Port {
       );
   }
 
-  /** Notices a dead link: silence for two of the broker's intervals, and then no answer to a ping. */
+  /** Notices a dead link: silence for two of the broker's intervals, and then no answer to a ping.
+   */
   private watch_(): void {
     const rest = 2 * this.interval_() - (Date.now() - this.heard_);
     clearTimeout(this.timer_);
@@ -355,7 +359,13 @@ export class FantailClient implements Client, Port {
   }
 
   private end_({ code, reason, status, retry }: Ending): void {
-    const { isTokenBad_: isTokenBad, named_: named, atLeast_: atLeast, state, options_: options } = this;
+    const {
+      isTokenBad_: isTokenBad,
+      named_: named,
+      atLeast_: atLeast,
+      state,
+      options_: options,
+    } = this;
     if (state === "closed") return;
     const isStable = state === "open" && Date.now() - this.openedAt_ >= STABLE_MS;
     const error = new FantailError(status ?? code, reason || `the connection ended with ${code}`);
@@ -369,7 +379,8 @@ export class FantailClient implements Client, Port {
     if (this.isFinal_(code, status, isTokenBad)) return this.shut_(error);
     const { min = 500, max = 20_000 } = options.backoff ?? {};
     const isAtOnce = retry === 0 || (this.isTokenBad_ && !isTokenBad);
-    const wait = named ?? Math.max(isAtOnce ? 0 : pause(this.failures_, min, max), retry ?? 0, atLeast);
+    const wait =
+      named ?? Math.max(isAtOnce ? 0 : pause(this.failures_, min, max), retry ?? 0, atLeast);
     this.timer_ = setTimeout(() => void this.attempt_(), Math.min(wait, TIMER_MAX));
     this.named_ = named;
     this.enter_("waiting");
@@ -381,7 +392,8 @@ export class FantailClient implements Client, Port {
     /* The next token may be a better one; if the first two were bad, somebody should look at it. */
     if (this.isTokenBad_) return !this.options_.getToken || (wasTokenBad && !this.wasOpen_);
     if (status === 403 || code === 1008 || code === 4400 || code === 4403) return true;
-    /* A path that is missing may be a proxy that is being set up, but not on a URL that never worked. */
+    /* A path that is missing may be a proxy that is being set up, but not on a URL that never
+     * worked. */
     return !this.wasOpen_ && status >= 400 && status < 500 && status !== 408 && status !== 429;
   }
 
@@ -402,5 +414,4 @@ export class FantailClient implements Client, Port {
 }
 
 /** Unlike any other for as long as the broker remembers keys. */
-const randomKey = (): string =>
-  [0, 0, 0].map(() => Math.random().toString(36).slice(2)).join("");
+const randomKey = (): string => [0, 0, 0].map(() => Math.random().toString(36).slice(2)).join("");

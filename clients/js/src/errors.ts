@@ -1,6 +1,6 @@
 /**
- * The errors of the package. `code` is what the broker said, HTTP's number or a close code, or the one that
- * fits best; programs decide by the class or by `code`, the message is for people.
+ * The errors of the package. `code` is what the broker said, HTTP's number or a close code, or the
+ * one that fits best; programs decide by the class or by `code`, the message is for people.
  */
 export class FantailError extends Error {
   override name = "FantailError";

@@ -14,9 +14,7 @@ export const json: Codec = {
   subprotocol: "fantail.v1.json",
   encode(envelope) {
     const { data, ...rest } = envelope as { data?: unknown };
-    return JSON.stringify(
-      data instanceof Uint8Array ? { ...rest, b64: toBase64(data) } : envelope,
-    );
+    return JSON.stringify(data instanceof Uint8Array ? { ...rest, b64: toBase64(data) } : envelope);
   },
   decode(message) {
     if (typeof message !== "string") throw new TypeError("bytes on a JSON connection");
@@ -26,7 +24,14 @@ export const json: Codec = {
 };
 
 /** A publication as its subscribers see it. */
-export function toMessage({ topic, data, b64, pos, at, retained }: Record<string, unknown>): Message {
+export function toMessage({
+  topic,
+  data,
+  b64,
+  pos,
+  at,
+  retained,
+}: Record<string, unknown>): Message {
   const message: Message = {
     topic: topic as string,
     data: typeof b64 === "string" ? toBytes(b64) : data,

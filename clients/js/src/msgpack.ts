@@ -1,12 +1,13 @@
 /**
- * The codec `fantail/msgpack`, on @msgpack/msgpack: binary messages, bytes as they are, and integers of 64
- * bits whole, as bigint where a number does not hold them.
+ * The codec `fantail/msgpack`, on @msgpack/msgpack: binary messages, bytes as they are, and
+ * integers of 64 bits whole, as bigint where a number does not hold them.
  */
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import type { Codec } from "./types.js";
 
-/** The library refuses a key that could become an object's prototype, and with it the whole message. Whoever may
- * publish could end everybody's connection so: here the key comes under another name. */
+/** The library refuses a key that could become an object's prototype, and with it the whole
+ * message. Whoever may publish could end everybody's connection so: here the key comes under
+ * another name. */
 const PROTO = "__proto__";
 const text = new TextDecoder();
 const keyDecoder = {
@@ -20,11 +21,13 @@ const keyDecoder = {
 const encoder = new Encoder({ useBigInt64: true, ignoreUndefined: true });
 const decoder = new Decoder({ useBigInt64: true, keyDecoder });
 
-/** Copies a value so that the library sends it as JSON would: whole numbers above 32 bits as integers, not as
- * floats, and a Date as text. */
+/** Copies a value so that the library sends it as JSON would: whole numbers above 32 bits as
+ * integers, not as floats, and a Date as text. */
 function widen(value: unknown): unknown {
   if (typeof value === "number")
-    return Number.isSafeInteger(value) && Math.abs(value) > 0x7fffffff ? BigInt(value) : value;
+    return Number.isSafeInteger(value) && (value > 0xffffffff || value < -0x80000000)
+      ? BigInt(value)
+      : value;
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
   if (Array.isArray(value)) return value.map(widen);
   const { toJSON } = value as { toJSON?: unknown };

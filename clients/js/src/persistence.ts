@@ -1,5 +1,7 @@
-/** Keeps the positions of subscriptions in a store of the page's, by their filters, so that a reload goes on
- * where the page was. */
+/**
+ * Keeps the positions of subscriptions in a store of the page's, by their filters, so that a reload
+ * goes on where the page was.
+ */
 import type { Sub } from "./subscription.js";
 import type { Subscriptions } from "./subscriptions.js";
 import type { ConnectOptions, Position } from "./types.js";

@@ -1,6 +1,6 @@
 /**
- * The greatest position seen of each stream (SPEC section 4): all that a client has to remember to resume
- * later. Offsets have up to 20 digits, more than a number holds, so they stay text.
+ * The greatest position seen of each stream (SPEC section 4): all that a client has to remember to
+ * resume later. Offsets have up to 20 digits, more than a number holds, so they stay text.
  */
 import type { Position } from "./types.js";
 

@@ -1,7 +1,7 @@
 /**
- * What was asked and has no answer yet: publications, histories, who is present, pings. Each settles exactly
- * once. What waits for a connection is bounded; what a break has cut off is sent again where that does no
- * harm, that is, all but a publication without a `key`.
+ * What was asked and has no answer yet: publications, histories, who is present, pings. Each
+ * settles exactly once. What waits for a connection is bounded; what a break has cut off is sent
+ * again where that does no harm, that is, all but a publication without a `key`.
  */
 import { abortError, ConnectionLostError, FantailError, QueueFullError } from "./errors.js";
 import type { Envelope } from "./transport.js";
@@ -117,7 +117,9 @@ export class Publisher {
     if (!this.port_.isOpen_()) return;
     const limit = this.port_.limits_().message;
     if (request.bytes_ > limit)
-      request.settle_(new FantailError(413, `${request.bytes_} bytes are more than the ${limit} of a message`));
+      request.settle_(
+        new FantailError(413, `${request.bytes_} bytes are more than the ${limit} of a message`),
+      );
     else if (!request.timer_ && !this.endLost_(request)) {
       request.started_ = performance.now();
       if (this.port_.send_(request.envelope_)) request.sent_ = Date.now();

@@ -12,7 +12,8 @@ export interface ReaderOptions {
 
 export class Reader<T> implements AsyncIterator<Message<T>, undefined> {
   readonly waiting_: Message<T>[] = [];
-  private readonly readers_: ((result: Promise<IteratorResult<Message<T>, undefined>>) => void)[] = [];
+  private readonly readers_: ((result: Promise<IteratorResult<Message<T>, undefined>>) => void)[] =
+    [];
   private dropped_ = 0;
   private isOver_ = false;
   private error_: Error | undefined;

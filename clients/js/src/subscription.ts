@@ -1,11 +1,18 @@
 /**
- * One subscription: its handlers, what it has had, and how it is told. Which requests it is part of is the
- * business of subscriptions.ts.
+ * One subscription: its handlers, what it has had, and how it is told. Which requests it is part of
+ * is the business of subscriptions.ts.
  */
 import { abortError, ClosedError } from "./errors.js";
 import { covers, list, parse, raise, read, type Positions } from "./positions.js";
 import { Reader } from "./reader.js";
-import type { Gap, Message, Position, SubscribeOptions, Subscribed, Subscription } from "./types.js";
+import type {
+  Gap,
+  Message,
+  Position,
+  SubscribeOptions,
+  Subscribed,
+  Subscription,
+} from "./types.js";
 
 /** NEW ─▶ ASKED ─▶ LIVE; a break makes STALE of what was answered once, and NEW of the rest. */
 export const NEW = 0;
@@ -14,12 +21,14 @@ export const LIVE = 2;
 export const STALE = 3;
 export const OVER = 4;
 
-/** How far subscriptions have come that go on together: from here a resume goes on for all of them. */
+/** How far subscriptions have come that go on together: from here a resume goes on for all of them.
+ */
 export interface Group {
   at_: Positions;
   /** The `every` that they have at the broker. */
   pace_: number;
-  /** What had come at that time: all of it, and nothing of before is held back, two windows later. */
+  /** What had come at that time: all of it, and nothing of before is held back, two windows later.
+   */
   mark_: Positions;
   markedAt_: number;
 }
@@ -45,7 +54,8 @@ export class Sub implements Subscription {
   isAlone_ = false;
   /** `last` was asked for on this connection, and what it brings has not come yet. */
   isRewinding_ = false;
-  /** Last values that it is given for subscribing: 0: none came yet; 1: some; 2: they are through. */
+  /** Last values that it is given for subscribing: 0: none came yet; 1: some; 2: they are through.
+   */
   retained_ = 0;
   /** Not asked for before this time. */
   due_ = 0;
@@ -95,7 +105,7 @@ export class Sub implements Subscription {
 
   /** The latest of a topic that it wants first; not where it says where it goes on. */
   get last_(): number {
-    return this.wasAnswered_ || this.group_ ? 0 : this.options_.last ?? 0;
+    return this.wasAnswered_ || this.group_ ? 0 : (this.options_.last ?? 0);
   }
 
   get positions(): Position[] {
@@ -119,7 +129,10 @@ export class Sub implements Subscription {
   private readonly abort_ = (): void => this.finish_(undefined, abortError());
 
   /** Ends it. With an error its owner is told; `why` is for those who wait for the first answer. */
-  finish_(error?: Error, why: Error = error ?? new ClosedError("the subscription is closed")): void {
+  finish_(
+    error?: Error,
+    why: Error = error ?? new ClosedError("the subscription is closed"),
+  ): void {
     if (this.step_ === OVER) return;
     this.step_ = OVER;
     clearTimeout(this.timer_);

@@ -1,17 +1,27 @@
 /**
- * The subscriptions of a client: which must be asked for (again), how far each has come, and whose handlers
- * a delivery goes to.
+ * The subscriptions of a client: which must be asked for (again), how far each has come, and whose
+ * handlers a delivery goes to.
  *
- * - The broker delivers each publication once, however many filters match, and in ascending order of
- *   offsets, but for what `every` holds back. So all that share an `every` share a Group, whose positions
- *   every delivery raises; one that goes on from an older position has a Group of its own until it has
- *   caught up. After a break each Group is asked for in one `sub`.
- * - A `since` that reaches back makes the broker bring again what others had: they are known by positions.
+ * - The broker delivers each publication once, however many filters match, and in ascending order
+ *   of offsets, but for what `every` holds back. So all that share an `every` share a Group, whose
+ *   positions every delivery raises; one that goes on from an older position has a Group of its own
+ *   until it has caught up. After a break each Group is asked for in one `sub`.
+ * - A `since` that reaches back makes the broker bring again what others had: they are known by
+ *   positions.
  * - Where several want one filter with a different `every`, the broker has the shortest, and the
  *   others are throttled here.
  */
 import { FantailError } from "./errors.js";
-import { covers, isBeyond, list, parse, raise, raiseAll, read, type Positions } from "./positions.js";
+import {
+  covers,
+  isBeyond,
+  list,
+  parse,
+  raise,
+  raiseAll,
+  read,
+  type Positions,
+} from "./positions.js";
 import { toMessage } from "./json.js";
 import { errorOf, nextId, type Port } from "./publisher.js";
 import { ASKED, LIVE, NEW, OVER, STALE, Sub, type Group } from "./subscription.js";
@@ -19,8 +29,8 @@ import { isExact, isFilter, meet } from "./topics.js";
 import type { Envelope } from "./transport.js";
 import type { Gap, SubscribeOptions } from "./types.js";
 
-/** What a rewind brings cannot be told from what a resume replays, so the one waits until the other is likely to
- * be through. */
+/** What a rewind brings cannot be told from what a resume replays, so the one waits until the other
+ * is likely to be through. */
 const PAST_MS = 3000;
 
 interface Route {
@@ -179,9 +189,7 @@ export class Subscriptions {
   }
 
   private readonly remove_ = (sub: Sub): void => {
-    const gone = sub.filters.filter(
-      (filter) => this.leave_(filter, sub) && this.port_.isOpen_(),
-    );
+    const gone = sub.filters.filter((filter) => this.leave_(filter, sub) && this.port_.isOpen_());
     this.all_.delete(sub);
     this.waiting_.delete(sub);
     if (gone.length) this.port_.send_({ op: "unsub", topics: gone });
@@ -223,7 +231,8 @@ export class Subscriptions {
     this.isScheduled_ = true;
   }
 
-  /** For how long a request would disturb the past that another one has just asked for, or be disturbed. */
+  /** For how long a request would disturb the past that another one has just asked for, or be
+   * disturbed. */
   private held_(sub: Sub, now: number): number {
     let wait = 0;
     for (const other of this.all_) {
@@ -248,7 +257,9 @@ export class Subscriptions {
       const size = this.port_.sizeOf_({ op: "", topics: sub.filters });
       if (begin + size > message) {
         this.waiting_.delete(sub);
-        sub.finish_(new FantailError(413, "the filters of one subscription are longer than the broker takes"));
+        sub.finish_(
+          new FantailError(413, "the filters of one subscription are longer than the broker takes"),
+        );
         continue;
       }
       if (part.length && (begin + bytes + size > message || count + sub.filters.length > topics)) {
@@ -266,7 +277,9 @@ export class Subscriptions {
   private request_(subs: Sub[]): void {
     const first = subs[0] as Sub;
     const since: Positions = new Map(first.group_?.at_);
-    const routes = new Set(subs.flatMap((sub) => sub.filters.map((filter) => this.routeOf_(filter))));
+    const routes = new Set(
+      subs.flatMap((sub) => sub.filters.map((filter) => this.routeOf_(filter))),
+    );
     if (since.size) this.reachBack_(first, routes, since);
     const pace = Math.min(first.every_, ...[...routes].map((route) => route.every_));
     const envelope: Envelope = {
@@ -287,21 +300,28 @@ export class Subscriptions {
     this.requests_.set(envelope.id, { subs_: subs, pace_: pace, isResume_: since.size > 0 });
   }
 
-  /** The broker brings nothing again that came by another filter, unless that is named, too; and who names
-   * a filter says for all who share it where it goes on. */
+  /** The broker brings nothing again that came by another filter, unless that is named, too; and
+   * who names a filter says for all who share it where it goes on. */
   private reachBack_(first: Sub, routes: Set<Route>, since: Positions): void {
     const own = [...routes];
     if (first.step_ === NEW)
       for (const route of this.routes_.values())
-        if (route.every_ < Infinity && own.some(({ levels_: levels }) => meet(levels, route.levels_)))
+        if (
+          route.every_ < Infinity &&
+          own.some(({ levels_: levels }) => meet(levels, route.levels_))
+        )
           routes.add(route);
     for (const { subs_: subs, every_: every } of routes)
       for (const { group_: group, step_: step } of every < Infinity ? subs : [])
-        for (const [stream, offset] of step === ASKED || step === LIVE ? group?.at_ ?? [] : [])
+        for (const [stream, offset] of step === ASKED || step === LIVE ? (group?.at_ ?? []) : [])
           if (isBeyond(since.get(stream) ?? "", offset)) since.set(stream, offset);
   }
 
-  private begin_({ pace_: pace, isResume_: isResume }: Request, subs: Sub[], envelope: Envelope): void {
+  private begin_(
+    { pace_: pace, isResume_: isResume }: Request,
+    subs: Sub[],
+    envelope: Envelope,
+  ): void {
     const starts = read(envelope.pos);
     const isRecovered = isResume && envelope.recovered === true;
     if (subs[0] && isPast(subs[0])) raiseAll(this.top_, this.seen_);
@@ -360,7 +380,10 @@ export class Subscriptions {
   private wants_(sub: Sub, matched: Set<Sub>, pos: [string, string]): boolean {
     const isLive = sub.step_ === LIVE;
     if (covers(sub.begin_, ...pos)) return isLive && sub.isRewinding_;
-    if (!isLive && !((sub.step_ === ASKED || sub.step_ === STALE) && sub.wasAnswered_ && sub.group_?.at_.size))
+    if (
+      !isLive &&
+      !((sub.step_ === ASKED || sub.step_ === STALE) && sub.wasAnswered_ && sub.group_?.at_.size)
+    )
       return false;
     if (covers(this.top_, ...pos)) {
       if (sub.group_ && covers(sub.group_.at_, ...pos)) return false;
@@ -411,7 +434,8 @@ const isRelated = (sub: Sub, other: Sub): boolean =>
     other.filters.some((b) => (isPast(sub) ? meet(a.split("/"), b.split("/")) : a === b)),
   );
 
-/** A last value is given for subscribing; who has had it, then or as news, does not get it again. */
+/** A last value is given for subscribing; who has had it, then or as news, does not get it again.
+ */
 function wantsRetained(sub: Sub, pos: [string, string]): boolean {
   if (!covers(sub.begin_, ...pos)) return !(sub.group_ && covers(sub.group_.at_, ...pos));
   if (sub.retained_ === 2) return false;

@@ -1,4 +1,6 @@
-/** Topics and filters: SPEC section 1. Levels are compared as text, which is byte by byte in UTF-8. */
+/**
+ * Topics and filters: SPEC section 1. Levels are compared as text, which is byte by byte in UTF-8.
+ */
 
 /** Controls and lone surrogates, which no UTF-8 can hold. */
 const FORBIDDEN = /[\0-\x1f\x7f\ud800-\udfff]/u;
@@ -21,7 +23,8 @@ export const isExact = (filter: string): boolean => !/[+#]/.test(filter);
 
 export const isTopic = (text: unknown): text is string => isFilter(text) && isExact(text);
 
-/** Says whether there is a topic that both match. Where one is a topic: whether the other matches it. */
+/** Says whether there is a topic that both match. Where one is a topic: whether the other matches
+ * it. */
 export function meet(a: readonly string[], b: readonly string[]): boolean {
   for (let i = 0; ; i++) {
     const x = a[i];

@@ -1,14 +1,14 @@
 /**
- * The transport over a WebSocket: the browser's, Node's, or that of the package `ws`, which is loaded where
- * there is none. Knows of envelopes only how they are encoded.
+ * The transport over a WebSocket: the browser's, Node's, or that of the package `ws`, which is
+ * loaded where there is none. Knows of envelopes only how they are encoded.
  */
 import type { Envelope, OpenTransport } from "./transport.js";
 
 /** `readyState` of a socket that takes messages. */
 const OPEN = 1;
 
-/** Where Node has no WebSocket of its own, the package `ws` has one. Bundlers for browsers, which all have theirs, must
- * not look for it: so its name comes as an argument. */
+/** Where Node has no WebSocket of its own, the package `ws` has one. Bundlers for browsers, which
+ * all have theirs, must not look for it: so its name comes as an argument. */
 async function load(name: string): Promise<typeof WebSocket> {
   const { WebSocket } = await import(/* webpackIgnore: true */ /* @vite-ignore */ name);
   return WebSocket;
@@ -32,7 +32,8 @@ export const openWebSocket: OpenTransport = ({ url, token, codec, WebSocket: giv
     try {
       envelopes = codec.decode(message);
       for (const envelope of envelopes)
-        if (typeof (envelope as Envelope | null)?.op !== "string") throw new TypeError("no envelope");
+        if (typeof (envelope as Envelope | null)?.op !== "string")
+          throw new TypeError("no envelope");
     } catch (error) {
       socket?.close(4400);
       end(1007, `the broker sent what cannot be read: ${String(error)}`);
@@ -41,7 +42,10 @@ export const openWebSocket: OpenTransport = ({ url, token, codec, WebSocket: giv
   };
   const start = (Socket: typeof WebSocket): void => {
     if (isOver) return;
-    socket = new Socket(url, token ? [codec.subprotocol, "fantail.bearer." + token] : [codec.subprotocol]);
+    socket = new Socket(
+      url,
+      token ? [codec.subprotocol, "fantail.bearer." + token] : [codec.subprotocol],
+    );
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => receive(data);
     socket.onerror = (event) => {
@@ -53,7 +57,9 @@ export const openWebSocket: OpenTransport = ({ url, token, codec, WebSocket: giv
   };
   const fail = (error: unknown): void => end(1006, String(error));
   const global = (given ?? globalThis.WebSocket) as typeof WebSocket | undefined;
-  Promise.resolve(global ?? load("ws")).then(start).catch(fail);
+  Promise.resolve(global ?? load("ws"))
+    .then(start)
+    .catch(fail);
   return {
     send(envelope) {
       if (isOver || socket?.readyState !== OPEN) return false;
