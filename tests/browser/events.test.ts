@@ -1,9 +1,10 @@
 /** The browser's own EventSource, fetch and WebSocket against the broker, and what other origins may do. */
 import assert from "node:assert/strict";
-import test, { type TestContext } from "node:test";
+import type { TestContext } from "node:test";
 import type { Page } from "playwright-core";
 import { Broker } from "../js/support/broker.js";
 import { Link } from "../js/support/link.js";
+import { test } from "../js/support/test.js";
 import { token, TOKEN_SETTINGS } from "../js/support/tokens.js";
 import { until } from "../js/support/wait.js";
 import { visit } from "./support/chromium.js";

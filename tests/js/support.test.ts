@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createConnection, createServer, type AddressInfo, type Socket } from "node:net";
-import test from "node:test";
 import { Broker } from "./support/broker.js";
 import { startCluster } from "./support/cluster.js";
 import { atEnd, type Scope } from "./support/cleanup.js";
@@ -10,6 +9,7 @@ import { Feed } from "./support/feed.js";
 import { Gate } from "./support/gate.js";
 import { Ledger, whole } from "./support/ledger.js";
 import { Link } from "./support/link.js";
+import { test } from "./support/test.js";
 import { token, TOKEN_SETTINGS } from "./support/tokens.js";
 import { until } from "./support/wait.js";
 

@@ -4,6 +4,8 @@ import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { transform } from "esbuild";
 import { atEnd, type Scope } from "../../js/support/cleanup.js";
 import { ROOT } from "../../js/support/programs.js";
 
@@ -12,11 +14,13 @@ const TYPES: Record<string, string> = {
   ".js": "text/javascript; charset=utf-8",
 };
 
-/** An empty page that can import "fantail"; tests run their scripts in it. */
-const EMPTY = `<!doctype html><meta charset="utf-8"><title>a page</title><link rel="icon" href="data:,">
+/** An empty page with the built client in it, and what page.ts makes of it. */
+const PAGE = `<!doctype html><meta charset="utf-8"><title>a page</title><link rel="icon" href="data:,">
 <script type="importmap">{"imports": {
   "fantail": "/dist/index.js", "fantail/msgpack": "/dist/msgpack.js"}}</script>
+<script type="module" src="/page.js"></script>
 `;
+const SCRIPT = fileURLToPath(new URL("page.ts", import.meta.url));
 
 export class Site {
   private readonly server: Server;
@@ -47,7 +51,10 @@ export class Site {
   }
 
   private async find(pathname: string): Promise<string | Buffer | null> {
-    if (pathname === "/") return EMPTY;
+    if (pathname === "/") return PAGE;
+    if (pathname === "/page.js") {
+      return (await transform(await readFile(SCRIPT, "utf8"), { loader: "ts", target: "es2022" })).code;
+    }
     const file = pathname.match(/^\/dist\/([\w.-]+)$/)?.[1];
     if (!file) return null;
     return readFile(join(ROOT, "clients/js/dist", file)).catch(() => null);

@@ -1,4 +1,7 @@
 /** Brokers as processes: started with options, asked over HTTP, killed, started again, judged by their exit. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { atEnd, type Scope } from "./cleanup.js";
 import { Program, program } from "./programs.js";
 import { until } from "./wait.js";
@@ -9,6 +12,8 @@ export interface BrokerOptions {
   workers?: number;
   settings?: Record<string, string | number>;
   args?: string[];
+  /** A configuration file's text, for policies by topic. */
+  file?: string;
 }
 
 export interface Publication {
@@ -24,6 +29,18 @@ export interface Stats {
   sessions: { json: number; msgpack: number; events: number };
   sessions_opened: { json: number; msgpack: number; events: number };
   subscriptions: number;
+  deliveries: { json: number; msgpack: number; events: number };
+  gaps: { slow: number; expired: number; relay: number };
+  parkings: number;
+}
+
+/** Writes a file for as long as the test lasts; returns its path. */
+async function written(scope: Scope, text: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "fantail-test-"));
+  atEnd(scope, () => rm(directory, { recursive: true }));
+  const path = join(directory, "fantail.conf");
+  await writeFile(path, text);
+  return path;
 }
 
 export class Broker {
@@ -40,6 +57,7 @@ export class Broker {
     for (const [name, value] of Object.entries(options.settings ?? {})) {
       args.push("--set", `${name}=${value}`);
     }
+    if (options.file) args.push("-c", await written(scope, options.file));
     const broker = new Broker([...args, ...(options.args ?? [])]);
     atEnd(scope, () => broker.stop());
     await broker.ready();

@@ -51,7 +51,7 @@ export class Link {
   private accept(near: Socket): void {
     near.on("error", () => near.destroy());
     if (this.isCut) {
-      near.resetAndDestroy();
+      reset(near);
       return;
     }
     this.accepted += 1;
@@ -89,7 +89,7 @@ export class Link {
   /** Breaks all connections; new ones are taken. */
   drop(): void {
     for (const { near, far } of this.pairs) {
-      near.resetAndDestroy();
+      reset(near);
       far.destroy();
     }
     this.pairs.clear();
@@ -125,4 +125,10 @@ export class Link {
     this.drop();
     await closed;
   }
+}
+
+/** Breaks a connection without a word. One that is being ended cannot be: libuv would never close it. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
