@@ -129,7 +129,13 @@ test("what cannot be fetched says why, and can be tried again", async () => {
 test("where nothing can be fetched at all the caller is told", async () => {
   const topics = new Topics([]);
   topics.isDown = true;
-  await assert.rejects(new TopicTree(topics.fetch).open(null), /Redis is away/);
+  const tree = new TopicTree(topics.fetch);
+  await assert.rejects(tree.open(null), /Redis is away/);
+  assert.deepEqual(tree.rows, []);
+  topics.isDown = false;
+  topics.topics = ["a"];
+  await tree.open(null);
+  assert.deepEqual(tree.rows.map(line), ["a 1"]);
 });
 
 test("an empty broker is asked again by refreshing", async () => {

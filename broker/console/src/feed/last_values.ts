@@ -3,6 +3,7 @@
  * subscribed to: a subscription to a topic can make this page present there. A few questions are
  * under way at a time, and a topic is asked again only when something has been published to it.
  */
+import { signal } from "@preact/signals";
 import type { Client, Message } from "fantail";
 import type { TopicFigures } from "../model/tree.js";
 
@@ -19,6 +20,8 @@ const KEPT = 2000;
 
 export class LastValues {
   onChange = (): void => {};
+  /** Another number whenever there is another value: what shows one reads it. */
+  readonly version = signal(0);
   readonly #client: Client;
   readonly #values = new Map<string, LastValue>();
   #wanted: TopicFigures[] = [];
@@ -69,6 +72,7 @@ export class LastValues {
     this.#running -= 1;
     if (this.#isClosed) return;
     this.#keep(topic, value);
+    this.version.value += 1;
     this.onChange();
     this.#goOn();
   }

@@ -132,7 +132,17 @@ export class LongList {
     for (const slot of this.#slots.splice(wanted)) slot.element.remove();
     while (this.#slots.length < wanted) this.#slots.push(this.#makeSlot(this.#slots.length));
     for (const slot of this.#slots) slot.number = NONE;
-    this.refill();
+    this.#stretch();
+    // What somebody looks at closely makes the list smaller, and stays in sight.
+    if (this.active === null) this.refill();
+    else this.setActive(this.active, true);
+  }
+
+  /** Makes the scroll bar that of all rows. */
+  #stretch(): void {
+    const height = this.count * this.#rowHeight;
+    if (height !== this.#sizerHeight) this.#sizer.style.height = `${height}px`;
+    this.#sizerHeight = height;
   }
 
   #makeSlot(index: number): Slot {
@@ -145,9 +155,7 @@ export class LongList {
 
   #draw(): void {
     const { host } = this.#options;
-    const height = this.count * this.#rowHeight;
-    if (height !== this.#sizerHeight) this.#sizer.style.height = `${height}px`;
-    this.#sizerHeight = height;
+    this.#stretch();
     const last = rows.lastTop(this.count, this.#rowHeight, this.#height);
     const top = this.follow ? last : Math.min(host.scrollTop, last);
     if (this.follow && host.scrollTop !== last) host.scrollTop = last;

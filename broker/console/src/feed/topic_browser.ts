@@ -70,6 +70,8 @@ export class TopicBrowser {
   /** How many topics a search finds, of which `rows` may be the first few; null in the tree. */
   readonly found = signal<number | null>(null);
   #search: string | null = null;
+  /** The first levels have been fetched, even if there were none. */
+  #isOpen = false;
   #rows: FoundRow[] = [];
   #inSight: Span = { first: 0, end: 0 };
   #stop = new AbortController();
@@ -121,8 +123,7 @@ export class TopicBrowser {
   async #refresh(stop: AbortSignal): Promise<void> {
     try {
       if (this.#search !== null) await this.#find(this.#search, stop);
-      else if (this.tree.rows.length === 0) await this.tree.open(null);
-      else await this.tree.refresh(this.#inSight.first, this.#inSight.end);
+      else await this.#refreshTree();
       if (stop.aborted) return;
       this.error.value = null;
       this.isReady.value = true;
@@ -130,6 +131,14 @@ export class TopicBrowser {
     } catch (error) {
       if (!stop.aborted) this.error.value = error;
     }
+  }
+
+  async #refreshTree(): Promise<void> {
+    const { tree } = this;
+    const wasEmpty = tree.rows.length === 0;
+    if (this.#isOpen) await tree.refresh(this.#inSight.first, this.#inSight.end);
+    if (wasEmpty) await tree.open(null);
+    this.#isOpen = true;
   }
 
   async #find(search: string, stop: AbortSignal): Promise<void> {

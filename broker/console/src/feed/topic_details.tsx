@@ -10,7 +10,7 @@ import { href } from "../route.js";
 import { now } from "../store.js";
 import type { LevelFigures, TopicFigures } from "../model/tree.js";
 import { Fact } from "./fact.js";
-import type { LastValue } from "./last_values.js";
+import type { LastValue, LastValues } from "./last_values.js";
 import { copyText, Data, kindOf } from "./message_details.js";
 import { repeatLater } from "./publications.js";
 import type { BrowserRow } from "./topic_browser.js";
@@ -59,16 +59,14 @@ function Facts(props: { figures: LevelFigures | TopicFigures; below: number; isK
   );
 }
 
-export function TopicDetails(props: {
-  row: BrowserRow;
-  value: LastValue | undefined;
-  onClose: () => void;
-}) {
-  const { row, value } = props;
+export function TopicDetails(props: { row: BrowserRow; values: LastValues; onClose: () => void }) {
+  const { row, values } = props;
   if (row.kind === "rest") return null;
   const { figures, path } = row;
   const topic = row.kind === "topic" ? row.figures : row.figures.topic;
   const below = row.kind === "level" && row.hasBelow ? row.figures.topics : 0;
+  // Drawn again when another value has come.
+  const value = values.version.value >= 0 && topic ? values.get(topic.topic) : undefined;
   const message = value?.message;
   return (
     <aside class="details" aria-label="The selected topic">

@@ -124,8 +124,8 @@ class Chooser {
   /** Rows that stand for others are passed over. */
   #selectAt(number: number, step: 1 | -1): void {
     const { rows } = this.#browser;
-    const at = rows[number]?.kind === "rest" ? number + step : number;
-    const row = rows[at];
+    const isRest = rows[number]?.kind === "rest";
+    const row = isRest ? (rows[number + step] ?? rows[number - step]) : rows[number];
     if (row && row.kind !== "rest") this.select(row.path, true);
   }
 

@@ -124,9 +124,12 @@ export class TopicTree {
     branch.isLoading = true;
     branch.error = null;
     this.#changed();
-    await this.#fetchPage(branch, branch.pages.length);
-    branch.isLoading = false;
-    this.#changed();
+    try {
+      await this.#fetchPage(branch, branch.pages.length);
+    } finally {
+      branch.isLoading = false;
+      this.#changed();
+    }
   }
 
   /** Fetches again what is in sight, rows `first` to `end - 1`, and nothing else. */
@@ -154,8 +157,9 @@ export class TopicTree {
       branch.pages[page] = await this.#fetch(branch.path, after);
       branch.error = null;
     } catch (error) {
-      branch.error = error instanceof Error ? error.message : String(error);
+      // Where there is nothing at all to show, whoever shows it says why.
       if (branch === this.#root && branch.pages.length === 0) throw error;
+      branch.error = error instanceof Error ? error.message : String(error);
     }
   }
 

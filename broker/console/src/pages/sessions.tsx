@@ -5,7 +5,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Failure } from "../feed/failure.js";
 import { Badge } from "../parts/badge.js";
-import { Empty, IconButton } from "../parts/controls.js";
+import { Empty } from "../parts/controls.js";
 import { Dialog } from "../parts/dialog.js";
 import { bytes, dateTime, duration, plural, text } from "../parts/format.js";
 import { Table, type Column } from "../parts/table.js";
@@ -221,13 +221,16 @@ function columns(onEnd: (session: Session) => void, own: string | undefined): Co
     { key: "outbox", title: "Outbox", numeric: true, cell: (s) => text(bytes(s.outbox_bytes)) },
     {
       key: "end",
-      title: "Disconnect",
+      title: "Action",
       cell: (s) => (
-        <IconButton
-          icon="close"
-          label={`Disconnect ${nameOf(s)}, session ${s.session}`}
+        <button
+          type="button"
+          class="button"
+          aria-label={`Disconnect ${nameOf(s)}, session ${s.session}`}
           onClick={() => onEnd(s)}
-        />
+        >
+          Disconnect
+        </button>
       ),
     },
   ];

@@ -73,8 +73,6 @@ function Browser(props: { browser: TopicBrowser; search: string | null }) {
   };
   useEffect(() => setRow(null), [search]);
   const { error, isReady } = browser;
-  const topic =
-    row?.kind === "topic" ? row.figures : row?.kind === "level" ? row.figures.topic : undefined;
   const isEmpty = isReady.value && browser.rows.length === 0;
   if (error.value !== null && browser.rows.length === 0) {
     return <Failure what="Topics" error={error.value} onRetry={() => browser.show(search)} />;
@@ -100,7 +98,7 @@ function Browser(props: { browser: TopicBrowser; search: string | null }) {
         )}
       </div>
       {row && row.kind !== "rest" ? (
-        <TopicDetails row={row} value={topic && browser.values.get(topic.topic)} onClose={close} />
+        <TopicDetails row={row} values={browser.values} onClose={close} />
       ) : null}
     </div>
   );
