@@ -112,7 +112,8 @@ test("what two people say in the chat reaches both, once, whatever the network d
   link.restore();
   const all = [" Is the feed up?", " You are breaking up", " Said without a network"];
   for (const { page } of [alice, bob]) {
-    await until(async () => (await lines(page)).length >= all.length, async () => String(await lines(page)));
+    let seen: (string | null)[] = [];
+    await until(async () => (seen = await lines(page)).length >= all.length, () => String(seen));
     assert.deepEqual(await lines(page), all);
     await page.waitForFunction(() => document.getElementById("count")!.textContent === "2");
     await until(async () => String((await page.locator("#here li").allTextContents()).sort()) === "Alice,Bob", "both names");
