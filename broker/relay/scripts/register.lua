@@ -8,7 +8,8 @@
 --
 -- Returns OK: the name is this instance's. Or {'settings', theirs}: the cluster has others. Or {'held', lease}:
 -- another instance has the name; where the same text is still there after some beats, it is dead, and may be
--- replaced. In both cases nothing was done. A full Redis does not refuse it: as in beat.lua.
+-- replaced. In both cases nothing was done. What is no lease is somebody else's, and stays. A full Redis does not
+-- refuse it: as in beat.lua.
 
 local call = redis.call
 for _, key in ipairs(KEYS) do
