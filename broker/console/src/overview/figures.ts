@@ -20,6 +20,8 @@ export const nodes = signal<readonly Node[]>([]);
 /** Unix ms from when on silence is the nodes' own: the connection was not there before, or this page slept. */
 export const listening = signal(Date.now());
 
+/** The broker has been asked which nodes there are: all rows come at once, and push nothing aside. */
+let isAsked = false;
 let changed = false;
 let lastTick = Date.now();
 
@@ -29,7 +31,7 @@ function touch(): void {
   changed = true;
   setTimeout(() => {
     changed = false;
-    nodes.value = known.all();
+    if (isAsked) nodes.value = known.all();
   }, nodes.peek().length > MANY ? PACE_OF_MANY_MS : PACE_MS);
 }
 
@@ -49,11 +51,12 @@ async function askNodes(): Promise<void> {
     const { nodes: list = [] } = (await getJson("/v1/nodes")) as Listing;
     const names = list.map((entry) => entry.name).filter((name) => typeof name === "string");
     known.list(new Set(names), Date.now());
-    touch();
   } catch (error) {
     // Redis is away, or the broker is: the figures themselves say so.
     if (!(error instanceof RequestError)) throw error;
   }
+  isAsked = true;
+  touch();
 }
 
 /** After a sleep of this page nobody was silent: what was said meanwhile comes now. */

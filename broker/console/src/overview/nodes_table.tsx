@@ -63,7 +63,7 @@ function columns(relayed: boolean): Column<Node>[] {
     relayed ? numeric("lag", "Lag", count) : numeric("latency", "To write", seconds),
     numeric("cpu", "CPU", percent),
     numeric("memory", "Memory", bytes),
-    { key: "uptime", title: "Up for", numeric: true, cell: (node) => <span class="num">{uptime(node)}</span> },
+    { key: "uptime", title: "Up for", numeric: true, class: "uptime", cell: (node) => <span class="num">{uptime(node)}</span> },
   ];
 }
 

@@ -6,6 +6,9 @@ import { nodes } from "./figures.js";
 import type { Node } from "./nodes.js";
 import type { Sample } from "./stats.js";
 
+const SHORTEST_S = 60;
+const STEP_S = 30;
+
 /** Minutes. */
 export type Span = "1" | "5" | "15";
 
@@ -18,7 +21,17 @@ export const pointed = signal<number | null>(null);
 /** The second that has begun: charts move on with it, also when nothing comes. */
 const second = computed(() => Math.floor(now.value / 1000));
 
-export const from = computed(() => second.value - Number(span.value) * 60);
+/** Seconds for which there are samples. */
+const known = computed(() => {
+  const oldest = nodes.value.map((node) => node.samples.at(0)?.at ?? Infinity);
+  return second.value - Math.min(...oldest, second.value * 1000) / 1000;
+});
+
+/** While there is little to show it has the whole width: the window begins short and grows in steps. */
+export const from = computed(() => {
+  const grown = Math.max(SHORTEST_S, Math.ceil(known.value / STEP_S) * STEP_S);
+  return second.value - Math.min(grown, Number(span.value) * 60);
+});
 export const to = computed(() => second.value);
 
 /** Those whose lines are drawn. */

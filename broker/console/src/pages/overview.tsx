@@ -95,6 +95,7 @@ function NotAdmin() {
 export function OverviewPage() {
   useEffect(() => () => void (pointed.value = null), []);
   if (isAdmin.value === false) return <NotAdmin />;
+  if (nodes.value.length === 0) return <Verdict findings={findings.value} />;
   const relayed = nodes.value.some((node) => figure(node.stats, "relay_up") !== null);
   return (
     <>

@@ -51,12 +51,15 @@ function css(name: string): string {
 const two = (n: number): string => String(n).padStart(2, "0");
 
 function timeLabels(_: uPlot, splits: number[]): string[] {
+  const isFine = splits.some((s) => s % 60 !== 0);
   return splits.map((s) => {
     const d = new Date(s * 1000);
-    return `${two(d.getHours())}:${two(d.getMinutes())}`;
+    const minute = `${two(d.getHours())}:${two(d.getMinutes())}`;
+    return isFine ? `${minute}:${two(d.getSeconds())}` : minute;
   });
 }
 
+const TIME_STEPS = [20, 30, 60, 120, 300, 600];
 const STEPS = {
   any: {},
   whole: { incrs: Array.from({ length: 36 }, (_, i) => [1, 2, 5][i % 3]! * 10 ** Math.floor(i / 3)) },
@@ -85,7 +88,7 @@ function axes(props: ChartProps, narrow: boolean): uPlot.Axis[] {
   const look = { stroke: css("--quiet"), font: FONT, ticks: { show: false } };
   const grid = { stroke: css("--grid"), width: 1 };
   return [
-    { ...look, grid: { show: false }, size: 24, gap: 8, space: 64, incrs: [60, 120, 300, 600], values: timeLabels },
+    { ...look, grid: { show: false }, size: 24, gap: 8, space: 64, incrs: TIME_STEPS, values: timeLabels },
     {
       ...look,
       grid,
