@@ -116,7 +116,10 @@ test("who is not let in without a token is closed at once", async (t) => {
   const first = await socket();
   first.onerror?.({ message: "Unexpected server response: 401" });
   first.end();
-  await assert.rejects(publishing, { name: "ClosedError" });
+  await assert.rejects(publishing, (error: Error & { cause: { code: number } }) => {
+    assert.deepEqual([error.name, error.cause.code], ["ClosedError", 401]);
+    return /401/.test(error.message);
+  });
   assert.deepEqual([client.state, states, codes(errors)], ["closed", ["closed"], [401]]);
 });
 

@@ -277,3 +277,69 @@ test("what is not kept has no position, and its subscribers are told that some m
   socket.ok(again).msg("live", undefined);
   assert.deepEqual(diary.read(), ["live", 'gap {"reason":"resume"}', "live"]);
 });
+
+test("who wanted the latest gets all of a life of the broker that it did not know", async (t) => {
+  const f = fake(t);
+  let socket = await f.open();
+  const { diary } = await subscribe(f, socket, "a/#", "old.10", { last: 3 });
+  const plain = await subscribe(f, socket, "a/b", "old.10");
+  socket.msg("a/b", "old.11").end();
+  socket = await f.open();
+  const request = await socket.one();
+  assert.deepEqual([request.topics, request.since], [["a/#", "a/b"], ["old.11"]]);
+  socket.ok(request, { pos: ["new.2", "other.0"], recovered: false }).msg("a/b", "new.3");
+  const again = await socket.one();
+  assert.deepEqual(
+    [again.topics, again.since],
+    [
+      ["a/#", "a/b"],
+      ["new.0", "other.0"],
+    ],
+  );
+  socket.msg("a/c", "new.4");
+  socket.ok(again, { pos: ["new.0", "other.0"], recovered: true });
+  for (let i = 1; i < 6; i++) socket.msg(i === 4 ? "a/c" : "a/b", `new.${i}`);
+  const gap = 'gap {"reason":"resume"}';
+  assert.deepEqual(diary.read(), ["old.11", gap, "new.1", "new.2", "new.3", "new.4", "new.5"]);
+  assert.deepEqual(plain.diary.read(), ["old.11", gap, "new.3", "new.5"]);
+  socket.end();
+  socket = await f.open();
+  assert.deepEqual(new Set((await socket.one()).since), new Set(["new.5", "other.0"]));
+});
+
+test("a life in which nothing was published, or of which nothing is left, is not asked for again", async (t) => {
+  const f = fake(t);
+  const diary = new Diary();
+  f.client.subscribe("a", { last: 3, since: ["old.1"], ...diary.options });
+  let socket = await f.open();
+  socket.ok(await socket.one(), { pos: ["new.0"], recovered: false });
+  await socket.assertQuiet();
+  socket.msg("a", "new.1").end();
+  socket = await f.open();
+  socket.ok(await socket.one(), { pos: ["next.900"], recovered: false });
+  const again = await socket.one();
+  assert.deepEqual(again.since, ["next.0"]);
+  socket.ok(again, { pos: ["next.500"], recovered: false }).msg("a", "next.501");
+  await socket.assertQuiet();
+  const gap = 'gap {"reason":"resume"}';
+  assert.deepEqual(diary.read(), [gap, "new.1", gap, "next.501"]);
+});
+
+test("a break while a life is asked for asks for it once more", async (t) => {
+  const f = fake(t);
+  let socket = await f.open();
+  const { diary } = await subscribe(f, socket, "a", "old.10", { last: 3 });
+  socket.end();
+  socket = await f.open();
+  socket.ok(await socket.one(), { pos: ["new.2"], recovered: false });
+  await socket.one();
+  socket.end();
+  socket = await f.open();
+  const again = await socket.one();
+  assert.deepEqual(again.since, ["new.0"]);
+  socket
+    .ok(again, { pos: ["new.0"], recovered: true })
+    .msg("a", "new.1")
+    .msg("a", "new.2");
+  assert.deepEqual(diary.read(), ['gap {"reason":"resume"}', "recovered", "new.1", "new.2"]);
+});

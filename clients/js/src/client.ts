@@ -368,7 +368,10 @@ export class FantailClient implements Client, Port {
     } = this;
     if (state === "closed") return;
     const isStable = state === "open" && Date.now() - this.openedAt_ >= STABLE_MS;
-    const error = new FantailError(status ?? code, reason || `the connection ended with ${code}`);
+    const error = new FantailError(
+      status ?? code,
+      reason || `the connection ended with ${status ?? code}`,
+    );
     this.forget_();
     this.failures_ = isStable ? 1 : this.failures_ + 1;
     this.isTokenBad_ = status === 401 || code === 4401;
@@ -401,6 +404,7 @@ export class FantailClient implements Client, Port {
     if (this.state === "closed") return;
     const { transport_: transport } = this;
     const why = new ClosedError(error?.message);
+    why.cause = error;
     this.persistence_?.close_();
     page.removeEventListener?.("online", this.hurry_);
     page.document?.removeEventListener("visibilitychange", this.hurry_);

@@ -52,6 +52,8 @@ export class Sub implements Subscription {
   wasAnswered_ = false;
   /** A joint request was refused: it is asked for by itself. */
   isAlone_ = false;
+  /** It was told that it was not recovered, and asks for more than it was given then. */
+  isAgain_ = false;
   /** `last` was asked for on this connection, and what it brings has not come yet. */
   isRewinding_ = false;
   /** Last values that it is given for subscribing: 0: none came yet; 1: some; 2: they are through.

@@ -177,8 +177,8 @@ export class Subscriptions {
     for (const state of [this.requests_, this.groups_, this.lanes_, this.current_]) state.clear();
     for (const route of this.routes_.values()) route.every_ = Infinity;
     for (const sub of this.all_) {
-      if (sub.step_ === ASKED || sub.step_ === LIVE) sub.step_ = sub.wasAnswered_ ? STALE : NEW;
-      sub.isAlone_ = sub.isRewinding_ = false;
+      sub.step_ = sub.wasAnswered_ ? STALE : NEW;
+      sub.isAlone_ = sub.isRewinding_ = sub.isAgain_ = false;
       sub.due_ = sub.pastAsked_ = 0;
       this.waiting_.add(sub);
     }
@@ -326,14 +326,15 @@ export class Subscriptions {
     const isRecovered = isResume && envelope.recovered === true;
     if (subs[0] && isPast(subs[0])) raiseAll(this.top_, this.seen_);
     let group: Group | undefined;
-    const resumed = subs.map((sub) => sub.wasAnswered_);
+    const wereTold = new Set(subs.filter((sub) => sub.isAgain_));
     for (const sub of subs) {
-      if (isResume && !sub.wasAnswered_) sub.joined_ = new Map(this.seen_);
+      if (isResume && !takesPart(sub)) sub.joined_ = new Map(this.seen_);
       if (!isResume) {
         raiseAll(sub.begin_, starts);
         group = this.lanes_.get(pace) ?? this.newGroup_(pace, new Map());
         learn(group.at_, starts);
       } else if (!isRecovered) {
+        if (this.beginLife_(sub, starts)) continue;
         sub.begin_ = new Map(starts);
         group ??= this.newGroup_(pace, new Map(starts));
       } else {
@@ -343,16 +344,34 @@ export class Subscriptions {
       }
       sub.group_ = group;
       sub.retained_ = isRecovered ? 2 : 0;
+      sub.isAgain_ = false;
       sub.step_ = LIVE;
-      sub.wasAnswered_ = true;
     }
     raiseAll(this.seen_, starts);
-    subs.forEach((sub, i) => {
-      const resumes = resumed[i] as boolean;
+    for (const sub of subs) {
+      const resumed = sub.wasAnswered_;
+      sub.wasAnswered_ = true;
       /* A handler of one before may have closed it. */
-      if (sub.step_ === LIVE)
-        sub.tell_(isResume ? { resumed: resumes, recovered: isRecovered } : { resumed: resumes });
-    });
+      if (sub.step_ === OVER || wereTold.has(sub)) continue;
+      sub.tell_(isResume ? { resumed, recovered: isRecovered } : { resumed });
+    }
+  }
+
+  /**
+   * Who wanted the latest, and comes to a broker with a life that it did not know, wants all of that
+   * life: what was published between the end of the one and its own return. Says whether it has to ask
+   * for that; until then it takes nothing, because all of it will come.
+   */
+  private beginLife_(sub: Sub, starts: Positions): boolean {
+    const before = sub.group_?.at_;
+    const lives = [...starts].filter(([stream, at]) => at !== "0" && !before?.has(stream));
+    if (!sub.options_.last || sub.isAgain_ || !lives.length) return false;
+    sub.group_ = undefined;
+    sub.step_ = NEW;
+    sub.goOn_(list(new Map([...starts, ...lives.map(([stream]) => [stream, "0"] as const)])));
+    sub.isAgain_ = true;
+    this.wait_(sub);
+    return true;
   }
 
   private refuse_(subs: Sub[], envelope: Envelope): void {
@@ -382,7 +401,7 @@ export class Subscriptions {
     if (covers(sub.begin_, ...pos)) return isLive && sub.isRewinding_;
     if (
       !isLive &&
-      !((sub.step_ === ASKED || sub.step_ === STALE) && sub.wasAnswered_ && sub.group_?.at_.size)
+      !((sub.step_ === ASKED || sub.step_ === STALE) && takesPart(sub) && sub.group_?.at_.size)
     )
       return false;
     if (covers(this.top_, ...pos)) {
@@ -425,6 +444,9 @@ export class Subscriptions {
     }
   }
 }
+
+/** Says whether it has what comes while its request has no answer. */
+const takesPart = (sub: Sub): boolean => sub.wasAnswered_ && !sub.isAgain_;
 
 const isPast = (sub: Sub): boolean => sub.last_ > 0 || !!sub.group_?.at_.size;
 

@@ -37,7 +37,8 @@ export interface Subscribed {
 export interface SubscribeOptions<T = unknown> {
   /** Deliver what came after these positions first. */
   since?: readonly Position[];
-  /** Deliver up to so many latest publications of each matching topic first. */
+  /** Deliver up to so many latest publications of each matching topic first. After a reconnect to a
+   * broker that has lost its memory, everything that was published there since comes. */
   last?: number;
   /** At most one publication per topic and so many milliseconds, the newest. */
   every?: number;
