@@ -16,6 +16,8 @@ import { repeatLater } from "./publications.js";
 /** Pieces with a colour of their own; what is longer is shown in one. */
 const COLOURED = 5000;
 const DUMPED_BYTES = 64 * 1024;
+/** As many as stand in a line beside a list, and on a phone. */
+const BYTES_A_LINE = 8;
 
 export function Topic(props: { filter: string; topic: string }) {
   return (
@@ -32,7 +34,7 @@ export function Data(props: { data: unknown; label: string }) {
   const { data } = props;
   const tokens = useMemo(() => (data instanceof Uint8Array ? [] : prettyTokens(data)), [data]);
   const text = useMemo(
-    () => (data instanceof Uint8Array ? hexDump(data, DUMPED_BYTES) : ""),
+    () => (data instanceof Uint8Array ? hexDump(data, DUMPED_BYTES, BYTES_A_LINE) : ""),
     [data],
   );
   return (
@@ -102,7 +104,7 @@ export function MessageDetails(props: { message: Message; filter: string; onClos
           As code
         </button>
         <a class="button" href={href("watch", { filter: topic, last: 10 })}>
-          This topic
+          Watch this topic
         </a>
         <a
           class="button"

@@ -143,20 +143,23 @@ function Toolbar(props: {
   );
 }
 
-/** Says over the list that it does not move, and how much it would. */
+/** Says below the list that it does not move, and how much it would. */
 function Held(props: { watcher: Watcher }) {
   const { watcher } = props;
   const { waiting } = watcher.counts.value;
   if (watcher.holding.value === "no") return null;
-  const paused = watcher.holding.value === "paused";
+  const why = watcher.holding.value === "paused" ? "Paused" : "Held while you read";
   return (
-    <button type="button" class="held" onClick={() => watcher.release()}>
-      <Icon name="down" />
+    <div class="held">
       <span>
-        {waiting === 0 ? (paused ? "Paused" : "Held while you read") : plural(waiting, "new row")}
+        {why}
+        {waiting === 0 ? "" : `: ${plural(waiting, "new row")}`}
       </span>
-      <span class="held-more">Go on</span>
-    </button>
+      <button type="button" class="button" onClick={() => watcher.release()}>
+        <Icon name="down" />
+        Go on
+      </button>
+    </div>
   );
 }
 
