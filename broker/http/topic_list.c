@@ -1,6 +1,7 @@
 /*
- * GET /v1/topics: what this node's journal knows of topics, as a list or level by level. The walk goes on from turn to turn as a letter of the
- * worker to itself, so that with a million topics everybody else is served in between. The worker's thread.
+ * GET /v1/topics: what this node's journal knows of topics, as a list or level by level. In a cluster the node first
+ * takes part in what is asked for, as for a subscriber. The walk goes on from turn to turn as a letter of the worker
+ * to itself, so that with a million topics everybody else is served in between. The worker's thread.
  */
 #include "broker/core/topic_levels.h"
 #include "broker/core/topic_list.h"
@@ -23,8 +24,11 @@
 /* A list, or one of levels, in the making. */
 struct walk {
     struct ft_letter letter; /* the first: a pointer to one is a pointer to the other */
-    struct ft_exchange *x;   /* NULL: it is gone */
+    struct ft_join_wait join;
+    struct ft_exchange *x;          /* NULL: it is gone */
+    struct ft_partition_set wanted; /* in a cluster, until it is answered */
     enum ft_encoding encoding;
+    bool is_waiting; /* for partitions to be joined */
     bool is_by_level;
     union {
         struct ft_topic_list list;
@@ -211,11 +215,22 @@ static void write_levels(struct ft_writer *w, const struct ft_topic_levels *leve
     ft_write_bool(w, levels->has_more);
 }
 
-static void answer(struct walk *walk)
+/* The exchange and the walk part. What the node has joined it keeps for a while, for the next one who asks. */
+static struct ft_exchange *part(struct walk *walk)
 {
     struct ft_exchange *x = walk->x;
-    struct ft_writer w;
+    struct ft_worker *worker = x->asker.worker;
+    if (worker->wants)
+        ft_worker_unwant(worker, &walk->wanted);
     x->state = NULL;
+    walk->x = NULL;
+    return x;
+}
+
+static void answer(struct walk *walk)
+{
+    struct ft_exchange *x = part(walk);
+    struct ft_writer w;
     ft_answer_begin(x, walk->encoding, &w);
     if (walk->is_by_level)
         write_levels(&w, &walk->levels);
@@ -260,8 +275,42 @@ static void go_on(struct ft_letter *letter, struct ft_worker *worker)
 static void abandon(struct ft_exchange *x)
 {
     struct walk *walk = x->state;
-    if (walk)
-        walk->x = NULL;
+    if (!walk)
+        return;
+    part(walk);
+    if (walk->is_waiting) {
+        ft_join_wait_end(&walk->join);
+        drop(&walk->letter);
+    }
+}
+
+static void set_out(struct walk *walk)
+{
+    const struct ft_worker *worker = walk->x->asker.worker;
+    walk->is_waiting = false;
+    ft_letter_post(worker->hub, worker->index, &walk->letter);
+}
+
+static void on_joined(struct ft_join_wait *join)
+{
+    set_out((struct walk *)((char *)join - offsetof(struct walk, join)));
+}
+
+/* Has the node take part in the partitions of the filter; says whether that takes a while. */
+static bool has_to_wait(struct walk *walk, struct ft_slice filter)
+{
+    struct ft_worker *worker = walk->x->asker.worker;
+    struct ft_partition_set missing;
+    if (!worker->wants)
+        return false;
+    ft_partitions_touched(&worker->hub->interest->partitions,
+                          filter.ptr ? filter : ft_slice_str("#"), &walk->wanted);
+    ft_worker_want(worker, &walk->wanted);
+    if (!ft_join_is_missing(worker, &walk->wanted, false, &missing))
+        return false;
+    walk->join.ready = on_joined;
+    ft_join_wait_begin(&walk->join, worker, &missing);
+    return true;
 }
 
 static void begin(struct walk *walk, const struct wishes *wishes)
@@ -294,5 +343,7 @@ void ft_answer_topic_list(struct ft_exchange *x, const struct ft_http_request *r
     begin(walk, &wishes);
     x->state = walk;
     x->free_state = abandon;
-    ft_letter_post(x->asker.worker->hub, x->asker.worker->index, &walk->letter);
+    walk->is_waiting = has_to_wait(walk, wishes.want.filter);
+    if (!walk->is_waiting)
+        set_out(walk);
 }

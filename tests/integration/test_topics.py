@@ -1,11 +1,12 @@
 """GET /v1/topics: what a node's journal knows of topics, hottest first or by name, in pages, or level by level."""
 
+import socket
 import time
 
 import msgpack
 import pytest
 
-from support.api import topic_path
+from support.api import message, topic_path
 from support.broker import Broker
 from support.rules import with_rules
 from support.tokens import claims, hs256
@@ -280,6 +281,36 @@ def test_in_a_cluster_a_node_tells_of_what_it_takes_part_in(redis, start_node, c
         assert listener.next_msg()["data"] == n
     (row,) = rows(api(here))[1]["topics"]
     assert row["publications"] == 40 and row["bytes"] == 10 + 2 * 30 and row["rate"] > 0
+
+
+@pytest.mark.parametrize("query", ["", "?filter=a/%23", "?filter=a/b", "?levels=1"])
+def test_in_a_cluster_a_node_that_nobody_listens_at_finds_out_first(redis, start_node, clients, api, query):
+    here, there = start_node(redis.url, "n1"), start_node(redis.url, "n2")
+    publisher = clients(there)
+    topics = [f"a/{n}" for n in range(10)] + ["a/b"]
+    for topic in topics:
+        publisher.ok({"op": "pub", "topic": topic, "data": topic})
+    answer = api(here).get(f"/v1/topics{query}")
+    if query == "?levels=1":
+        assert [(row["level"], row["topics"]) for row in answer["levels"]] == [("a", 11)]
+    else:
+        assert {row["topic"] for row in answer["topics"]} == ({"a/b"} if query.endswith("b") else set(topics))
+    publisher.ok({"op": "pub", "topic": "a/b", "data": "from now on it counts"})
+    until(lambda: api(here).get("/v1/topics?filter=a/b")["topics"][0]["publications"] == 1, "it is counted")
+
+
+def test_a_list_of_topics_waits_for_redis_no_longer_than_it_may(redis, start_node, api):
+    node = start_node(redis.url, "n1", settings={"relay.deadline": "500ms"})
+    redis.freeze()
+    try:
+        began = time.monotonic()
+        assert rows(api(node))[0] == []
+        assert time.monotonic() - began < 5
+        with socket.create_connection(node.address) as gone:
+            gone.sendall(message("/v1/topics"))  # and goes while it waits
+    finally:
+        redis.thaw()
+    assert rows(api(node))[0] == []
 
 
 def test_topics_are_for_admins(start, api):
