@@ -31,7 +31,9 @@ import type { Gap, SubscribeOptions } from "./types.js";
 
 /** What a rewind brings cannot be told from what a resume replays, so the one waits until the other
  * is likely to be through. */
-const PAST_MS = 3000;
+const REPLAY_MS = 3000;
+/** And a second rewind until the first is: that is a few messages of each topic. */
+const REWIND_MS = 1000;
 
 interface Route {
   filter_: string;
@@ -238,7 +240,7 @@ export class Subscriptions {
     for (const other of this.all_) {
       if (other === sub || !(sub.last_ || other.isRewinding_)) continue;
       if (!isRelated(sub, other)) continue;
-      const rest = other.pastAsked_ + PAST_MS - now;
+      const rest = other.pastAsked_ + (other.isRewinding_ ? REWIND_MS : REPLAY_MS) - now;
       wait = Math.max(wait, rest);
       if (rest <= 0) other.isRewinding_ = false;
     }
@@ -411,6 +413,8 @@ export class Subscriptions {
         for (const { begin_: begin, group_: group } of matched)
           if (group && covers(group.at_, ...pos) && !covers(begin, ...pos)) return false;
     }
+    /* What it looked back on is through. */
+    if (sub.isRewinding_) sub.pastAsked_ = 0;
     sub.isRewinding_ = false;
     if (sub.retained_ === 1) sub.retained_ = 2;
     return true;
