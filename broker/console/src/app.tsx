@@ -1,11 +1,21 @@
-/** The frame around every page: where one is, how it stands with the broker, and how to get elsewhere. */
+/** The frame around every page: where one is, how it stands with the broker, and how to get
+ * elsewhere. */
 import type { FunctionComponent } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { addKeys } from "./keys.js";
 import { go, href, route } from "./route.js";
 import { setTheme, theme, type Theme } from "./theme.js";
-import { askToSignIn, cancelSignIn, client, config, signedIn, signIn, signOut, welcome } from "./store.js";
+import {
+  askToSignIn,
+  cancelSignIn,
+  client,
+  config,
+  signedIn,
+  signIn,
+  signOut,
+  welcome,
+} from "./store.js";
 import { findings } from "./overview/findings_now.js";
 import { Connection } from "./frame/connection.js";
 import { Help } from "./frame/help.js";
@@ -64,11 +74,17 @@ function Navigation(props: { current: Page | undefined }) {
   return (
     <nav class="pages" aria-label="Pages">
       {PAGES.map((page) => (
-        <a key={page.name} href={href(page.name)} aria-current={page === props.current ? "page" : undefined}>
+        <a
+          key={page.name}
+          href={href(page.name)}
+          aria-current={page === props.current ? "page" : undefined}
+        >
           <Icon name={page.icon} />
           <span>{page.title}</span>
           {page.name === "" && urgent > 0 ? (
-            <span class="count" aria-label={`${urgent} urgent`}>{urgent}</span>
+            <span class="count" aria-label={`${urgent} urgent`}>
+              {urgent}
+            </span>
           ) : null}
         </a>
       ))}
@@ -82,7 +98,12 @@ function Tools() {
   return (
     <div class="tools">
       <IconButton icon={now.icon} label={now.label} onClick={() => setTheme(now.next)} />
-      <IconButton class="help" icon="help" label="Keys and help" onClick={() => (helpOpen.value = true)} />
+      <IconButton
+        class="help"
+        icon="help"
+        label="Keys and help"
+        onClick={() => (helpOpen.value = true)}
+      />
       {signedIn.value ? (
         <IconButton icon="signout" label="Sign out" onClick={signOut} />
       ) : token && client.value ? (
@@ -98,7 +119,9 @@ function Content(props: { page: Page | undefined }) {
     return (
       <div class="empty">
         <p class="empty-title">There is no such page</p>
-        <p><a href={href("")}>Go to the overview</a></p>
+        <p>
+          <a href={href("")}>Go to the overview</a>
+        </p>
       </div>
     );
   }
@@ -131,7 +154,10 @@ export function App() {
         Skip to the content
       </a>
       <header class="top">
-        <a class="brand" href={href("")} aria-label="Fantail, overview"><Logo /><span>Fantail</span></a>
+        <a class="brand" href={href("")} aria-label="Fantail, overview">
+          <Logo />
+          <span>Fantail</span>
+        </a>
         <Navigation current={page} />
         <Connection />
         <Tools />
@@ -144,7 +170,9 @@ export function App() {
       <Asking />
       {helpOpen.value ? <Help onClose={() => (helpOpen.value = false)} /> : null}
       {signIn.value.asked && client.value ? (
-        <Dialog title="Sign in" onClose={cancelSignIn}><SignInForm /></Dialog>
+        <Dialog title="Sign in" onClose={cancelSignIn}>
+          <SignInForm />
+        </Dialog>
       ) : null}
     </>
   );

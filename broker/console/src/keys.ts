@@ -1,6 +1,7 @@
 /**
- * Keys of the console: single ones and sequences such as `g o`. They work wherever nothing is being typed,
- * can be switched off as a whole (who dictates would trigger them), and the help dialog lists those in force.
+ * Keys of the console: single ones and sequences such as `g o`. They work wherever nothing is being
+ * typed, can be switched off as a whole (who dictates would trigger them), and the help dialog
+ * lists those in force.
  */
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
@@ -36,7 +37,8 @@ export function addKeys(added: readonly Key[]): () => void {
   };
 }
 
-/** Keys for as long as a component is there. They must not change meanwhile, except for what `run` does. */
+/** Keys for as long as a component is there. They must not change meanwhile, except for what
+ * `run` does. */
 export function useKeys(added: readonly Key[]): void {
   useEffect(() => addKeys(added), []);
 }
@@ -50,7 +52,8 @@ addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (!keysOn.value || isTyping(event.target) || document.querySelector("dialog[open]")) return;
   const wanted = event.timeStamp - firstAt < SEQUENCE_MS ? `${first} ${event.key}` : event.key;
-  const found = keys.value.find((k) => k.keys === wanted) ?? keys.value.find((k) => k.keys === event.key);
+  const found =
+    keys.value.find((k) => k.keys === wanted) ?? keys.value.find((k) => k.keys === event.key);
   first = event.key;
   firstAt = found ? -SEQUENCE_MS : event.timeStamp;
   if (!found) return;

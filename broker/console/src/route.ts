@@ -1,6 +1,6 @@
 /**
- * Where the console is: pages are named by the hash, `#/watch?filter=a/%23`, so that each can be linked and
- * the browser's own back button works. Nothing here knows which pages there are.
+ * Where the console is: pages are named by the hash, `#/watch?filter=a/%23`, so that each can be
+ * linked and the browser's own back button works. Nothing here knows which pages there are.
  */
 import { signal } from "@preact/signals";
 

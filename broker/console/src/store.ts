@@ -1,6 +1,6 @@
 /**
- * What the whole console shares: one client, how it stands with the broker, and who is signed in. The token is
- * kept in sessionStorage alone: it ends with the tab, and no other tab sees it.
+ * What the whole console shares: one client, how it stands with the broker, and who is signed in.
+ * The token is kept in sessionStorage alone: it ends with the tab, and no other tab sees it.
  */
 import { effect, signal } from "@preact/signals";
 import { connect, type Client, type State, type Welcome } from "fantail";
@@ -103,7 +103,8 @@ function askForToken(message: string): void {
   signIn.value = { asked: true, why: token() === null ? "" : message };
 }
 
-/** Asks how far the credentials go. Resolves with why the broker does not take them, or null when it does. */
+/** Asks how far the credentials go. Resolves with why the broker does not take them, or null
+ * when it does. */
 async function probe(): Promise<string | null> {
   probed = Date.now();
   try {
@@ -117,7 +118,8 @@ async function probe(): Promise<string | null> {
   return null;
 }
 
-/** A browser does not tell why a WebSocket was refused, so what is refused is asked for over HTTP. */
+/** A browser does not tell why a WebSocket was refused, so what is refused is asked for over
+ * HTTP. */
 function onState(next: State): void {
   state.value = next;
   if (next === "open") {

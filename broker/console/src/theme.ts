@@ -1,6 +1,7 @@
 /**
- * Light or dark: the system's choice unless the switch says otherwise, which is kept in this browser. The
- * document always carries what is in force as `data-theme`, so that the style sheet says each colour once.
+ * Light or dark: the system's choice unless the switch says otherwise, which is kept in this
+ * browser. The document always carries what is in force as `data-theme`, so that the style sheet
+ * says each colour once.
  */
 import { effect, signal } from "@preact/signals";
 

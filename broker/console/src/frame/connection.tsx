@@ -1,4 +1,5 @@
-/** How this page stands with the broker: said in the frame, on every page, and read out when it changes. */
+/** How this page stands with the broker: said in the frame, on every page, and read out when it
+ * changes. */
 import { Dot } from "../parts/badge.js";
 import { duration } from "../parts/format.js";
 import { client, downSince, now, reconnect, signIn, state, welcome } from "../store.js";
@@ -9,14 +10,21 @@ export function Connection() {
   const since = downSince.value;
   const node = welcome.value?.node;
   if (!client.value && signIn.value.asked) {
-    return <div class="connection" role="status"><Dot tone="plain" /><span>Not signed in</span></div>;
+    return (
+      <div class="connection" role="status">
+        <Dot tone="plain" />
+        <span>Not signed in</span>
+      </div>
+    );
   }
   if (state.value === "closed" && client.value) {
     return (
       <div class="connection bad" role="status">
         <Dot tone="bad" />
         <span>Ended by the broker</span>
-        <button type="button" class="link" onClick={reconnect}>Connect again</button>
+        <button type="button" class="link" onClick={reconnect}>
+          Connect again
+        </button>
       </div>
     );
   }
@@ -24,7 +32,10 @@ export function Connection() {
     return (
       <div class="connection" role="status">
         <Dot tone="good" />
-        <span><span class="wide">Connected to </span><strong>{node}</strong></span>
+        <span>
+          <span class="wide">Connected to </span>
+          <strong>{node}</strong>
+        </span>
       </div>
     );
   }
@@ -33,7 +44,11 @@ export function Connection() {
     <div class={`connection ${beginning ? "" : "bad"}`} role="status">
       <Dot tone={beginning ? "plain" : "bad"} />
       <span>{beginning ? "Connecting" : "Not connected"}</span>
-      {beginning ? null : <span class="num" aria-hidden="true">{duration(now.value - since)}</span>}
+      {beginning ? null : (
+        <span class="num" aria-hidden="true">
+          {duration(now.value - since)}
+        </span>
+      )}
     </div>
   );
 }

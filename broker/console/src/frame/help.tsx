@@ -10,7 +10,11 @@ export function Help(props: { onClose: () => void }) {
       <dl class="keys">
         {keys.value.map((key) => (
           <div key={key.keys}>
-            <dt>{key.keys.split(" ").map((part) => <kbd key={part}>{part}</kbd>)}</dt>
+            <dt>
+              {key.keys.split(" ").map((part) => (
+                <kbd key={part}>{part}</kbd>
+              ))}
+            </dt>
             <dd>{key.text}</dd>
           </div>
         ))}

@@ -1,4 +1,5 @@
-/** The sign-in form. A token goes nowhere but to this broker, and is forgotten when the tab is closed. */
+/** The sign-in form. A token goes nowhere but to this broker, and is forgotten when the tab is
+ * closed. */
 import { useState } from "preact/hooks";
 import { Field } from "../parts/controls.js";
 import { signIn, signInWith } from "../store.js";
@@ -19,12 +20,21 @@ export function SignInForm() {
   return (
     <form class="signin" onSubmit={(event) => void submit(event)}>
       <h2>Sign in</h2>
-      {signIn.value.why === "" ? null : <p class="error" role="alert">{signIn.value.why}</p>}
+      {signIn.value.why === "" ? null : (
+        <p class="error" role="alert">
+          {signIn.value.why}
+        </p>
+      )}
       <p>
-        This broker wants a JSON Web Token. For figures, topics and sessions it has to say
-        {" "}<code>"admin": true</code>.
+        This broker wants a JSON Web Token. For figures, topics and sessions it has to say{" "}
+        <code>"admin": true</code>.
       </p>
-      <Field id="token" label="Token" error={error} hint="Kept in this tab only, until it is closed.">
+      <Field
+        id="token"
+        label="Token"
+        error={error}
+        hint="Kept in this tab only, until it is closed."
+      >
         <input
           id="token"
           type="password"
@@ -36,11 +46,17 @@ export function SignInForm() {
           onInput={(event) => setToken(event.currentTarget.value)}
         />
       </Field>
-      <button type="submit" class="button primary" disabled={busy}>Sign in</button>
+      <button type="submit" class="button primary" disabled={busy}>
+        Sign in
+      </button>
       <details>
         <summary>Where from?</summary>
         <p>From whatever makes the tokens of your application; for a try, on the command line:</p>
-        <pre tabIndex={0}><code>fantail token --sub me --admin --allow-sub '#' --allow-pub '#' --secret "$SECRET"</code></pre>
+        <pre tabIndex={0}>
+          <code>
+            fantail token --sub me --admin --allow-sub '#' --allow-pub '#' --secret "$SECRET"
+          </code>
+        </pre>
       </details>
     </form>
   );

@@ -1,12 +1,14 @@
 /**
- * Brings the samples of several nodes onto one axis of time, as uPlot wants them: each point of time once,
- * ascending; for a node, `undefined` where only others have a sample (the line goes on), and `null` where it
- * has none although it should (the line breaks). Every sample stands there exactly once.
+ * Brings the samples of several nodes onto one axis of time, as uPlot wants them: each point of
+ * time once, ascending; for a node, `undefined` where only others have a sample (the line goes on),
+ * and `null` where it has none although it should (the line breaks). Every sample stands there
+ * exactly once.
  */
 import type { Ring } from "./ring.js";
 import type { Figure, Sample } from "./stats.js";
 
-/** Without a sample for so long a node is silent: samples come each second, and half as late at most. */
+/** Without a sample for so long a node is silent: samples come each second, and half as late at
+ * most. */
 export const SILENT_MS = 2400;
 
 export interface Axis {
@@ -38,7 +40,8 @@ function pointsOf(samples: Ring<Sample>, node: number, from: number): Point[] {
   return points;
 }
 
-/** Where the line of a node breaks, it breaks at each time between: uPlot draws across what is undefined. */
+/** Where the line of a node breaks, it breaks at each time between: uPlot draws across what is
+ * undefined. */
 function breakAtGaps<T>(row: (T | null | undefined)[]): (T | null | undefined)[] {
   for (let gap = row.indexOf(null); gap >= 0; gap = row.indexOf(null, gap + 1)) {
     for (let i = gap - 1; i >= 0 && row[i] === undefined; i--) row[i] = null;

@@ -9,7 +9,9 @@ const ASK_MS = 5000;
 
 /** Something below `demo/` is being published. */
 async function isDemoLive(signal: AbortSignal): Promise<boolean> {
-  const answer = (await getJson("/v1/topics?filter=demo/%23&limit=1", signal)) as { topics?: { rate?: number }[] };
+  const answer = (await getJson("/v1/topics?filter=demo/%23&limit=1", signal)) as {
+    topics?: { rate?: number }[];
+  };
   return (answer.topics?.[0]?.rate ?? 0) > 0;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The figures of every node, for as long as the page is open: they are heard all the time, so that the overview
- * has a past when one comes to it.
+ * The figures of every node, for as long as the page is open: they are heard all the time, so that
+ * the overview has a past when one comes to it.
  */
 import { effect, signal } from "@preact/signals";
 import { client, downSince, getJson, isAdmin, now, RequestError } from "../store.js";
@@ -17,22 +17,28 @@ const known = new Nodes();
 
 /** All that are known, by name; replaced when anything of them has changed. */
 export const nodes = signal<readonly Node[]>([]);
-/** Unix ms from when on silence is the nodes' own: the connection was not there before, or this page slept. */
+/** Unix ms from when on silence is the nodes' own: the connection was not there before, or this
+ * page slept. */
 export const listening = signal(Date.now());
 
-/** The broker has been asked which nodes there are: all rows come at once, and push nothing aside. */
+/** The broker has been asked which nodes there are: all rows come at once, and push nothing
+ * aside. */
 let isAsked = false;
 let changed = false;
 let lastTick = Date.now();
 
-/** Once for all that comes at the same time; of many nodes, which tell at many times, once a second. */
+/** Once for all that comes at the same time; of many nodes, which tell at many times, once a
+ * second. */
 function touch(): void {
   if (changed) return;
   changed = true;
-  setTimeout(() => {
-    changed = false;
-    if (isAsked) nodes.value = known.all();
-  }, nodes.peek().length > MANY ? PACE_OF_MANY_MS : PACE_MS);
+  setTimeout(
+    () => {
+      changed = false;
+      if (isAsked) nodes.value = known.all();
+    },
+    nodes.peek().length > MANY ? PACE_OF_MANY_MS : PACE_MS,
+  );
 }
 
 /** Takes a node off the list, until it is heard again. */

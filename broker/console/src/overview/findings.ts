@@ -1,7 +1,7 @@
 /**
- * What an operator has to know now, the gravest first, in words: derived from the figures of the last minute and
- * nothing else. Thresholds are where somebody who is woken for it would not be angry. What ails several nodes
- * in the same way is one finding.
+ * What an operator has to know now, the gravest first, in words: derived from the figures of the
+ * last minute and nothing else. Thresholds are where somebody who is woken for it would not be
+ * angry. What ails several nodes in the same way is one finding.
  */
 import { duration, percent, plural, seconds, text } from "../parts/format.js";
 import type { Tone } from "../parts/tone.js";
@@ -51,8 +51,8 @@ const DOWN_MS = 1000; // a reconnect that takes no longer is nobody's business
 const LAG_WARN = 1000; // publications: more than are on their way at any time
 const FILES_WARN = 0.8;
 const FILES_BAD = 0.95;
-const LATE_WARN_S = 0.25; // a whole tick of a worker
-const LATE_BAD_S = 2;
+const LATE_WARN_S = 1; // what people notice; a busy machine is late by less all the time
+const LATE_BAD_S = 3;
 const NAMED = 3;
 
 const RANK = { bad: 0, warn: 1, note: 2 };
@@ -74,7 +74,8 @@ function recent(node: Node, name: Figure, now: number): number {
 function ofSilence(node: Node, s: Situation, isRelayDown: boolean): Symptom | null {
   const quiet = silence(node, s.now, s.listening);
   if (quiet === 0 && node.listed) return null;
-  const measure = node.heard === 0 ? "never heard" : `last heard ${duration(s.now - node.heard)} ago`;
+  const measure =
+    node.heard === 0 ? "never heard" : `last heard ${duration(s.now - node.heard)} ago`;
   const common = { node: node.name, measure };
   if (isRelayDown && node.name !== s.via) {
     const meaning = "Figures of other nodes come through Redis.";
@@ -91,7 +92,10 @@ function ofSilence(node: Node, s: Situation, isRelayDown: boolean): Symptom | nu
 function ofRelay(node: Node): Symptom | null {
   const up = figure(node.stats, "relay_up");
   if (up === null || up === 1) return null;
-  const [all, there] = [figure(node.stats, "relay_servers"), figure(node.stats, "relay_servers_up")];
+  const [all, there] = [
+    figure(node.stats, "relay_servers"),
+    figure(node.stats, "relay_servers_up"),
+  ];
   return {
     tone: "bad",
     node: node.name,
@@ -183,7 +187,10 @@ function ofLateness(node: Node): Symptom | null {
 }
 
 function ofFiles(node: Node): Symptom | null {
-  const [open, most] = [figure(node.stats, "process_open_fds"), figure(node.stats, "process_max_fds")];
+  const [open, most] = [
+    figure(node.stats, "process_open_fds"),
+    figure(node.stats, "process_max_fds"),
+  ];
   if (open === null || !most || open / most < FILES_WARN) return null;
   return {
     tone: open / most < FILES_BAD ? "warn" : "bad",
@@ -224,9 +231,16 @@ function ofNode(node: Node, s: Situation, isRelayDown: boolean): Symptom[] {
 }
 
 function named(names: readonly string[]): string {
-  const shown = names.length <= NAMED ? [...names] : [...names.slice(0, NAMED - 1), `${names.length - NAMED + 1} more`];
+  const shown =
+    names.length <= NAMED
+      ? [...names]
+      : [...names.slice(0, NAMED - 1), `${names.length - NAMED + 1} more`];
   const last = shown.pop() ?? "";
   return shown.length === 0 ? last : `${shown.join(", ")} and ${last}`;
+}
+
+function capital(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
 /** Symptoms that say the same become one finding. */
@@ -239,13 +253,15 @@ function gather(symptoms: readonly Symptom[]): Finding[] {
   return [...groups.values()].map((group) => {
     const first = group[0] as Symptom;
     const names = group.map((one) => one.node);
-    const measures = group.slice(0, NAMED).map((one) => (group.length > 1 ? `${one.node} ${one.measure}` : one.measure));
+    const measures = group
+      .slice(0, NAMED)
+      .map((one) => (group.length > 1 ? `${one.node} ${one.measure}` : one.measure));
     const measure = measures.join(", ");
     return {
       tone: first.tone,
       nodes: names,
       title: `${named(names)} ${first.says[group.length > 1 ? 1 : 0]}`,
-      detail: `${group.length > 1 ? measure : measure.charAt(0).toUpperCase() + measure.slice(1)}. ${first.meaning}`,
+      detail: `${group.length > 1 ? measure : capital(measure)}. ${first.meaning}`,
       ...(first.figure ? { figure: first.figure } : {}),
     };
   });
@@ -253,7 +269,8 @@ function gather(symptoms: readonly Symptom[]): Finding[] {
 
 function ofConnection(s: Situation, since: number): Finding[] {
   if (s.now - since < DOWN_MS) return [];
-  const title = s.via === null ? "The broker cannot be reached" : `The connection to ${s.via} is lost`;
+  const title =
+    s.via === null ? "The broker cannot be reached" : `The connection to ${s.via} is lost`;
   const detail = "What is below is what was last known. The page goes on trying by itself.";
   return [{ tone: "bad", nodes: [], title, detail }];
 }
@@ -261,19 +278,31 @@ function ofConnection(s: Situation, since: number): Finding[] {
 /** Without a connection nothing is known of the nodes, so nothing is said of them. */
 export function find(s: Situation): Finding[] {
   if (s.downSince !== null) return ofConnection(s, s.downSince);
-  const isRelayDown = s.nodes.some((node) => silence(node, s.now, s.listening) === 0 && ofRelay(node) !== null);
+  const isRelayDown = s.nodes.some(
+    (node) => silence(node, s.now, s.listening) === 0 && ofRelay(node) !== null,
+  );
   const symptoms = s.nodes.flatMap((node) => ofNode(node, s, isRelayDown));
   return gather(symptoms).sort((a, b) => RANK[a.tone] - RANK[b.tone]);
 }
 
 /** How one node is, in a word. */
-export function healthOf(node: Node, s: Situation, found: readonly Finding[]): { tone: Tone; text: string } {
+export function healthOf(
+  node: Node,
+  s: Situation,
+  found: readonly Finding[],
+): { tone: Tone; text: string } {
   if (s.downSince !== null) return { tone: "plain", text: "not known" };
   const own = found.filter((one) => one.nodes.includes(node.name) && one.tone !== "note");
   const tone = own[0]?.tone ?? "good";
   const quiet = silence(node, s.now, s.listening);
   if (quiet > 0 || !node.listed)
-    return { tone, text: isGone(node, s.now, s.listening) ? "gone" : `silent for ${duration(quiet)}` };
+    return {
+      tone,
+      text: isGone(node, s.now, s.listening) ? "gone" : `silent for ${duration(quiet)}`,
+    };
   if (node.heard === 0) return { tone: "plain", text: "no figures yet" };
-  return { tone, text: { bad: "in trouble", warn: "look at it", note: "well", good: "well" }[tone] };
+  return {
+    tone,
+    text: { bad: "in trouble", warn: "look at it", note: "well", good: "well" }[tone],
+  };
 }

@@ -1,4 +1,5 @@
-/** For who has just started the broker: how to publish something, until something has been published. */
+/** For who has just started the broker: how to publish something, until something has been
+ * published. */
 import { useState } from "preact/hooks";
 import { Choice, Code } from "../parts/controls.js";
 import { config } from "../store.js";
@@ -13,15 +14,22 @@ function commandOf(way: Way): string {
   const server = ws.host === "127.0.0.1:8080" ? "" : ` -s ${ws.href}`;
   if (way === "command") return `build/fantail${server} pub greetings '{"hello": 1}'`;
   if (way === "curl")
-    return `curl -H 'Content-Type: application/json' -d '{"hello": 1}' ${location.origin}/v1/topics/greetings`;
-  return `import { connect } from "fantail"\n\nconst fan = connect("${ws.href}")\n`
-    + `await fan.publish("greetings", { hello: 1 })`;
+    return (
+      `curl -H 'Content-Type: application/json' -d '{"hello": 1}' ` +
+      `${location.origin}/v1/topics/greetings`
+    );
+  return (
+    `import { connect } from "fantail"\n\nconst fan = connect("${ws.href}")\n` +
+    `await fan.publish("greetings", { hello: 1 })`
+  );
 }
 
 /** Nothing was taken in by any node since it was started. */
 export function isUntouched(): boolean {
   const heard = nodes.value.filter((node) => node.stats !== null);
-  return heard.length > 0 && heard.every((node) => figure(node.stats, "publications_received") === 0);
+  return (
+    heard.length > 0 && heard.every((node) => figure(node.stats, "publications_received") === 0)
+  );
 }
 
 export function FirstMessage() {

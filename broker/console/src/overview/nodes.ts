@@ -1,6 +1,6 @@
 /**
- * What is known of the nodes, second by second. Bounded: a quarter of an hour of each of some nodes. Knows no
- * clock and no connection: who calls says what time it is.
+ * What is known of the nodes, second by second. Bounded: a quarter of an hour of each of some
+ * nodes. Knows no clock and no connection: who calls says what time it is.
  */
 import { SILENT_MS } from "./align.js";
 import { Ring } from "./ring.js";
@@ -110,7 +110,8 @@ export class Nodes {
   }
 }
 
-/** ms for which nothing came of it although since `listening` it could have; 0 while all is well. */
+/** ms for which nothing came of it although since `listening` it could have; 0 while all is
+ * well. */
 export function silence(node: Node, now: number, listening: number): number {
   const quiet = now - Math.max(node.heard, node.met, listening);
   return quiet > SILENT_MS ? now - (node.heard || node.met) : 0;

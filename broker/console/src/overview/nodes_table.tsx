@@ -28,9 +28,17 @@ function Health(props: { node: Node }) {
   const health = healthOf(node, situation.value, findings.value);
   return (
     <>
-      <Badge tone={health.tone}><Dot tone={health.tone} />{health.text}</Badge>
+      <Badge tone={health.tone}>
+        <Dot tone={health.tone} />
+        {health.text}
+      </Badge>
       {isGone(node, now.value, listening.value) ? (
-        <IconButton icon="close" class="small" label={`Take ${node.name} off the list`} onClick={() => forget(node.name)} />
+        <IconButton
+          icon="close"
+          class="small"
+          label={`Take ${node.name} off the list`}
+          onClick={() => forget(node.name)}
+        />
       ) : null}
     </>
   );
@@ -41,7 +49,9 @@ function Name(props: { node: Node }) {
   return (
     <span class="node-name">
       <span class="swatch" style={{ background: `var(${colorOf(node)})` }} aria-hidden="true" />
-      <span class="clip" title={node.name}>{node.name}</span>
+      <span class="clip" title={node.name}>
+        {node.name}
+      </span>
     </span>
   );
 }
@@ -63,7 +73,13 @@ function columns(relayed: boolean): Column<Node>[] {
     relayed ? numeric("lag", "Lag", count) : numeric("latency", "To write", seconds),
     numeric("cpu", "CPU", percent),
     numeric("memory", "Memory", bytes),
-    { key: "uptime", title: "Up for", numeric: true, class: "uptime", cell: (node) => <span class="num">{uptime(node)}</span> },
+    {
+      key: "uptime",
+      title: "Up for",
+      numeric: true,
+      class: "uptime",
+      cell: (node) => <span class="num">{uptime(node)}</span>,
+    },
   ];
 }
 

@@ -4,8 +4,20 @@ import { nodes } from "./figures.js";
 import type { Figure, Sample } from "./stats.js";
 
 const FIGURES: readonly Figure[] = [
-  "connections", "published", "delivered", "bytesIn", "bytesOut", "lost", "thinned", "gaps", "refused",
-  "parked", "lag", "memory", "latency", "cpu",
+  "connections",
+  "published",
+  "delivered",
+  "bytesIn",
+  "bytesOut",
+  "lost",
+  "thinned",
+  "gaps",
+  "refused",
+  "parked",
+  "lag",
+  "memory",
+  "latency",
+  "cpu",
 ];
 
 function rowOf(node: string, sample: Sample): string {
@@ -15,7 +27,9 @@ function rowOf(node: string, sample: Sample): string {
 
 /** Node names hold no commas and no quotes, so nothing has to be quoted. */
 export function csv(): string {
-  const rows = nodes.value.flatMap((node) => [...node.samples].map((sample) => rowOf(node.name, sample)));
+  const rows = nodes.value.flatMap((node) =>
+    [...node.samples].map((sample) => rowOf(node.name, sample)),
+  );
   return `${[["node", "at", ...FIGURES].join(","), ...rows].join("\n")}\n`;
 }
 

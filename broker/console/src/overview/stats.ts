@@ -1,11 +1,12 @@
 /**
- * Reads what a node tells of itself (`$sys/<node>/stats`, deploy/metrics.md) into the few figures that the
- * overview keeps of each second. A broker may leave figures out or add some, so nothing is taken for granted:
- * what is not there is null.
+ * Reads what a node tells of itself (`$sys/<node>/stats`, deploy/metrics.md) into the few figures
+ * that the overview keeps of each second. A broker may leave figures out or add some, so nothing is
+ * taken for granted: what is not there is null.
  */
 export type Stats = Readonly<Record<string, unknown>>;
 
-/** One second of one node. Rates are of the second before; those that its first one lacks are null. */
+/** One second of one node. Rates are of the second before; those that its first one lacks are
+ * null. */
 export interface Sample {
   /** Unix ms by this browser's clock. */
   at: number;
@@ -72,7 +73,8 @@ function mean(stats: Stats, before: Stats | null, name: string): number | null {
   return grown === null || sum === null || grown === 0 ? null : sum / grown;
 }
 
-/** `before`: the same node's stats of the second before, of the same life of the node; else null. */
+/** `before`: the same node's stats of the second before, of the same life of the node; else
+ * null. */
 export function sampleOf(stats: Stats, before: Stats | null, at: number): Sample {
   const rates = (stats["rates"] ?? null) as Stats | null;
   return {

@@ -1,9 +1,19 @@
-/** The figures, each with its chart: what it is now (or was at the time pointed at), and how it came to that. */
+/** The figures, each with its chart: what it is now (or was at the time pointed at), and how it
+ * came to that. */
 import type { AlignedData } from "uplot";
 import { useMemo } from "preact/hooks";
 import { Num } from "../parts/badge.js";
 import { Chart, type Line } from "../parts/chart.js";
-import { byteRate, bytes, count, percent, rate, seconds, text, type Quantity } from "../parts/format.js";
+import {
+  byteRate,
+  bytes,
+  count,
+  percent,
+  rate,
+  seconds,
+  text,
+  type Quantity,
+} from "../parts/format.js";
 import { column, total } from "./align.js";
 import type { Finding } from "./findings.js";
 import type { Node } from "./nodes.js";
@@ -50,7 +60,7 @@ const LAG: Tile = {
   worst: true,
 };
 
-const TILES = (relayed: boolean): readonly Tile[] => [
+const FIRST: readonly Tile[] = [
   {
     title: "Connections",
     hint: "Open now",
@@ -78,7 +88,10 @@ const TILES = (relayed: boolean): readonly Tile[] => [
   {
     title: "Bytes",
     hint: "Data of publications in, frames of deliveries out",
-    parts: [{ figure: "bytesOut", name: "out" }, { figure: "bytesIn", name: "in" }],
+    parts: [
+      { figure: "bytesOut", name: "out" },
+      { figure: "bytesIn", name: "in" },
+    ],
     format: byteRate,
     least: 1024,
     steps: "binary",
@@ -86,7 +99,10 @@ const TILES = (relayed: boolean): readonly Tile[] => [
   {
     title: "Drops and gaps",
     hint: "Publications that slow sessions did not get, and gaps that sessions were told of",
-    parts: [{ figure: "lost", name: "drops" }, { figure: "gaps", name: "gaps" }],
+    parts: [
+      { figure: "lost", name: "drops" },
+      { figure: "gaps", name: "gaps" },
+    ],
     format: rate,
     least: 1,
   },
@@ -98,17 +114,21 @@ const TILES = (relayed: boolean): readonly Tile[] => [
     least: 5,
     steps: "whole",
   },
-  relayed ? LAG : LATENCY,
-  {
-    title: "Memory",
-    hint: "Resident",
-    parts: [{ figure: "memory" }],
-    format: bytes,
-    least: 1024 * 1024,
-    steps: "binary",
-    aside: { figure: "cpu", say: (n) => `CPU ${text(percent(n))}` },
-  },
 ];
+
+const MEMORY: Tile = {
+  title: "Memory",
+  hint: "Resident",
+  parts: [{ figure: "memory" }],
+  format: bytes,
+  least: 1024 * 1024,
+  steps: "binary",
+  aside: { figure: "cpu", say: (n) => `CPU ${text(percent(n))}` },
+};
+
+function tilesOf(relayed: boolean): readonly Tile[] {
+  return [...FIRST, relayed ? LAG : LATENCY, MEMORY];
+}
 
 export function colorOf(node: Node): string {
   return `--series-${(node.series % 8) + 1}`;
@@ -127,9 +147,15 @@ function linesOf(tile: Tile): Line[] {
   return tile.parts.flatMap((part, i) => {
     const dashed = i > 0;
     const suffix = part.name === undefined ? "" : ` ${part.name}`;
-    if (summed.value && !tile.worst) return [{ label: `all${suffix}`, color: "--text", dashed, filled: i === 0 }];
+    if (summed.value && !tile.worst)
+      return [{ label: `all${suffix}`, color: "--text", dashed, filled: i === 0 }];
     const filled = shown.value.length === 1 && i === 0;
-    return shown.value.map((node) => ({ label: node.name + suffix, color: colorOf(node), dashed, filled }));
+    return shown.value.map((node) => ({
+      label: node.name + suffix,
+      color: colorOf(node),
+      dashed,
+      filled,
+    }));
   });
 }
 
@@ -164,7 +190,10 @@ function Figures(props: { tile: Tile }) {
         <span key={part.figure} class={single ? "figure" : "figure one-of"}>
           <Num of={tile.format(together(tile, part.figure))} />
           {part.name === undefined ? null : (
-            <span class="part"><span class={`stroke ${i > 0 ? "dashed" : ""}`} aria-hidden="true" />{part.name}</span>
+            <span class="part">
+              <span class={`stroke ${i > 0 ? "dashed" : ""}`} aria-hidden="true" />
+              {part.name}
+            </span>
           )}
         </span>
       ))}
@@ -184,7 +213,9 @@ function TileView(props: { tile: Tile; tone: string }) {
     <section class={`panel tile ${props.tone}`} aria-label={tile.title}>
       <header>
         <h2 title={tile.hint}>{tile.title}</h2>
-        <span class="aside tabular">{tile.aside && aside !== null ? tile.aside.say(aside) : ""}</span>
+        <span class="aside tabular">
+          {tile.aside && aside !== null ? tile.aside.say(aside) : ""}
+        </span>
       </header>
       <Figures tile={tile} />
       <Chart
@@ -206,8 +237,10 @@ function TileView(props: { tile: Tile; tone: string }) {
 export function Tiles(props: { findings: readonly Finding[]; relayed: boolean }) {
   return (
     <div class={`tiles ${pointed.value === null ? "" : "past"}`}>
-      {TILES(props.relayed).map((tile) => {
-        const own = props.findings.find((one) => tile.parts.some((part) => part.figure === one.figure));
+      {tilesOf(props.relayed).map((tile) => {
+        const own = props.findings.find((one) =>
+          tile.parts.some((part) => part.figure === one.figure),
+        );
         return <TileView key={tile.title} tile={tile} tone={own?.tone ?? ""} />;
       })}
     </div>

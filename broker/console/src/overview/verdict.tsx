@@ -1,4 +1,5 @@
-/** The first thing on the overview: whether all is well, and if not, what is wrong, the gravest first. */
+/** The first thing on the overview: whether all is well, and if not, what is wrong, the gravest
+ * first. */
 import { Dot } from "../parts/badge.js";
 import type { Tone } from "../parts/badge.js";
 import { downSince } from "../store.js";
@@ -11,8 +12,13 @@ function allWell(): { tone: Tone; title: string; detail: string } {
   const all = nodes.value;
   const [only] = all;
   if (downSince.value !== null || !all.some((node) => node.heard > 0))
-    return { tone: "plain", title: "Waiting for figures", detail: "Each node tells its own once a second." };
-  const title = all.length === 1 && only ? `${only.name} is well` : `All ${all.length} nodes are well`;
+    return {
+      tone: "plain",
+      title: "Waiting for figures",
+      detail: "Each node tells its own once a second.",
+    };
+  const title =
+    all.length === 1 && only ? `${only.name} is well` : `All ${all.length} nodes are well`;
   return { tone: "good", title, detail: "Nothing lost, nobody parked, every node answers." };
 }
 
@@ -24,9 +30,15 @@ export function Verdict(props: { findings: readonly Finding[] }) {
   const list = findings.slice(0, SHOWN);
   return (
     <section class={`panel verdict ${first.tone}`} aria-label="Health">
-      <p class="offscreen" role="status">{said === "" ? first.title : said}</p>
+      <p class="offscreen" role="status">
+        {said === "" ? first.title : said}
+      </p>
       {findings.length === 0 ? (
-        <div class="finding"><Dot tone={first.tone} /><strong>{first.title}</strong><span>{first.detail}</span></div>
+        <div class="finding">
+          <Dot tone={first.tone} />
+          <strong>{first.title}</strong>
+          <span>{first.detail}</span>
+        </div>
       ) : (
         <ul>
           {list.map((one) => (

@@ -27,7 +27,8 @@ const known = computed(() => {
   return second.value - Math.min(...oldest, second.value * 1000) / 1000;
 });
 
-/** While there is little to show it has the whole width: the window begins short and grows in steps. */
+/** While there is little to show it has the whole width: the window begins short and grows in
+ * steps. */
 export const from = computed(() => {
   const grown = Math.max(SHORTEST_S, Math.ceil(known.value / STEP_S) * STEP_S);
   return second.value - Math.min(grown, Number(span.value) * 60);
@@ -48,7 +49,8 @@ export const axis = computed<Axis>(() => {
   return align(rings, from.value * 1000 - 2000); // lines come in from beyond the edge
 });
 
-/** Of each node its sample at the time pointed at, or the latest before the connection was lost, or now. */
+/** Of each node its sample at the time pointed at, or the latest before the connection was lost,
+ * or now. */
 export const current = computed<ReadonlyMap<string, Sample | null>>(() => {
   const at = pointed.value ?? downSince.value ?? now.value;
   return new Map(nodes.value.map((node) => [node.name, sampleAt(node.samples, at)]));

@@ -53,7 +53,9 @@ function TimeSlider() {
           pointed.value = chosen >= last ? null : chosen * 1000;
         }}
       />
-      <output class={`tabular ${at === null ? "" : "then"}`}>{at === null ? "now" : clock(at)}</output>
+      <output class={`tabular ${at === null ? "" : "then"}`}>
+        {at === null ? "now" : clock(at)}
+      </output>
     </label>
   );
 }
@@ -70,7 +72,13 @@ function Controls() {
           onChange={(next) => (scope.value = next)}
         />
       ) : null}
-      <Choice label="Reaching back" name="span" value={span.value} options={SPANS} onChange={(next) => (span.value = next)} />
+      <Choice
+        label="Reaching back"
+        name="span"
+        value={span.value}
+        options={SPANS}
+        onChange={(next) => (span.value = next)}
+      />
       <TimeSlider />
       <span class="push" />
       <IconButton icon="down" label="Save the samples as CSV" onClick={saveSamples} />
@@ -83,10 +91,14 @@ function NotAdmin() {
     <div class="panel">
       <Empty title="Figures are for admins">
         <p>
-          {signedIn.value ? "The token that you signed in with is no admin's." : "You are not signed in."}{" "}
+          {signedIn.value
+            ? "The token that you signed in with is no admin's."
+            : "You are not signed in."}{" "}
           Watching and publishing work as far as the broker's rules permit.
         </p>
-        <button type="button" class="button primary" onClick={askToSignIn}>Sign in</button>
+        <button type="button" class="button primary" onClick={askToSignIn}>
+          Sign in
+        </button>
       </Empty>
     </div>
   );

@@ -1,7 +1,7 @@
 /**
- * A line chart on uPlot, over time. What it shows comes by its props; it keeps to the window that it is given,
- * draws itself again when the colours change, and tells at which time somebody points. For who does not see it,
- * it is a picture whose label says what the lines say.
+ * A line chart on uPlot, over time. What it shows comes by its props; it keeps to the window that
+ * it is given, draws itself again when the colours change, and tells at which time somebody points.
+ * For who does not see it, it is a picture whose label says what the lines say.
  */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
@@ -27,7 +27,8 @@ export interface ChartProps {
   from: number;
   to: number;
   format: (n: number) => Quantity;
-  /** Of what the steps of the vertical axis are: bytes go by powers of two, counts have no fractions. */
+  /** Of what the steps of the vertical axis are: bytes go by powers of two, counts have no
+   * fractions. */
   steps?: "any" | "whole" | "binary";
   /** The vertical axis reaches at least so far. */
   least?: number;
@@ -62,7 +63,9 @@ function timeLabels(_: uPlot, splits: number[]): string[] {
 const TIME_STEPS = [20, 30, 60, 120, 300, 600];
 const STEPS = {
   any: {},
-  whole: { incrs: Array.from({ length: 36 }, (_, i) => [1, 2, 5][i % 3]! * 10 ** Math.floor(i / 3)) },
+  whole: {
+    incrs: Array.from({ length: 36 }, (_, i) => [1, 2, 5][i % 3]! * 10 ** Math.floor(i / 3)),
+  },
   binary: { incrs: Array.from({ length: 50 }, (_, i) => 2 ** i) },
 };
 
@@ -88,7 +91,15 @@ function axes(props: ChartProps, narrow: boolean): uPlot.Axis[] {
   const look = { stroke: css("--quiet"), font: FONT, ticks: { show: false } };
   const grid = { stroke: css("--grid"), width: 1 };
   return [
-    { ...look, grid: { show: false }, size: 24, gap: 8, space: 64, incrs: TIME_STEPS, values: timeLabels },
+    {
+      ...look,
+      grid: { show: false },
+      size: 24,
+      gap: 8,
+      space: 64,
+      incrs: TIME_STEPS,
+      values: timeLabels,
+    },
     {
       ...look,
       grid,

@@ -1,4 +1,5 @@
-/** Controls that pages share: buttons with an icon, copying, one of several, labelled fields, empty states. */
+/** Controls that pages share: buttons with an icon, copying, one of several, labelled fields,
+ * empty states. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { Icon, type IconName } from "./icons.js";
@@ -25,7 +26,8 @@ export function IconButton(props: {
   );
 }
 
-/** Plain HTTP on another host than localhost has no clipboard API; a selection has always worked. */
+/** Plain HTTP on another host than localhost has no clipboard API; a selection has always
+ * worked. */
 async function writeClipboard(value: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(value);
@@ -42,7 +44,11 @@ async function writeClipboard(value: string): Promise<boolean> {
   }
 }
 
-export function CopyButton(props: { text: string | (() => string); label: string; children?: ComponentChildren }) {
+export function CopyButton(props: {
+  text: string | (() => string);
+  label: string;
+  children?: ComponentChildren;
+}) {
   const [done, setDone] = useState(false);
   const timer = useRef(0);
   useEffect(() => () => clearTimeout(timer.current), []);
@@ -110,9 +116,13 @@ export function Field(props: {
       <label for={props.id}>{props.label}</label>
       {props.children}
       {props.error ? (
-        <p class="error" id={`${props.id}-error`}>{props.error}</p>
+        <p class="error" id={`${props.id}-error`}>
+          {props.error}
+        </p>
       ) : props.hint ? (
-        <p class="hint" id={`${props.id}-hint`}>{props.hint}</p>
+        <p class="hint" id={`${props.id}-hint`}>
+          {props.hint}
+        </p>
       ) : null}
     </div>
   );
@@ -145,7 +155,9 @@ export function Empty(props: { title: string; children?: ComponentChildren }) {
 export function Code(props: { text: string; label: string }) {
   return (
     <div class="code">
-      <pre tabIndex={0} aria-label={props.label}><code>{props.text}</code></pre>
+      <pre tabIndex={0} aria-label={props.label}>
+        <code>{props.text}</code>
+      </pre>
       <CopyButton text={props.text} label={`Copy: ${props.label}`} />
     </div>
   );

@@ -71,8 +71,12 @@ export function Asking() {
     <Dialog title={asked.title} onClose={() => asked.answer(false)}>
       <p>{asked.text}</p>
       <div class="actions">
-        <button type="button" class="button" onClick={() => asked.answer(false)}>Cancel</button>
-        <button type="button" class="button danger" onClick={() => asked.answer(true)}>{asked.action}</button>
+        <button type="button" class="button" onClick={() => asked.answer(false)}>
+          Cancel
+        </button>
+        <button type="button" class="button danger" onClick={() => asked.answer(true)}>
+          {asked.action}
+        </button>
       </div>
     </Dialog>
   );

@@ -1,6 +1,7 @@
 /**
- * Numbers as people read them: few digits, a unit, always the same width for the same size. Each gives the
- * parts, because the unit is set smaller; `text()` joins them with a space that does not break.
+ * Numbers as people read them: few digits, a unit, always the same width for the same size. Each
+ * gives the parts, because the unit is set smaller; `text()` joins them with a space that does not
+ * break.
  */
 export interface Quantity {
   value: string;
@@ -73,11 +74,17 @@ export function percent(share: number | null | undefined): Quantity {
   return { value: digits(share * 100), unit: "%" };
 }
 
-/** How long something has lasted, in its two greatest units: 12 s, 3 min 20 s, 2 h 5 min, 4 d 3 h. */
+/** How long something has lasted, in its two greatest units: 12 s, 3 min 20 s, 2 h 5 min, 4 d 3
+ * h. */
 export function duration(ms: number): string {
   const s = Math.max(0, Math.floor(ms / 1000));
   if (s < 60) return `${s}\u00a0s`;
-  const steps: [number, string][] = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const steps: [number, string][] = [
+    [86_400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
   const from = steps.findIndex(([size]) => s >= size);
   const [big, small] = [steps[from], steps[from + 1]];
   if (!big || !small) return `${s}\u00a0s`;

@@ -2,10 +2,16 @@
 const PATHS = {
   overview: "M3 16.5V9m4.7 7.5V4m4.6 12.5V11M17 16.5V6.5",
   topics: "M4 4v11.5h5M4 8.5h5M12 8.5h5M12 15.5h5M4 4h3",
-  watch: "M2 10s3-5.5 8-5.5 8 5.5 8 5.5-3 5.5-8 5.5S2 10 2 10zm8 2.4a2.4 2.4 0 1 0 0-4.8 2.4 2.4 0 0 0 0 4.8z",
+  watch:
+    "M2 10s3-5.5 8-5.5 8 5.5 8 5.5-3 5.5-8 5.5S2 10 2 10z" +
+    "m8 2.4a2.4 2.4 0 1 0 0-4.8 2.4 2.4 0 0 0 0 4.8z",
   publish: "M17 3 9 11m8-8-5 14-3-6-6-3z",
-  sessions: "M7 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6zm-5 7c0-3 2-4.8 5-4.8s5 1.8 5 4.8M13 3.9a3 3 0 0 1 0 5.3m1.6 2.8c2 .6 3.2 2.2 3.2 4.5",
-  sun: "M10 13.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM10 1.5v2m0 13v2M1.5 10h2m13 0h2M4 4l1.4 1.4m9.2 9.2L16 16m0-12-1.4 1.4M5.4 14.6 4 16",
+  sessions:
+    "M7 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6zm-5 7c0-3 2-4.8 5-4.8s5 1.8 5 4.8" +
+    "M13 3.9a3 3 0 0 1 0 5.3m1.6 2.8c2 .6 3.2 2.2 3.2 4.5",
+  sun:
+    "M10 13.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM10 1.5v2m0 13v2M1.5 10h2m13 0h2" +
+    "M4 4l1.4 1.4m9.2 9.2L16 16m0-12-1.4 1.4M5.4 14.6 4 16",
   moon: "M16.5 12.2A7 7 0 0 1 7.8 3.5a7 7 0 1 0 8.7 8.7z",
   system: "M3 4h14v9.5H3zM7 17h6m-3-3.5V17",
   help: "M7.4 7.4a2.7 2.7 0 1 1 4 2.4c-.9.5-1.4 1-1.4 2.2m0 2.9v.1",
@@ -27,7 +33,12 @@ export type IconName = keyof typeof PATHS;
 
 export function Icon(props: { name: IconName; class?: string }) {
   return (
-    <svg class={`icon ${props.class ?? ""}`} viewBox="0 0 20 20" aria-hidden="true" focusable="false">
+    <svg
+      class={`icon ${props.class ?? ""}`}
+      viewBox="0 0 20 20"
+      aria-hidden="true"
+      focusable="false"
+    >
       <path d={PATHS[props.name]} />
     </svg>
   );

@@ -1,6 +1,7 @@
 /**
  * A table whose columns say how a row is shown. On a narrow screen each row becomes a card with the
- * columns' titles beside the values; the roles are spelled out, because `display` would take them away.
+ * columns' titles beside the values; the roles are spelled out, because `display` would take them
+ * away.
  */
 import type { ComponentChildren } from "preact";
 
@@ -19,6 +20,11 @@ export interface Column<R> {
 export interface Sort {
   key: string;
   down: boolean;
+}
+
+function classOf<R>(column: Column<R>): string {
+  const names = [column.numeric && "numeric", column.heading && "heading", column.class];
+  return names.filter(Boolean).join(" ");
 }
 
 export function Table<R>(props: {
@@ -43,8 +49,10 @@ export function Table<R>(props: {
                 key={column.key}
                 role="columnheader"
                 scope="col"
-                class={`${column.numeric ? "numeric" : ""} ${column.class ?? ""}`}
-                aria-sort={sort?.key === column.key ? (sort.down ? "descending" : "ascending") : undefined}
+                class={classOf(column)}
+                aria-sort={
+                  sort?.key === column.key ? (sort.down ? "descending" : "ascending") : undefined
+                }
               >
                 {column.sortable && props.onSort ? (
                   <button type="button" onClick={() => props.onSort?.(column.key)}>
@@ -68,7 +76,7 @@ export function Table<R>(props: {
                   key={column.key}
                   role={column.heading ? "rowheader" : "cell"}
                   data-title={column.heading ? undefined : column.title}
-                  class={`${column.numeric ? "numeric" : ""} ${column.heading ? "heading" : ""} ${column.class ?? ""}`}
+                  class={classOf(column)}
                 >
                   {column.cell(row)}
                 </td>

@@ -17,7 +17,8 @@ function drop(id: number): void {
   notices.value = notices.value.filter((notice) => notice.id !== id);
 }
 
-/** Stays long enough to be read; what failed stays until it is closed or pushed out by newer ones. */
+/** Stays long enough to be read; what failed stays until it is closed or pushed out by newer
+ * ones. */
 export function toast(text: string, kind: Kind = "note"): void {
   const id = ++count;
   notices.value = [...notices.value, { id, text, kind }].slice(-AT_ONCE);
@@ -30,7 +31,12 @@ export function Toasts() {
       {notices.value.map((notice) => (
         <div key={notice.id} class={`toast ${notice.kind}`}>
           <span>{notice.text}</span>
-          <button type="button" class="icon-button" aria-label="Close notice" onClick={() => drop(notice.id)}>
+          <button
+            type="button"
+            class="icon-button"
+            aria-label="Close notice"
+            onClick={() => drop(notice.id)}
+          >
             <Icon name="close" />
           </button>
         </div>
