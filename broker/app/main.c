@@ -6,6 +6,7 @@
 #include "broker/app/cli.h"
 #include "broker/app/config.h"
 #include "broker/app/reload.h"
+#include "broker/app/supervisor.h"
 #include "broker/base/log.h"
 #include "broker/core/journal.h"
 #include "broker/http/service.h"
@@ -177,12 +178,21 @@ static void announce(const struct ft_config *config, const struct listens *liste
            (unsigned)config->workers);
 }
 
-/* Returns the next one of `signals`. */
-static int wait_for_signal(const sigset_t *signals)
+/* Reloads whenever it is asked to. Returns the signal that ends the process. */
+static int serve_until_signal(const struct ft_reload *reload, const struct listens *listens,
+                              const sigset_t *signals)
 {
-    int number = 0;
-    while (sigwait(signals, &number) != 0)
-        continue;
+    struct ft_supervisor supervisor;
+    int number;
+
+    ft_supervisor_init(&supervisor, reload->loops, listens->items, environ);
+    ft_supervisor_ready(&supervisor);
+    while ((number = ft_supervisor_wait(&supervisor, signals)) == SIGHUP) {
+        ft_supervisor_reloading(&supervisor);
+        ft_supervisor_reloaded(&supervisor, ft_reload(reload));
+    }
+    ft_supervisor_stopping(&supervisor);
+    ft_supervisor_fini(&supervisor);
     return number;
 }
 
@@ -199,9 +209,7 @@ static bool serve(const struct ft_cli *cli, struct ft_config *config, struct ft_
     ft_loops_start(loops, hub);
     announce(config, listens, loops);
 
-    int number;
-    while ((number = wait_for_signal(signals)) == SIGHUP)
-        ft_reload(&reload);
+    int number = serve_until_signal(&reload, listens, signals);
     ft_log(FT_LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
     bool is_expelled = node->relay && ft_relay_is_expelled(node->relay);
     if (node->relay)
@@ -212,7 +220,7 @@ static bool serve(const struct ft_cli *cli, struct ft_config *config, struct ft_
     return !is_expelled;
 }
 
-/* Blocks a signal in this thread and in those that it starts; sigwait() takes it. */
+/* Blocks a signal in this thread and in those that it starts; ft_supervisor_wait() takes it. */
 static void block(sigset_t *signals, int number)
 {
     sigaddset(signals, number);

@@ -111,7 +111,7 @@ static int take_files(const struct ft_reload *reload, const struct ft_config *ne
     return -1;
 }
 
-void ft_reload(const struct ft_reload *reload)
+bool ft_reload(const struct ft_reload *reload)
 {
     struct ft_config next;
     struct ft_config_error error;
@@ -130,4 +130,5 @@ void ft_reload(const struct ft_reload *reload)
     if (status != 0)
         ft_log(FT_LOG_ERROR, "config_refused", "error=%s",
                ft_log_value(error.text, value, sizeof(value)));
+    return status == 0;
 }

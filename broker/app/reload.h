@@ -21,9 +21,9 @@ struct ft_reload {
 /*
  * Reads everything again. What is wrong is logged as `config_refused`, and nothing changes.
  * Otherwise each setting that changes is logged, each that would need a restart too
- * (`restart_needed`), and `reloaded` when all workers have been told.
+ * (`restart_needed`), and `reloaded` when all workers have been told. Returns whether it was taken.
  */
-void ft_reload(const struct ft_reload *reload);
+bool ft_reload(const struct ft_reload *reload);
 
 /* Returns what the hub is told of a finished config, and HTTP through it. Moves config->policies; lends
  * config->node. */

@@ -62,6 +62,10 @@ bool ft_loops_configure(struct ft_loops *loops, uint64_t connections, uint32_t s
 bool ft_loops_reload_tls(struct ft_loops *loops, const char *cert, const char *key,
                          char error[FT_LOOPS_ERROR_MAX]);
 
+/* Says whether the loop of every worker has turned since this was last true; it turns at least each
+ * FT_WHEEL_TICK_MS. Main thread. */
+bool ft_loops_have_turned(struct ft_loops *loops);
+
 /* Closes the listeners and every connection, with close code 1001, within shutdown_ms, and
  * waits for the threads to end. */
 void ft_loops_stop(struct ft_loops *loops);

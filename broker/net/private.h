@@ -56,6 +56,8 @@ struct ft_net {
     bool is_stopping;
     uint64_t stop_at_ms; /* monotonic */
     uint32_t tls_loads;  /* of the certificate, as in struct ft_loops */
+    _Atomic uint32_t ticks;
+    uint32_t ticks_seen; /* by ft_loops_have_turned() */
 };
 
 struct ft_loops {

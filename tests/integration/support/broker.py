@@ -53,8 +53,8 @@ class Broker:
     """One fantaild. Every wait has a deadline; nothing is retried."""
 
     def __init__(self, settings=None, workers=1, listen=("127.0.0.1:0",), args=(), env=None,
-                 descriptors=None, ready_lines=None):
-        self.command = [program("fantaild")]
+                 descriptors=None, ready_lines=None, under=()):
+        self.command = [*under, program("fantaild")]
         for address in listen:
             self.command += ["--listen", address]
         if workers is not None:
@@ -62,7 +62,7 @@ class Broker:
         for key, value in (settings or {}).items():
             self.command += ["--set", f"{key}={value}"]
         self.command += list(args)
-        self.sanitized = is_sanitized(self.command[0])
+        self.sanitized = is_sanitized(self.command[len(under)])
         self.stderr_lines = []
         self._stdout = queue.Queue()
         self.process = subprocess.Popen(
