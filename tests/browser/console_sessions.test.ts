@@ -5,6 +5,7 @@ import type { Page } from "playwright-core";
 import WebSocket from "ws";
 import { Broker } from "../js/support/broker.js";
 import { atEnd } from "../js/support/cleanup.js";
+import { Link } from "../js/support/link.js";
 import { token, TOKEN_SETTINGS } from "../js/support/tokens.js";
 import { until, within } from "../js/support/wait.js";
 import { accessibleEverywhere } from "./support/axe.js";
@@ -132,6 +133,19 @@ test("of many sessions the latest are shown, and more on demand", async (t) => {
   await page.getByRole("button", { name: "Show 100 more" }).click();
   await until(async () => (await page.locator("tbody tr").count()) === 131, "all are shown");
   assert.equal(await page.getByRole("button", { name: "Show 100 more" }).count(), 0);
+});
+
+test("while the broker is away the page says so, and what was so before", async (t) => {
+  const broker = await start(t);
+  const link = await Link.to(t, broker);
+  const ann = await join(t, broker, "ann", ["a"]);
+  const { page } = await openPage(t, `http://127.0.0.1:${link.port}`, "#/sessions", { token: root });
+  await cells(page, ann.session);
+  link.cut();
+  await page.getByText("As they were a while ago: the broker cannot be reached.").waitFor();
+  await cells(page, ann.session);
+  link.restore();
+  await page.getByText("As they were a while ago").waitFor({ state: "detached" });
 });
 
 test("who is no admin is told which claim is missing", async (t) => {

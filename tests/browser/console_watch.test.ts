@@ -87,6 +87,26 @@ test("a message is opened: JSON indented, bytes as hex, and copied", async (t) =
   await details(page).waitFor({ state: "detached" });
 });
 
+test("what is strange in topics and data is shown as it is, and nothing of it runs", async (t) => {
+  const broker = await Broker.start(t);
+  const { page, errors } = await openPage(t, broker.http, "#/watch?filter=x/%23");
+  await subscribed(page);
+  const html = "<img src=x onerror=alert(1)>";
+  const list = Array.from({ length: 5000 }, (_, i) => ({ i }));
+  await broker.publish([
+    { topic: `x/${html}`, data: html },
+    { topic: "x/  two  spaces", data: "a\u202eb" },
+    { topic: "x/" + "long".repeat(60), data: "y".repeat(60_000) },
+    { topic: "x/list", data: list },
+  ]);
+  await row(page, "x/list").click();
+  assert.equal(await details(page).locator("pre").innerText(), JSON.stringify(list, null, 2));
+  assert.deepEqual((await rowTexts(page, ".row-topic")).slice(0, 2), [`x/${html}`, "x/  two  spaces"]);
+  assert.equal((await rowTexts(page, ".row-data"))[1], '"a\\u202eb"');
+  await accessibleEverywhere(page);
+  assert.deepEqual(errors, []);
+});
+
 test("while it is paused it counts, and then goes on where it was", async (t) => {
   const broker = await Broker.start(t);
   const { page } = await openPage(t, broker.http, "#/watch?filter=%23");

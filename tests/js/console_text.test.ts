@@ -117,6 +117,7 @@ test("a line of a value is its JSON, cut where it is long", () => {
   assert.equal(oneLine(Array(1e6).fill(1), 7), "[1,1,1…");
   assert.equal(oneLine(Uint8Array.of(1, 0xff), 100), "2 bytes: 01 ff");
   assert.equal(oneLine({ raw: new Uint8Array(0) }, 100), '{"raw":0 bytes}');
+  assert.equal(oneLine("a\u202eb\u200b\u0085", 100), '"a\\u202eb\\u200b\\u0085"');
   assert.equal(oneLine(12345678901234567890n, 100), "12345678901234567890");
 });
 
@@ -166,7 +167,7 @@ test("what a wildcard stood for is told from what the filter says", () => {
   assert.equal(marked("a/+/c", "a/b/c"), "a/[b]/c");
   assert.equal(marked("+/+", "a/b"), "[a]/[b]");
   assert.equal(marked("a/#", "a/b/c"), "a/[b/c]");
-  assert.equal(marked("#", "a/b"), "[a/b]");
+  assert.equal(marked("#", "a/b"), "a/b", "all of it, and so nothing");
   assert.equal(marked("a/#", "a"), "a");
   assert.equal(marked("a/+", "a/"), "a/");
   assert.equal(marked("a/b", "a/b"), "a/b");

@@ -84,7 +84,8 @@ export function fillTopicRow(
   const isLevel = row.kind === "level";
   const topic = row.kind === "topic" ? row.figures : isLevel ? row.figures.topic : undefined;
   const open = isLevel && row.hasBelow ? String(row.isOpen) : null;
-  const marks = `${isSelected ? " selected" : ""}${open === null ? "" : " branch"}`;
+  const failed = row.kind === "rest" && row.failed ? " failed" : "";
+  const marks = `${isSelected ? " selected" : ""}${open === null ? "" : " branch"}${failed}`;
   element.className = `row topic-row ${row.kind}${marks}`;
   setAttribute(element, "aria-level", String(row.kind === "topic" ? 1 : row.depth + 1));
   setAttribute(element, "aria-expanded", open);

@@ -39,8 +39,17 @@ class Line {
 
   /** A string is cut before it is quoted: it may be long. */
   addString(value: string): void {
-    this.add(JSON.stringify(value.length > this.#limit ? value.slice(0, this.#limit) : value));
+    this.add(quoted(value.length > this.#limit ? value.slice(0, this.#limit) : value));
   }
+}
+
+/** Characters that turn the direction of what follows, or cannot be seen: they are written as escapes. */
+const UNSEEN = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(UNSEEN, (c) => {
+    return `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
 }
 
 const BYTES_IN_A_LINE = 24;
@@ -101,7 +110,7 @@ export function prettyText(value: unknown): string {
 }
 
 function pretty(value: unknown, indent: string, out: Token[]): void {
-  if (typeof value === "string") out.push({ kind: "string", text: JSON.stringify(value) });
+  if (typeof value === "string") out.push({ kind: "string", text: quoted(value) });
   else if (value instanceof Uint8Array) out.push({ kind: "bytes", text: bytesText(value) });
   else if (Array.isArray(value)) {
     const items = value.map((item: unknown) => [null, item] as const);
@@ -128,7 +137,7 @@ function block(
   for (const [i, [key, item]] of items.entries()) {
     out.push({ kind: "plain", text: `${i === 0 ? open : ","}\n${deeper}` });
     if (key !== null) {
-      out.push({ kind: "key", text: JSON.stringify(key) }, { kind: "plain", text: ": " });
+      out.push({ kind: "key", text: quoted(key) }, { kind: "plain", text: ": " });
     }
     pretty(item, deeper, out);
   }

@@ -15,7 +15,9 @@ export interface Part {
  * Splits a topic into fixed and wild pieces. A topic that the filter does not match is all fixed.
  */
 export function wildParts(filter: string, topic: string): Part[] {
-  if (!filter.includes("+") && !filter.endsWith("#")) return [{ text: topic, wild: false }];
+  const isFixed = !filter.includes("+") && !filter.endsWith("#");
+  // Where all is wild, nothing stands out.
+  if (isFixed || filter === "#") return [{ text: topic, wild: false }];
   const wanted = filter.split("/");
   const levels = topic.split("/");
   const parts: Part[] = [];

@@ -3,7 +3,7 @@
  * session, or all of a user.
  */
 import { useEffect, useState } from "preact/hooks";
-import { Failure } from "../feed/failure.js";
+import { errorText, Failure } from "../feed/failure.js";
 import { Badge } from "../parts/badge.js";
 import { Empty } from "../parts/controls.js";
 import { Dialog } from "../parts/dialog.js";
@@ -11,7 +11,7 @@ import { bytes, dateTime, duration, plural, text } from "../parts/format.js";
 import { Table, type Column } from "../parts/table.js";
 import { toast } from "../parts/toast.js";
 import { href, route, setQuery } from "../route.js";
-import { client, getJson, postJson, welcome } from "../store.js";
+import { client, getJson, postJson, RequestError, welcome } from "../store.js";
 import "./pages.css";
 import "./sessions.css";
 
@@ -265,6 +265,11 @@ function More(props: { list: Sessions; limit: number; onMore: () => void }) {
   );
 }
 
+/** Not a break that passes: another token is needed. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof RequestError && (error.status === 401 || error.status === 403);
+}
+
 interface ListProps {
   list: Sessions;
   asked: Asked;
@@ -324,13 +329,20 @@ export function SessionsPage() {
           {list.problem}
         </p>
       ) : null}
-      {error !== null ? <Failure what="Sessions" error={error} onRetry={again} /> : null}
+      {error !== null && (list === null || isRefusal(error)) ? (
+        <Failure what="Sessions" error={error} onRetry={again} />
+      ) : null}
+      {error !== null && list !== null && !isRefusal(error) ? (
+        <p class="error" role="alert">
+          As they were a while ago: {errorText(error)}.
+        </p>
+      ) : null}
       {list === null && error === null ? (
         <p class="hint" role="status">
           Asking the broker…
         </p>
       ) : null}
-      {list && error === null ? (
+      {list && !isRefusal(error) ? (
         <List list={list} asked={{ user, limit }} own={own} onEnd={setEnding} onLimit={setLimit} />
       ) : null}
       {ending ? (
