@@ -1,11 +1,13 @@
 /** A real Chromium without windows, pages in it, and pictures of them. It is the system's own; none is downloaded. */
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { after } from "node:test";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { atEnd, type Scope } from "../../js/support/cleanup.js";
-import { ROOT } from "../../js/support/programs.js";
+import { Program, ROOT } from "../../js/support/programs.js";
+import { until } from "../../js/support/wait.js";
 
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
 const SCREENSHOTS = join(ROOT, "build", "screenshots");
@@ -30,6 +32,24 @@ function browser(): Promise<Browser> {
 }
 
 after(async () => (await running)?.close());
+
+/**
+ * A Chromium of the test's own, without what Playwright switches off for tests: here a tab behind another one is
+ * hidden, its timers are slowed down, and it can be frozen.
+ */
+export async function everyday(scope: Scope): Promise<BrowserContext> {
+  const directory = await mkdtemp(join(tmpdir(), "fantail-chromium-"));
+  const flags = ["--headless=new", "--remote-debugging-port=0", "--no-first-run", `--user-data-dir=${directory}`];
+  const program = new Program(path(), [...FLAGS, ...flags, "about:blank"]);
+  atEnd(scope, async () => {
+    await program.kill();
+    await rm(directory, { recursive: true, force: true, maxRetries: 10 });
+  });
+  const address = () => /DevTools listening on (\S+)/.exec(program.stderr)?.[1];
+  const connected = await chromium.connectOverCDP(await until(address, "Chromium listens"), { noDefaults: true });
+  atEnd(scope, () => connected.close());
+  return connected.contexts()[0]!;
+}
 
 export interface Visit {
   page: Page;

@@ -1,6 +1,6 @@
 /**
  * What runs in the page of a test: a client, and records of what its subscriptions were told. The test reads them
- * through `fan`. It is served as a module, with the built package as "fantail".
+ * through `probe`. It is served as a module, with the built package as "fantail".
  */
 import { connect, type Client, type ConnectOptions, type Gap, type Subscribed, type SubscribeOptions, type Subscription } from "fantail";
 
@@ -25,7 +25,7 @@ export interface PageOptions extends Pick<ConnectOptions, "transports" | "shared
 
 type Plain = Pick<SubscribeOptions, "since" | "last" | "every">;
 
-class Fan {
+class Probe {
   client!: Client;
   readonly states: string[] = [];
   readonly sessions: string[] = [];
@@ -82,6 +82,6 @@ class Fan {
 }
 
 declare global {
-  var fan: Fan;
+  var probe: Probe;
 }
-globalThis.fan = new Fan();
+globalThis.probe = new Probe();

@@ -12,12 +12,14 @@ import { ROOT } from "../../js/support/programs.js";
 const TYPES: Record<string, string> = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
+  ".mjs": "text/javascript; charset=utf-8",
 };
 
 /** An empty page with the built client in it, and what page.ts makes of it. */
 const PAGE = `<!doctype html><meta charset="utf-8"><title>a page</title><link rel="icon" href="data:,">
 <script type="importmap">{"imports": {
-  "fantail": "/dist/index.js", "fantail/msgpack": "/dist/msgpack.js"}}</script>
+  "fantail": "/dist/index.js", "fantail/msgpack": "/dist/msgpack.js",
+  "@msgpack/msgpack": "/node_modules/@msgpack/msgpack/dist.esm/index.mjs"}}</script>
 <script type="module" src="/page.js"></script>
 `;
 const SCRIPT = fileURLToPath(new URL("page.ts", import.meta.url));
@@ -55,8 +57,7 @@ export class Site {
     if (pathname === "/page.js") {
       return (await transform(await readFile(SCRIPT, "utf8"), { loader: "ts", target: "es2022" })).code;
     }
-    const file = pathname.match(/^\/dist\/([\w.-]+)$/)?.[1];
-    if (!file) return null;
-    return readFile(join(ROOT, "clients/js/dist", file)).catch(() => null);
+    if (!/^\/(dist|node_modules\/@msgpack)\//.test(pathname)) return null;
+    return readFile(join(ROOT, "clients/js", pathname)).catch(() => null);
   }
 }

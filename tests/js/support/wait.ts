@@ -11,7 +11,7 @@ export function pause(ms: number): Promise<void> {
 /** Returns the condition's first true value; fails, naming `what`, when it does not come. */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  what: string | (() => string),
+  what: string | (() => string | Promise<string>),
   deadlineMs = DEADLINE_MS,
 ): Promise<NonNullable<T>> {
   const end = performance.now() + deadlineMs;
@@ -19,7 +19,7 @@ export async function until<T>(
     const value = await condition();
     if (value) return value as NonNullable<T>;
     if (performance.now() > end) {
-      throw new Error(`${typeof what === "string" ? what : what()}: not within ${deadlineMs} ms`);
+      throw new Error(`${typeof what === "string" ? what : await what()}: not within ${deadlineMs} ms`);
     }
     await pause(PACE_MS);
   }
