@@ -194,6 +194,16 @@ test("the broker's time to come back is obeyed, whatever the network says", asyn
   assert.ok(Date.now() - begin >= 79);
 });
 
+test("the broker's time to come back is for the next attempt alone", async (t) => {
+  const { open, socket } = fake(t, { backoff: { min: 60, max: 60 } });
+  (await open()).say({ op: "bye", code: 1012, reason: "draining", reconnect: 1 }).end(1012);
+  const second = await socket();
+  const begin = Date.now();
+  second.end();
+  await socket();
+  assert.ok(Date.now() - begin >= 59);
+});
+
 test("who is told to try again later does so not earlier", async (t) => {
   const { open, socket } = fake(t);
   const first = await open();

@@ -194,6 +194,7 @@ export class FantailClient implements Client, Port {
     const isCurrent = (): boolean => this.attempted_ === attempt;
     const { WebSocket, getToken, persist } = this.options_;
     const expired = this.isTokenBad_;
+    this.named_ = undefined;
     let token: string | null | undefined;
     this.enter_("connecting");
     this.timeOut_(TOKEN_MS, "getToken took too long");

@@ -25,11 +25,16 @@ export function covers(at: Positions, stream: string, offset: string): boolean {
   return known !== undefined && !isBeyond(offset, known);
 }
 
+/** Sets the offset of a stream, which has news. */
+export function put(at: Positions, stream: string, offset: string): void {
+  if (!at.delete(stream) && at.size >= STREAMS_MAX) at.delete(at.keys().next().value as string);
+  at.set(stream, offset);
+}
+
+/** The same, unless a greater one is known. */
 export function raise(at: Positions, stream: string, offset: string): void {
-  const known = at.get(stream);
-  if (known !== undefined) at.delete(stream);
-  else if (at.size >= STREAMS_MAX) at.delete(at.keys().next().value as string);
-  at.set(stream, known !== undefined && isBeyond(known, offset) ? known : offset);
+  const known = at.get(stream) ?? "";
+  put(at, stream, isBeyond(known, offset) ? known : offset);
 }
 
 export function raiseAll(at: Positions, others: Iterable<[string, string]>): void {

@@ -12,17 +12,18 @@
  *   others are throttled here.
  */
 import { FantailError } from "./errors.js";
+import { toMessage } from "./json.js";
 import {
   covers,
   isBeyond,
   list,
   parse,
+  put,
   raise,
   raiseAll,
   read,
   type Positions,
 } from "./positions.js";
-import { toMessage } from "./json.js";
 import { errorOf, nextId, type Port } from "./publisher.js";
 import { ASKED, LIVE, NEW, OVER, STALE, Sub, type Group } from "./subscription.js";
 import { isExact, isFilter, meet } from "./topics.js";
@@ -384,7 +385,7 @@ export class Subscriptions {
         continue;
       }
       sub.step_ = sub.wasAnswered_ ? STALE : NEW;
-      sub.isAlone_ = subs.length > 1;
+      sub.isAlone_ ||= subs.length > 1 && error.retry === undefined;
       sub.due_ = error.retry === undefined ? 0 : Date.now() + error.retry;
       this.wait_(sub);
     }
@@ -424,7 +425,7 @@ export class Subscriptions {
   private advance_([stream, offset]: [string, string], pace: number): void {
     const now = Date.now();
     raise(this.seen_, stream, offset);
-    this.current_.set(stream, offset);
+    put(this.current_, stream, offset);
     for (const group of this.groups_) {
       if (group.pace_ === 0 || group.pace_ === pace) {
         raise(group.at_, stream, offset);
