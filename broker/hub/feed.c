@@ -291,12 +291,13 @@ static size_t step_snapshot(struct ft_feed *feed)
     }
     size_t before = s->outbox.bytes;
     struct ft_pick pick;
-    while (s->outbox.bytes < room && ft_rewind_next(&w->rewind, &pick))
+    while (s->outbox.bytes < room && ft_rewind_next(&w->rewind, &pick)) {
         push_pick(s, snapshot, &pick);
+        snapshot->has_old = snapshot->has_old || pick.is_retained || pick.is_copy;
+    }
     snapshot->after = ft_rewind_end(&w->rewind);
     if (snapshot->after == UINT64_MAX) {
-        /* The places of old ones were none to go on from; and it says that all of them have come. */
-        if (!snapshot->starts)
+        if (snapshot->has_old && !snapshot->starts)
             ft_reply_event_id(s, snapshot->upto);
         drop_snapshot(feed);
     }
@@ -461,6 +462,7 @@ static size_t serve(struct ft_feed *feed)
     if (!feed->snapshots && feed->cursor >= w->cursor) {
         ft_throttles_flush(s); /* which filter a topic came by may change now */
         ft_feed_end(s);
+        ft_reply_event_id(s, w->cursor); /* all of the past has come */
     }
     ft_session_flush(s);
     if (s->feed && !s->is_blocked)

@@ -48,6 +48,7 @@ struct ft_snapshot {
     uint32_t number, users; /* subscriptions that carry it; without any it goes */
     uint32_t last;
     bool retained;
+    bool has_old; /* it had a last value, or what has left the journal: no places to go on from */
     uint64_t after, upto;     /* how far it has come; where it ends */
     uint64_t at;              /* it comes when the feed is here */
     struct ft_starts *starts; /* not NULL: of each stream up to where it begins */

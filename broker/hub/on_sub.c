@@ -201,10 +201,7 @@ static uint32_t add_snapshot(struct ft_session *session, const struct wish *wish
     };
     /* What it has positions of has come then: to a session that has been waiting for more, at the end. */
     wanted.at = start->starts && !is_behind ? start->from : wanted.upto;
-    /* An event stream says when that has all come, be it nothing. */
-    bool says_end = session->frames == FT_FRAMES_EVENTS && !wish->has_since;
-    return wanted.last > 0 || wanted.retained || says_end ? ft_feed_add_snapshot(session, &wanted)
-                                                          : 0;
+    return wanted.last > 0 || wanted.retained ? ft_feed_add_snapshot(session, &wanted) : 0;
 }
 
 /* Gives the filters their options and sends them to where they begin. */
@@ -213,7 +210,8 @@ static void place(struct ft_session *session, const struct ft_envelope *envelope
 {
     struct ft_worker *w = session->asker.worker;
     bool is_behind = session->feed != NULL;
-    if (start->from < w->cursor)
+    /* An event stream has a feed in any case: where that ends it says that all of the past has come. */
+    if (start->from < w->cursor || session->frames == FT_FRAMES_EVENTS)
         ft_feed_resume(session, start->from);
     uint32_t snapshot = add_snapshot(session, wish, start, is_behind);
 

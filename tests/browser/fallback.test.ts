@@ -14,7 +14,7 @@ import { Site } from "./support/site.js";
 
 declare global {
   interface Window {
-    fan: { client: Client; seen: [string, number][]; gaps: unknown[] };
+    followed: { client: Client; seen: [string, number][]; gaps: unknown[] };
   }
 }
 
@@ -38,8 +38,8 @@ async function follow(page: Page, url: string, shared: boolean): Promise<void> {
       const name = "fantail";
       const fantail = (await import(name)) as { connect: typeof connect };
       const client = fantail.connect(url, { shared, getToken: () => given, backoff: { min: 10, max: 100 } });
-      const fan: Window["fan"] = { client, seen: [], gaps: [] };
-      window.fan = fan;
+      const fan: Window["followed"] = { client, seen: [], gaps: [] };
+      window.followed = fan;
       await client.subscribe("t/#", {
         onMessage: ({ topic, data }) => void fan.seen.push([topic, data as number]),
         onGap: (gap) => void fan.gaps.push(gap),
@@ -50,8 +50,8 @@ async function follow(page: Page, url: string, shared: boolean): Promise<void> {
 }
 
 async function hears(page: Page, more: number): Promise<void> {
-  const count = await page.evaluate(() => window.fan.seen.length);
-  await page.waitForFunction((least) => window.fan.seen.length >= least, count + more);
+  const count = await page.evaluate(() => window.followed.seen.length);
+  await page.waitForFunction((least) => window.followed.seen.length >= least, count + more);
 }
 
 test("a page comes by events, publishes, and is back on a WebSocket when the network changes", async (t) => {
@@ -69,11 +69,11 @@ test("a page comes by events, publishes, and is back on a WebSocket when the net
   await until(async () => (await broker.stats(ADMIN)).sessions.events === 0, "and not by events");
   await hears(page, 40);
   const ledger = await feed.stop();
-  const { pos } = await page.evaluate(() => window.fan.client.publish("t/3", 0));
+  const { pos } = await page.evaluate(() => window.followed.client.publish("t/3", 0));
   assert.ok(pos);
   ledger.accept("t/3");
-  await page.waitForFunction((count) => window.fan.seen.length >= count, ledger.accepted);
-  const { seen, gaps } = await page.evaluate(() => ({ seen: window.fan.seen, gaps: window.fan.gaps }));
+  await page.waitForFunction((count) => window.followed.seen.length >= count, ledger.accepted);
+  const { seen, gaps } = await page.evaluate(() => ({ seen: window.followed.seen, gaps: window.followed.gaps }));
   assert.deepEqual([ledger.judge(seen), gaps], [whole(ledger), []]);
 });
 
@@ -87,9 +87,9 @@ test("tabs that share come by one event stream", async (t) => {
   }
   // A new filter looks back on a stream of its own.
   await until(async () => (await broker.stats(ADMIN)).sessions.events === 1, "one stream");
-  await pages[0]!.evaluate(() => window.fan.client.publish("t/1", 7));
+  await pages[0]!.evaluate(() => window.followed.client.publish("t/1", 7));
   for (const page of pages) {
-    await page.waitForFunction(() => window.fan.seen.length > 0);
-    assert.deepEqual(await page.evaluate(() => window.fan.seen), [["t/1", 7]]);
+    await page.waitForFunction(() => window.followed.seen.length > 0);
+    assert.deepEqual(await page.evaluate(() => window.followed.seen), [["t/1", 7]]);
   }
 });

@@ -6,14 +6,15 @@
  * has come.
  *
  *     sub, nothing there yet ──▶ stream          sub with since ──▶ next stream, of all, from the least position
- *     sub, others are there ───▶ look back, ───▶ next stream, of all, from there
+ *     sub, others are there ───▶ look back, ───▶ next stream, of all; where that has come to the position of the
+ *                                looking back the `sub` is answered: everything before is out, as with a broker
  */
 import { Http, Posts, question, Refusal } from "./events-http.js";
 import { Stream, type StreamRequest } from "./events-stream.js";
 import { claimsOf } from "./jwt.js";
 import { after, beginning, isBeyond, lesser } from "./places.js";
 import { covers, list, parse, type Positions, raise, raiseAll, read } from "./positions.js";
-import { Session } from "./session.js";
+import { levelsOf, overlap, Session } from "./session.js";
 import type { Ending, Envelope, OpenTransport, Transport, TransportHandlers } from "./transport.js";
 
 /** A stream says something, if only a comment, every 25 s unless the operator chose another time, ms. */
@@ -32,11 +33,20 @@ interface Subscribing {
   every?: number;
 }
 
-/** A new filter's stream, which looks back first: up to `begin`. */
+/** A stream that has begun and first brings what is past: for filters that are new, up to `begin`. */
 interface LookingBack {
   stream: Stream;
-  begin: Positions;
+  begin: Positions | undefined;
   done(): void;
+}
+
+/** A `sub` that is answered when the stream is past `until`: what looked back is at `begin`, the others were, perhaps,
+ * further on. */
+interface Answering {
+  levels: string[][];
+  begin: Positions;
+  until: Positions;
+  answer(): void;
 }
 
 class Events implements Transport {
@@ -54,6 +64,9 @@ class Events implements Transport {
   private isBusy = false;
   private isOver = false;
   private looking: LookingBack | undefined;
+  private past: Envelope[] = [];
+  private answering: Answering | undefined;
+  private stopWaiting = (): void => undefined;
   private tidying: ReturnType<typeof setTimeout> | undefined;
   private readonly watch: ReturnType<typeof setInterval>;
 
@@ -76,7 +89,7 @@ class Events implements Transport {
     if (this.isOver) return false;
     const { op } = envelope;
     if (op === "pub") this.posts.add(envelope);
-    else if (op === "sub" || op === "unsub") this.queue(envelope);
+    else if (op === "sub" || op === "unsub" || op === "ping") this.queue(envelope);
     else if (op === "auth") this.authenticate(envelope);
     else void this.ask(envelope);
     return true;
@@ -113,6 +126,7 @@ class Events implements Transport {
     this.isOver = true;
     clearInterval(this.watch);
     clearTimeout(this.tidying);
+    this.stopWaiting();
     this.stream?.close();
     this.next?.close();
     this.session.end();
@@ -181,6 +195,8 @@ class Events implements Transport {
   private change(envelope: Envelope): Promise<void> {
     const sub = envelope as unknown as Subscribing;
     if (envelope.op === "again") return this.goOn(this.at);
+    /* A ping is answered after everything that was asked before it, and what that brought of the past. */
+    if (envelope.op === "ping") return this.ask(envelope);
     if (envelope.op === "unsub") {
       this.unsubscribe(sub.topics);
       this.reply(envelope, { op: "ok" });
@@ -200,27 +216,35 @@ class Events implements Transport {
     }
   }
 
-  /** Opens a stream; `onOk` hears where it begins, `done` is called with it once it has said all of the past. */
-  private open(request: StreamRequest, onOk: (ok: Envelope, stream: Stream) => void): Promise<Stream> {
-    return new Promise((resolve, fail) => {
-      const stream: Stream = new Stream(this.http, request, {
+  /** Opens a stream; `onOk` hears where it begins, and up to where what is past is for new filters. Resolved once
+   * all of the past has come. */
+  private async open(
+    request: StreamRequest,
+    onOk: (ok: Envelope, stream: Stream) => Positions | undefined,
+  ): Promise<Stream> {
+    const stream = await new Promise<Stream>((resolve, fail) => {
+      const opened: Stream = new Stream(this.http, request, {
         onEnvelope: (envelope) => {
           if (envelope.op === "ok") {
             clearTimeout(timer);
-            onOk(envelope, stream);
-            resolve(stream);
-          } else this.take(stream, envelope);
+            const begin = onOk(envelope, opened);
+            this.looking = { stream: opened, begin, done: () => resolve(opened) };
+            timer = setTimeout(() => this.lookedBack(opened), QUIET);
+          } else this.take(opened, envelope);
         },
-        onIdle: () => this.lookedBack(stream),
+        onIdle: () => this.lookedBack(opened),
         onEnd: (error) => {
           clearTimeout(timer);
           fail(error);
-          if (stream === this.stream || stream === this.looking?.stream) this.lost(error);
+          if (opened === this.stream || opened === this.looking?.stream) this.lost(error);
         },
       });
-      const timer = setTimeout(() => fail(new Error("no event stream within 30 s")), PATIENCE);
-      this.next = stream;
+      let timer = setTimeout(() => fail(new Error("no event stream within 30 s")), PATIENCE);
+      this.stopWaiting = () => clearTimeout(timer);
+      this.next = opened;
     });
+    this.stopWaiting();
+    return stream;
   }
 
   /** From here on `stream` is the feed, which goes on from `at`. */
@@ -238,28 +262,37 @@ class Events implements Transport {
   private async lookBack(envelope: Envelope, { topics, last = 0, every = 0 }: Subscribing): Promise<void> {
     const isFirst = !this.stream;
     let begin: Positions = new Map();
-    let looked: Promise<void> | undefined;
+    const answer = (): void => {
+      this.session.add(topics, every, begin, false);
+      this.reply(envelope, { op: "ok", pos: list(begin) });
+      for (const one of this.past.splice(0)) this.handlers.onEnvelope(one);
+    };
     const stream = await this.open({ topics, last, every }, (ok, opened) => {
       begin = read(ok.pos);
-      looked = new Promise((done) => (this.looking = { stream: opened, begin, done }));
-      if (isFirst) {
-        this.adopt(opened, every, new Map(begin));
-        this.session.add(topics, every, begin, false);
-      }
-      this.reply(envelope, { op: "ok", pos: ok.pos });
+      if (!isFirst) return begin;
+      this.adopt(opened, every, new Map(begin));
+      answer();
+      return begin;
     });
-    const timer = setTimeout(() => this.lookedBack(stream), QUIET);
-    await looked;
-    clearTimeout(timer);
     if (isFirst || this.isOver) return;
-    await this.goOn(lesser(this.at, begin), topics, every, () =>
-      this.session.add(topics, every, begin, false),
-    );
     stream.close();
+    const looked = begin;
+    await this.goOn(lesser(this.at, begin), topics, every, (_, __, before) => {
+      begin = new Map(begin);
+      raiseAll(begin, before);
+      this.answering = { levels: topics.map(levelsOf), begin: looked, until: begin, answer };
+    });
+  }
+
+  private answerSub(): void {
+    const { answering } = this;
+    this.answering = undefined;
+    answering?.answer();
   }
 
   private lookedBack(stream: Stream): void {
     if (this.looking?.stream !== stream) return;
+    if (stream === this.stream) this.answerSub();
     this.looking.done();
     this.looking = undefined;
   }
@@ -269,7 +302,7 @@ class Events implements Transport {
     since: Positions,
     topics: readonly string[] = [],
     every = Infinity,
-    onOk?: (ok: Envelope, starts: Positions) => void,
+    onOk?: (ok: Envelope, starts: Positions, before: Positions) => void,
   ): Promise<void> {
     const all = [...new Set([...this.session.filters, ...topics])];
     const shortest = Math.min(every, this.session.shortest);
@@ -279,8 +312,9 @@ class Events implements Transport {
       const before = this.at;
       const hasGap = !ok.recovered && this.session.filters.length > 0 && isBeyond(starts, before);
       this.adopt(stream, shortest, after(before, since, starts, ok.recovered === true));
-      onOk?.(ok, starts);
+      onOk?.(ok, starts, before);
       if (hasGap) this.handlers.onEnvelope({ op: "gap", reason: "expired", pos: ok.pos });
+      return undefined;
     });
   }
 
@@ -312,16 +346,26 @@ class Events implements Transport {
     const position = parse(envelope.pos);
     const begin = this.looking?.stream === stream ? this.looking.begin : undefined;
     if (begin && (envelope.retained || (position && covers(begin, ...position)))) {
-      this.handlers.onEnvelope(envelope);
+      if (stream === this.stream) this.handlers.onEnvelope(envelope);
+      else this.past.push(envelope);
       return;
     }
-    if (begin) this.lookedBack(stream);
-    if (stream === this.stream) {
-      if (envelope.retained) return; /* nobody asked: the stream is another one for filters that are not new */
-      if (position) raise(this.at, ...position);
-      this.session.take(envelope, this.thinned);
-    } else if (begin && !position && !this.session.matches(String(envelope.topic))) {
-      this.handlers.onEnvelope(envelope); /* it is not kept, so the next stream will not bring it */
+    if (begin) this.lookedBack(stream); /* what is live comes after all of the past */
+    if (stream !== this.stream || envelope.retained) return; /* that is for filters that are not new */
+    if (position) {
+      this.approach(envelope, position);
+      raise(this.at, ...position);
+    }
+    this.session.take(envelope, this.thinned);
+  }
+
+  /** Answers a `sub` where the stream has come to. What the others had before that belongs to what it looks back on. */
+  private approach(envelope: Envelope, position: [string, string]): void {
+    const { answering } = this;
+    if (!answering) return;
+    if (!covers(answering.until, ...position)) this.answerSub();
+    else if (!covers(answering.begin, ...position)) {
+      if (overlap(answering.levels, [levelsOf(String(envelope.topic))])) this.past.push(envelope);
     }
   }
 }

@@ -5,8 +5,9 @@
  * A tab that looks back (`last`, last values) has its filters subscribed to once more: what then comes of the past is
  * for it alone. One that resumes from positions has the whole feed go back, together with every filter that has a
  * topic in common with its own, because the broker brings nothing again that came by another filter; the other tabs
- * have had that, and their Sessions know. Since the broker drops what a filter still has to look back on when that
- * filter is subscribed to again, such requests of different tabs follow one another.
+ * have had that, and their Sessions know. The broker drops what a filter still has to look back on when that filter is
+ * subscribed to again, and puts it off while others resume: so one looks back after the other, and those who ask for
+ * the same do so together.
  */
 import { after, beginning, isBeyond, lesser } from "./places.js";
 import { covers, list, parse, type Positions, raise, raiseAll, read } from "./positions.js";
@@ -49,6 +50,8 @@ interface LookBack extends Request {
   /** Several tabs that ask for the same at the same time. */
   askers: Asker[];
   isAnswered: boolean;
+  /** From where the feed was asked to go on. */
+  from: Positions;
   /** What comes up to here is of the past; undefined where that is not known. */
   until: Positions | undefined;
   /** Something of the past came since the last ping. */
@@ -183,10 +186,9 @@ export class HubFeed {
       return [...this.looking].some(isAsked);
     }
     for (const look of this.looking) {
-      const isAlike =
-        !request.since && !look.since && look.askers.every(({ session }) => session === request.session);
-      const isDone = request.since && look.since && look.isAnswered;
-      if (!isAlike && !isDone && overlap(request.levels, look.levels)) return true;
+      /* Who looks back by `last` does so alone: of a session that is behind the broker does not say up to where. */
+      if (!request.since || !look.since) return true;
+      if (!look.isAnswered && overlap(request.levels, look.levels)) return true;
     }
     return false;
   }
@@ -215,7 +217,7 @@ export class HubFeed {
 
   private subscribe(request: Request): void {
     const askers = [request, ...(request.since ? [] : this.takeAlike(request))];
-    const look: LookBack = { ...request, askers, isAnswered: false, until: undefined, isHeard: false };
+    const look: LookBack = { ...request, askers, isAnswered: false, from: new Map(), until: undefined, isHeard: false };
     const { topics, since, last } = request;
     const envelope: Envelope = { op: "sub", topics };
     let all = topics;
@@ -224,7 +226,8 @@ export class HubFeed {
         ([filter, { levels }]) => !topics.includes(filter) && overlap([levels], request.levels),
       );
       all = [...topics, ...others.map(([filter]) => filter)];
-      envelope.since = list(lesser(this.at, since));
+      look.from = lesser(this.at, since);
+      envelope.since = list(look.from);
       /* Where that is more than fits, they have to take what a session of their own would not withhold. */
       if (JSON.stringify([all, envelope.since]).length + 100 > this.sizeMax()) all = topics;
       look.levels = all.map(levelsOf);
@@ -282,7 +285,7 @@ export class HubFeed {
     const isRecovered = ok.recovered === true;
     const starts = read(ok.pos);
     const had = this.at;
-    this.at = after(had, since, starts, isRecovered);
+    this.at = after(had, look.from, starts, isRecovered);
     const isNew = [...starts.keys()].some((stream) => !had.has(stream));
     const isBack = [...had].some(([stream, offset]) => this.at.get(stream) !== offset);
     if (!isNew) look.until = had;
