@@ -6,6 +6,7 @@ import { Broker } from "../js/support/broker.js";
 import { startCluster } from "../js/support/cluster.js";
 import { atEnd } from "../js/support/cleanup.js";
 import { Feed } from "../js/support/feed.js";
+import { whole } from "../js/support/ledger.js";
 import { Link } from "../js/support/link.js";
 import { Program, program, ROOT } from "../js/support/programs.js";
 import { until } from "../js/support/wait.js";
@@ -85,6 +86,27 @@ test("a node that is killed in mid-stream leaves no hole in a chart, and nothing
   const { accepted } = await feed.stop();
   await until(async () => (await samples(page, topic)).length >= accepted, "all samples");
   assert.deepEqual(await samples(page, topic), Array.from({ length: accepted }, (_, n) => n));
+});
+
+test("nor does a broker that forgets everything when it is killed", async (t) => {
+  const broker = await Broker.start(t, { args: CONFIG });
+  const link = await Link.to(t, () => broker);
+  const topic = "demo/host/cpu/total";
+  const { page } = await visit(t, `${link.http}/examples/dashboard`);
+  await open(page);
+  const data = (busy_percent: number): object => ({ busy_percent });
+  const feed = new Feed(t, [broker], [topic], { everyMs: 20, data, once: true });
+  await until(async () => (await samples(page, topic)).length > 20, "samples come");
+  await broker.kill();
+  await page.waitForFunction(() => document.getElementById("state")!.textContent !== "open");
+  const before = feed.ledger.accepted;
+  await broker.restart();
+  await open(page);
+  await until(() => feed.ledger.accepted > before + 20, "it is published again");
+  const ledger = await feed.stop();
+  const seen = async (): Promise<[string, number][]> => (await samples(page, topic)).map((n) => [topic, n]);
+  await until(async () => ledger.judge(await seen()).lost === 0, "all samples");
+  assert.deepEqual(ledger.judge(await seen()), whole(ledger));
 });
 
 test("what two people say in the chat reaches both, once, whatever the network does", async (t) => {
