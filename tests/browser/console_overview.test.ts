@@ -188,6 +188,22 @@ test("a cluster: lines by node, the total, one node; who is killed is named", as
   await page.getByLabel(/^\d urgent$/).waitFor();
 });
 
+test("who is disconnected by the operator is told, and can come back", async (t) => {
+  const broker = await Broker.start(t);
+  const { page, told } = await openConsole(t, broker.http);
+  await until(() => told.length >= 2, "figures");
+  const { body } = await broker.get("/v1/sessions");
+  const [{ session }] = (body as { sessions: [{ session: string }] }).sessions;
+  await broker.post("/v1/disconnect", { session });
+  const ended = page.getByRole("banner").getByText("Ended by the broker");
+  await ended.waitFor();
+  await page.locator(".verdict").getByText("has ended the connection").first().waitFor();
+  const before = told.length;
+  await page.getByRole("button", { name: "Connect again" }).click();
+  await until(() => told.length >= before + 2, "figures go on");
+  assert.equal(await ended.count(), 0);
+});
+
 test("keys alone do everything", async (t) => {
   const broker = await Broker.start(t);
   const { page, told } = await openConsole(t, broker.http);
@@ -322,6 +338,8 @@ for (const [size, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE }
       await accessible(page);
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), viewport.width);
       await picture(page, `console-overview-${size}-${colorScheme}`);
+      await page.setViewportSize({ width: 900, height: 700 }); // the table scrolls sideways
+      await accessible(page);
       assert.deepEqual(errors, []);
     });
   }

@@ -45,6 +45,7 @@ function at(second: number, nodes: Nodes, more: Partial<Situation> = {}): Situat
     now: START + second * 1000,
     listening: START,
     downSince: null,
+    ended: false,
     via: "n1",
     ...more,
   };
@@ -227,6 +228,8 @@ test("without a connection nothing is said of the nodes", () => {
   assert.deepEqual(titles(at(9, nodes, { ...down, via: null })), [
     "bad: The broker cannot be reached",
   ]);
+  const ended = at(1.5, nodes, { ...down, ended: true });
+  assert.deepEqual(titles(ended), ["bad: n1 has ended the connection"]);
   assert.equal(healthOf(nodes.all()[0]!, at(9, nodes, down), []).text, "not known");
 });
 

@@ -41,6 +41,8 @@ export interface Situation {
   listening: number;
   /** Since when this page has no connection; null while it has one. */
   downSince: number | null;
+  /** The broker has ended the connection for good. */
+  ended: boolean;
   /** The node that this page is connected to. */
   via: string | null;
 }
@@ -268,6 +270,11 @@ function gather(symptoms: readonly Symptom[]): Finding[] {
 }
 
 function ofConnection(s: Situation, since: number): Finding[] {
+  if (s.ended) {
+    const title = s.via === null ? "The connection was ended" : `${s.via} has ended the connection`;
+    const detail = "An operator did, or the token is not good any more. Connect again at the top.";
+    return [{ tone: "bad", nodes: [], title, detail }];
+  }
   if (s.now - since < DOWN_MS) return [];
   const title =
     s.via === null ? "The broker cannot be reached" : `The connection to ${s.via} is lost`;

@@ -1,6 +1,6 @@
 /** The findings of this moment, for the overview and for the frame. */
 import { computed } from "@preact/signals";
-import { downSince, now, welcome } from "../store.js";
+import { downSince, now, state, welcome } from "../store.js";
 import { find, type Finding, type Situation } from "./findings.js";
 import { listening, nodes } from "./figures.js";
 
@@ -9,6 +9,7 @@ export const situation = computed<Situation>(() => ({
   now: now.value,
   listening: listening.value,
   downSince: downSince.value,
+  ended: state.value === "closed",
   via: welcome.value?.node ?? null,
 }));
 

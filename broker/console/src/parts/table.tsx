@@ -39,7 +39,12 @@ export function Table<R>(props: {
 }) {
   const { sort } = props;
   return (
-    <div class={`table-wrap ${props.class ?? ""}`}>
+    <div
+      class={`table-wrap ${props.class ?? ""}`}
+      role="group"
+      aria-label={props.caption}
+      tabIndex={0}
+    >
       <table role="table">
         <caption class="offscreen">{props.caption}</caption>
         <thead role="rowgroup">
