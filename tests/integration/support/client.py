@@ -258,6 +258,13 @@ class Client:
                 return found
             found.append(envelope)
 
+    def wait_pings(self, count):
+        """Waits until so many pings have come, and nothing else."""
+        until = time.monotonic() + DEADLINE_S
+        while self.pings < count:
+            self._receive(until)
+            assert not self.inbox and self.protocol.state is State.OPEN
+
     # -- the end
 
     def close(self, code=1000, reason=""):
