@@ -343,3 +343,41 @@ test("a break while a life is asked for asks for it once more", async (t) => {
     .msg("a", "new.2");
   assert.deepEqual(diary.read(), ['gap {"reason":"resume"}', "recovered", "new.1", "new.2"]);
 });
+
+test("what was on its way when others asked for the past does not come twice", async (t) => {
+  const f = fake(t);
+  const socket = await f.open();
+  const old = await subscribe(f, socket, "a", "x.10");
+  const diary = new Diary();
+  f.client.subscribe("a", { since: ["x.8"], ...diary.options });
+  const request = await socket.one();
+  socket.msg("a", "x.11").ok(request, { pos: ["x.8"], recovered: true });
+  for (let i = 9; i < 13; i++) socket.msg("a", `x.${i}`);
+  assert.deepEqual(old.diary.read(), ["x.11", "x.12"]);
+  assert.deepEqual(diary.read(), ["x.9", "x.10", "x.11", "x.12"]);
+});
+
+test("who is catching up does not get again what it had when another one reaches further back", async (t) => {
+  const f = fake(t);
+  const socket = await f.open();
+  await subscribe(f, socket, "a", "x.50");
+  const first = await subscribe(f, socket, "a", "x.10", { since: ["x.10"] });
+  socket.msg("a", "x.11").msg("a", "x.12");
+  const second = await subscribe(f, socket, "a", "x.9", { since: ["x.9"] });
+  for (let i = 10; i < 14; i++) socket.msg("a", `x.${i}`);
+  assert.deepEqual(first.diary.read(), ["x.11", "x.12", "x.13"]);
+  assert.deepEqual(second.diary.read(), ["x.10", "x.11", "x.12", "x.13"]);
+});
+
+test("what came by a faster filter does not come again with the resume of a slower one", async (t) => {
+  const f = fake(t);
+  let socket = await f.open();
+  await subscribe(f, socket, "a", "x.10");
+  const slow = await subscribe(f, socket, "+", "x.10", { every: 1 });
+  socket.msg("a", "x.11").end();
+  socket = await f.open();
+  for (const request of await socket.take(2)) socket.ok(request, { pos: request.since, recovered: true });
+  socket.msg("a", "x.11").msg("a", "x.12");
+  await until(() => slow.diary.lines.includes("x.12"), "the new one");
+  assert.deepEqual(slow.diary.read(), ["x.11", "recovered", "x.12"]);
+});

@@ -294,7 +294,6 @@ export class Subscriptions {
     if (pace) envelope.every = pace;
     if (first.last_) envelope.last = first.last_;
     if (!this.port_.send_(envelope)) return;
-    if (isPast(first)) raiseAll(this.top_, this.seen_);
     for (const route of routes) route.every_ = pace;
     for (const sub of subs) {
       sub.step_ = ASKED;
