@@ -52,7 +52,7 @@ say = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $@)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all programs clients-js run test unit threads integration javascript browser conformance lint soak bench demo fuzz install clean help
+.PHONY: all programs clients-js run test unit threads integration javascript browser conformance lint soak bench demo fuzz man install uninstall clean help
 
 all: $(B)/fantaild $(B)/fantail ## build the broker and the command: build/fantaild, build/fantail
 
@@ -113,7 +113,12 @@ clients/js/dist/index.js: clients/js/build.mjs clients/js/package.json clients/j
 	$(call say,NODE)
 	$(Q)node $<
 
-# The commented sample comes from the table of settings.
+# The commented sample comes from the table of settings, the manual pages from that and from --help.
+MAN_PAGES := fantaild.8 fantail.1 fantail.conf.5
+
+man: all ## write the manual pages anew, from what the programs say of themselves: deploy/man
+	$(Q)for page in $(MAN_PAGES); do deploy/man/make $$page >build/page && cp build/page deploy/man/$$page || exit; done
+
 deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fantaild
 	$(B)/fantaild --print-config-sample > $@
 
@@ -233,10 +238,32 @@ bench: set-up-bench ## measure against a floor in the same run, and print one ta
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(BENCHES)
 	@tests/bench/run $(ARGS)
 
-install: all ## install to PREFIX (/usr/local), below DESTDIR
-	install -D -m 755 $(B)/fantaild $(DESTDIR)$(PREFIX)/bin/fantaild
-	install -D -m 755 $(B)/fantail $(DESTDIR)$(PREFIX)/bin/fantail
-	install -D -m 644 deploy/fantail.conf $(DESTDIR)$(PREFIX)/share/fantail/fantail.conf
+# What is installed, as SOURCE:FOLDER below PREFIX; the unit and the user's entry have folders of their own.
+MAN := share/man
+DOC := share/doc/fantail
+INSTALLED := $(B)/fantaild:bin $(B)/fantail:bin \
+    deploy/man/fantaild.8:$(MAN)/man8 deploy/man/fantail.1:$(MAN)/man1 deploy/man/fantail.conf.5:$(MAN)/man5 \
+    deploy/fantail.conf:share/fantail LICENSE:$(DOC) README.md:$(DOC) protocol/SPEC.md:$(DOC) \
+    deploy/metrics.md:$(DOC) deploy/redis.md:$(DOC) deploy/tokens.md:$(DOC)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+
+install: all ## install programs, manuals, sample and systemd unit to PREFIX (/usr/local), below DESTDIR
+	$(Q)set -e; for item in $(INSTALLED); do \
+	    mode=644; case $$item in *:bin) mode=755;; esac; \
+	    install -D -m $$mode "$${item%%:*}" "$(DESTDIR)$(PREFIX)/$${item#*:}/$$(basename "$${item%%:*}")"; \
+	done
+	$(Q)install -D -m 644 deploy/fantail.sysusers "$(DESTDIR)$(SYSUSERSDIR)/fantail.conf"
+	$(Q)mkdir -p "$(DESTDIR)$(UNITDIR)"
+	$(Q)sed 's|@BINDIR@|$(PREFIX)/bin|' deploy/fantaild.service >"$(DESTDIR)$(UNITDIR)/fantaild.service"
+	$(Q)chmod 644 "$(DESTDIR)$(UNITDIR)/fantaild.service"
+
+uninstall: ## remove what install has put there; /etc/fantail stays
+	$(Q)for item in $(INSTALLED); do \
+	    rm -f "$(DESTDIR)$(PREFIX)/$${item#*:}/$$(basename "$${item%%:*}")"; \
+	done
+	$(Q)rm -f "$(DESTDIR)$(SYSUSERSDIR)/fantail.conf" "$(DESTDIR)$(UNITDIR)/fantaild.service"
+	$(Q)rmdir "$(DESTDIR)$(PREFIX)/share/fantail" "$(DESTDIR)$(PREFIX)/$(DOC)" 2>/dev/null || true
 
 clean: ## remove everything that was built
 	rm -rf build
@@ -244,4 +271,4 @@ clean: ## remove everything that was built
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -path build/package -prune -o -name '*.d' -type f -print 2>/dev/null)
