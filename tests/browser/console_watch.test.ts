@@ -285,8 +285,8 @@ test("5,000 messages a second cost little, however many came", async (t) => {
   assert.ok((await rowElements(page)) < 60, "rows are used again");
   assert.equal(await page.locator('[data-figure="kept"]').innerText(), "20\u00a0k");
   assert.ok(usedSize < 64e6, `${usedSize} bytes of heap`);
-  // A frame in sixty a second, and its share of the messages, must fit into 16.7 ms with room to spare.
-  assert.ok((used * 1e6) / sent < 150, `${used} s for ${sent} messages`);
+  // Sixty frames and 5,000 messages a second must fit into one, whatever this machine made of them.
+  assert.ok(used < sent * 60e-6 + count * 10e-3, `${used} s for ${sent} messages and ${count} frames`);
   assert.deepEqual(errors, []);
 });
 
