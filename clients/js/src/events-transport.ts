@@ -46,6 +46,9 @@ interface Answering {
   levels: string[][];
   begin: Positions;
   until: Positions;
+  /** What the others had: the next stream may say that all has come before it is there. */
+  had: Positions;
+  isIdle: boolean;
   answer(): void;
 }
 
@@ -229,7 +232,7 @@ class Events implements Transport {
             clearTimeout(timer);
             const begin = onOk(envelope, opened);
             this.looking = { stream: opened, begin, done: () => resolve(opened) };
-            timer = setTimeout(() => this.lookedBack(opened), QUIET);
+            timer = setTimeout(() => this.lookedBack(opened, true), QUIET);
           } else this.take(opened, envelope);
         },
         onIdle: () => this.lookedBack(opened),
@@ -280,7 +283,7 @@ class Events implements Transport {
     await this.goOn(lesser(this.at, begin), topics, every, (_, __, before) => {
       begin = new Map(begin);
       raiseAll(begin, before);
-      this.answering = { levels: topics.map(levelsOf), begin: looked, until: begin, answer };
+      this.answering = { levels: topics.map(levelsOf), begin: looked, until: begin, had: before, isIdle: false, answer };
     });
   }
 
@@ -290,8 +293,13 @@ class Events implements Transport {
     answering?.answer();
   }
 
-  private lookedBack(stream: Stream): void {
+  private lookedBack(stream: Stream, isLate = false): void {
     if (this.looking?.stream !== stream) return;
+    const { answering } = this;
+    if (answering && !isLate && isBeyond(answering.had, this.at)) {
+      answering.isIdle = true;
+      return;
+    }
     if (stream === this.stream) this.answerSub();
     this.looking.done();
     this.looking = undefined;
@@ -357,14 +365,17 @@ class Events implements Transport {
       raise(this.at, ...position);
     }
     this.session.take(envelope, this.thinned);
+    if (this.answering?.isIdle) this.lookedBack(stream);
   }
 
   /** Answers a `sub` where the stream has come to. What the others had before that belongs to what it looks back on. */
   private approach(envelope: Envelope, position: [string, string]): void {
     const { answering } = this;
     if (!answering) return;
-    if (!covers(answering.until, ...position)) this.answerSub();
-    else if (!covers(answering.begin, ...position)) {
+    if (!covers(answering.until, ...position)) {
+      this.answerSub();
+      if (answering.isIdle && this.looking) this.lookedBack(this.looking.stream);
+    } else if (!covers(answering.begin, ...position)) {
       if (overlap(answering.levels, [levelsOf(String(envelope.topic))])) this.past.push(envelope);
     }
   }
