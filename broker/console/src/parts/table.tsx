@@ -27,7 +27,7 @@ function classOf<R>(column: Column<R>): string {
   return names.filter(Boolean).join(" ");
 }
 
-export function Table<R>(props: {
+interface TableProps<R> {
   caption: string;
   columns: readonly Column<R>[];
   rows: readonly R[];
@@ -36,55 +36,66 @@ export function Table<R>(props: {
   sort?: Sort;
   onSort?: (key: string) => void;
   class?: string;
-}) {
-  const { sort } = props;
+}
+
+function ariaSort(sort: Sort | undefined, key: string): "ascending" | "descending" | undefined {
+  if (sort?.key !== key) return undefined;
+  return sort.down ? "descending" : "ascending";
+}
+
+function Title<R>(props: { column: Column<R>; table: TableProps<R> }) {
+  const { column, table } = props;
+  const sorted = ariaSort(table.sort, column.key);
+  const arrow = sorted === undefined ? "" : sorted === "descending" ? "↓" : "↑";
   return (
-    <div
-      class={`table-wrap ${props.class ?? ""}`}
-      role="group"
-      aria-label={props.caption}
-      tabIndex={0}
+    <th role="columnheader" scope="col" class={classOf(column)} aria-sort={sorted}>
+      {column.sortable && table.onSort ? (
+        <button type="button" onClick={() => table.onSort?.(column.key)}>
+          {column.title}
+          <span class="sort" aria-hidden="true">
+            {arrow}
+          </span>
+        </button>
+      ) : (
+        column.title
+      )}
+    </th>
+  );
+}
+
+function Cell<R>(props: { column: Column<R>; row: R }) {
+  const { column, row } = props;
+  return (
+    <td
+      role={column.heading ? "rowheader" : "cell"}
+      data-title={column.heading ? undefined : column.title}
+      class={classOf(column)}
     >
+      {column.cell(row)}
+    </td>
+  );
+}
+
+/** It scrolls sideways where it has to, by keys as well. */
+export function Table<R>(props: TableProps<R>) {
+  const { caption, columns, rows } = props;
+  const className = `table-wrap ${props.class ?? ""}`;
+  return (
+    <div class={className} role="group" aria-label={caption} tabIndex={0}>
       <table role="table">
-        <caption class="offscreen">{props.caption}</caption>
+        <caption class="offscreen">{caption}</caption>
         <thead role="rowgroup">
           <tr role="row">
-            {props.columns.map((column) => (
-              <th
-                key={column.key}
-                role="columnheader"
-                scope="col"
-                class={classOf(column)}
-                aria-sort={
-                  sort?.key === column.key ? (sort.down ? "descending" : "ascending") : undefined
-                }
-              >
-                {column.sortable && props.onSort ? (
-                  <button type="button" onClick={() => props.onSort?.(column.key)}>
-                    {column.title}
-                    <span class="sort" aria-hidden="true">
-                      {sort?.key === column.key ? (sort.down ? "↓" : "↑") : ""}
-                    </span>
-                  </button>
-                ) : (
-                  column.title
-                )}
-              </th>
+            {columns.map((column) => (
+              <Title key={column.key} column={column} table={props} />
             ))}
           </tr>
         </thead>
         <tbody role="rowgroup">
-          {props.rows.map((row) => (
+          {rows.map((row) => (
             <tr key={props.rowKey(row)} role="row" class={props.rowClass?.(row)}>
-              {props.columns.map((column) => (
-                <td
-                  key={column.key}
-                  role={column.heading ? "rowheader" : "cell"}
-                  data-title={column.heading ? undefined : column.title}
-                  class={classOf(column)}
-                >
-                  {column.cell(row)}
-                </td>
+              {columns.map((column) => (
+                <Cell key={column.key} column={column} row={row} />
               ))}
             </tr>
           ))}
