@@ -52,7 +52,7 @@ say = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $@)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all programs clients-js run test unit threads integration javascript browser conformance lint soak bench demo fuzz man install uninstall clean help
+.PHONY: all programs clients-js run test unit threads integration javascript browser conformance lint soak bench demo fuzz man install uninstall package clean help
 
 all: $(B)/fantaild $(B)/fantail ## build the broker and the command: build/fantaild, build/fantail
 
@@ -185,7 +185,7 @@ $(B)/bench/%: $(O)/tests/bench/%_bench.o $(B)/pure.a
 programs: $(if $(filter fuzz,$(MODE)),$(FUZZERS),$(if $(filter tsan,$(MODE)),$(RACES),$(UNIT_TESTS)))
 
 # What the targets below need from the system. Silent when it is there.
-.PHONY: set-up-build set-up-test set-up-bench
+.PHONY: set-up-build set-up-test set-up-bench set-up-package
 set-up-build:
 	@deploy/setup build
 
@@ -194,6 +194,9 @@ set-up-test:
 
 set-up-bench:
 	@deploy/setup bench
+
+set-up-package:
+	@deploy/setup package
 
 run: set-up-build ## build and start the broker at 127.0.0.1:8080 (ARGS='--workers 1' for more)
 	@$(MAKE) --no-print-directory -j$(JOBS) all
@@ -264,6 +267,9 @@ uninstall: ## remove what install has put there; /etc/fantail stays
 	done
 	$(Q)rm -f "$(DESTDIR)$(SYSUSERSDIR)/fantail.conf" "$(DESTDIR)$(UNITDIR)/fantaild.service"
 	$(Q)rmdir "$(DESTDIR)$(PREFIX)/share/fantail" "$(DESTDIR)$(PREFIX)/$(DOC)" 2>/dev/null || true
+
+package: set-up-package ## make the Debian package: build/package/*.deb
+	@deploy/package
 
 clean: ## remove everything that was built
 	rm -rf build
