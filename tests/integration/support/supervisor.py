@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import socket
 import time
@@ -38,13 +39,21 @@ class Supervisor:
         return message
 
     def fill(self):
-        """Leaves no room for another message."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.connect(self.socket.getsockname())
-            sender.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    sender.send(b"FILL=1")
+        """Leaves no room for another message, whoever sends it: each sender has a bound of its own, too."""
+        with contextlib.ExitStack() as senders:
+            while self._fill_as(senders.enter_context(
+                    socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))) > 0:
+                pass
+
+    def _fill_as(self, sender):
+        sender.connect(self.socket.getsockname())
+        sender.setblocking(False)
+        for count in itertools.count():
+            try:
+                sender.send(b"FILL=1")
+            except BlockingIOError:
+                return count
+        return None
 
     def empty(self):
         """Takes all that has come."""
