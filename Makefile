@@ -122,6 +122,10 @@ man: all ## write the manual pages anew, from what the programs say of themselve
 deploy/fantail.conf: broker/app/options.def broker/app/config_print.c | $(B)/fantaild
 	$(B)/fantaild --print-config-sample > $@
 
+# And the dashboard for Grafana from the table of metrics.
+deploy/monitoring/dashboard.json: deploy/monitoring/dashboard broker/hub/metrics.def
+	deploy/monitoring/dashboard > $@
+
 # Unit tests: tests/unit/NAME_test.c becomes one program. It takes what it needs from an archive of
 # everything below the edges and the fakes of tests/unit/support; a test that includes something of
 # the clients, from an archive of those as well.
