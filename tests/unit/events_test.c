@@ -45,7 +45,7 @@ Test(events, the_first_one_is_the_ok_with_its_position_as_id)
     assert_sent(""); /* no welcome */
     cr_assert_eq(carry_out("{\"op\":\"sub\",\"topics\":[\"a/#\"]}", &problem), FT_OK);
     assert_sent("event: ok\nid: teststream.0\n"
-                "data: {\"op\":\"ok\",\"pos\":[\"teststream.0\"]}\n\n\n");
+                "data: {\"op\":\"ok\",\"pos\":[\"teststream.0\"]}\n\n\nid: teststream.0\n\n\n");
     ft_fake_client_say(&publisher, "{\"op\":\"pub\",\"topic\":\"a/b\",\"data\":7}");
     assert_sent("id: teststream.1\ndata: {\"op\":\"msg\",\"topic\":\"a/b\",\"data\":7,"
                 "\"at\":1763700000000,\"pos\":\"teststream.1\"}\n\n\n");
@@ -62,7 +62,8 @@ Test(events, a_stream_resumes_and_is_told_so)
     assert_sent("event: ok\nid: teststream.1\n"
                 "data: {\"op\":\"ok\",\"recovered\":true,\"pos\":[\"teststream.1\"]}\n\n\n"
                 "id: teststream.2\ndata: {\"op\":\"msg\",\"topic\":\"a\",\"data\":2,"
-                "\"at\":1763700000000,\"pos\":\"teststream.2\"}\n\n\n");
+                "\"at\":1763700000000,\"pos\":\"teststream.2\"}\n\n"
+                "id: teststream.2\n\n\n");
 }
 
 Test(events, a_last_value_is_marked_and_not_where_a_browser_goes_on)
@@ -75,7 +76,7 @@ Test(events, a_last_value_is_marked_and_not_where_a_browser_goes_on)
                 "data: {\"op\":\"ok\",\"pos\":[\"teststream.2\"]}\n\n\n"
                 "id: teststream.1\ndata: {\"op\":\"msg\",\"topic\":\"a\",\"data\":1,"
                 "\"at\":1763700000000,\"pos\":\"teststream.1\",\"retained\":true}\n\n"
-                "id: teststream.2\n\n\n");
+                "id: teststream.2\n\nid: teststream.2\n\n\n");
 }
 
 Test(events, a_bad_subscription_is_an_error_of_the_caller_and_nothing_is_sent)

@@ -393,11 +393,15 @@ static void take_ok(struct ft_twin *twin, const struct ft_twin_event *e)
         end_filters(twin, request.filters);
 }
 
-/* Behind last values: where the stream goes on is said again. */
+/* Behind last values, where the stream goes on is said again; and when all of the past has come, up to where. */
 static void take_place(struct ft_twin *twin, const struct ft_twin_event *e)
 {
-    HOLDS(e->offset == twin->cut, twin, "a stream goes on after %lu, not %lu", (long)twin->cut,
-          (long)e->offset);
+    if (e->offset != twin->cut) {
+        HOLDS(e->offset >= twin->sound, twin, "all has come up to %lu, but it had up to %lu",
+              (long)e->offset, (long)twin->sound);
+        check(twin, twin->sound, e->offset);
+        twin->sound = e->offset;
+    }
     keep(twin, e);
 }
 
