@@ -108,6 +108,9 @@ class EventWire(HttpWire):
             if not fields:
                 continue
             assert set(fields) <= {"event", "id", "data"}, fields
+            if "data" not in fields:
+                yield None, fields["id"]  # all of the past has come
+                continue
             envelope = json.loads(fields["data"])
             assert fields.get("event", "msg") == envelope["op"], fields
             yield envelope, fields.get("id")
@@ -136,6 +139,10 @@ class EventReader(Subscriber):
 
     def _take(self, event):
         envelope, last_id = event
+        if envelope is None:
+            stream, _, offset = last_id.rpartition(".")
+            self.kept.offsets = {stream: int(offset)}
+            return
         found = envelope.get("pos", [])
         found = [found] if isinstance(found, str) else found
         if (last_id or "") != ",".join(found):
