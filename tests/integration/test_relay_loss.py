@@ -41,7 +41,8 @@ class Pair:
         known = set(ledger.entries)
         ledger.until(lambda: len(ledger.entries) > len(known) + 100)
         self.redis.kill()
-        ledger.run(0.1)  # its last words
+        ledger.until(lambda: not self.nodes[0].is_ready())  # it has taken in all that Redis has said
+        ledger.run(0.3)  # and what the node made of it has arrived
         ledger.lost = set(ledger.entries) - known
         self.redis.keep_only(copy)
         before_it_is_back()
