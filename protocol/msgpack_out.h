@@ -25,6 +25,16 @@ static inline void ft_msgpack_out_str(struct ft_buffer *out, struct ft_slice tex
     msgpack_pack_str_with_body(&packer, text.ptr, text.len);
 }
 
+/* Nil where it is absent. */
+static inline void ft_msgpack_out_text(struct ft_buffer *out, struct ft_slice text)
+{
+    msgpack_packer packer = ft_msgpack_out(out);
+    if (text.ptr)
+        ft_msgpack_out_str(out, text);
+    else
+        msgpack_pack_nil(&packer);
+}
+
 static inline void ft_msgpack_out_bin(struct ft_buffer *out, struct ft_slice bytes)
 {
     msgpack_packer packer = ft_msgpack_out(out);

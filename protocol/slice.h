@@ -32,4 +32,16 @@ static inline bool ft_slice_equal(struct ft_slice a, struct ft_slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Copies the bytes to `*at`, which moves behind them, and returns the copy; what is absent stays absent. */
+static inline struct ft_slice ft_slice_copy(struct ft_slice text, uint8_t **at)
+{
+    if (!text.ptr)
+        return text;
+    struct ft_slice copied = ft_slice(*at, text.len);
+    if (text.len > 0)
+        memcpy(*at, text.ptr, text.len);
+    *at += text.len;
+    return copied;
+}
+
 #endif

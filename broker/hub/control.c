@@ -101,17 +101,6 @@ static void visit(struct ft_question *question, struct ft_worker *worker)
 
 /* ---- asking ---- */
 
-static struct ft_slice copy(struct ft_slice text, uint8_t **at)
-{
-    if (!text.ptr)
-        return text;
-    struct ft_slice copied = ft_slice(*at, text.len);
-    if (text.len > 0)
-        memcpy(*at, text.ptr, text.len);
-    *at += text.len;
-    return copied;
-}
-
 static void errand_release(struct errand *errand)
 {
     if (--errand->refs > 0)
@@ -164,11 +153,11 @@ static struct errand *errand_new(const struct ft_order *order,
     errand->filters = ft_alloc_zero((count + 1) * sizeof(*errand->filters));
     errand->ended = ft_alloc_zero((count + 1) * sizeof(*errand->ended));
     for (uint32_t i = 0; i < count; i++)
-        errand->filters[i] = copy(order->filters[i], &at);
+        errand->filters[i] = ft_slice_copy(order->filters[i], &at);
     errand->order = (struct ft_order){
         .kind = order->kind,
-        .user = copy(order->user, &at),
-        .session = copy(order->session, &at),
+        .user = ft_slice_copy(order->user, &at),
+        .session = ft_slice_copy(order->session, &at),
         .filters = errand->filters,
         .filter_count = count,
     };

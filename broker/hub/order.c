@@ -36,22 +36,13 @@ enum ft_err ft_order_check(const struct ft_order *order, struct ft_problem *prob
 
 /* ---- between nodes ---- */
 
-static void write_text(struct ft_buffer *out, struct ft_slice text)
-{
-    msgpack_packer packer = ft_msgpack_out(out);
-    if (text.ptr)
-        ft_msgpack_out_str(out, text);
-    else
-        msgpack_pack_nil(&packer);
-}
-
 void ft_order_write(const struct ft_order *order, struct ft_buffer *out)
 {
     msgpack_packer packer = ft_msgpack_out(out);
     msgpack_pack_array(&packer, 4);
     msgpack_pack_uint64(&packer, order->kind);
-    write_text(out, order->user);
-    write_text(out, order->session);
+    ft_msgpack_out_text(out, order->user);
+    ft_msgpack_out_text(out, order->session);
     msgpack_pack_array(&packer, order->filter_count);
     for (uint32_t i = 0; i < order->filter_count; i++)
         ft_msgpack_out_str(out, order->filters[i]);

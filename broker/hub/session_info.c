@@ -91,23 +91,14 @@ void ft_session_info_tell(const struct ft_session_info *info, struct ft_writer *
 
 /* ---- between nodes ---- */
 
-static void write_text(struct ft_buffer *out, struct ft_slice text)
-{
-    msgpack_packer packer = ft_msgpack_out(out);
-    if (text.ptr)
-        ft_msgpack_out_str(out, text);
-    else
-        msgpack_pack_nil(&packer);
-}
-
 void ft_session_info_write(const struct ft_session_info *info, struct ft_buffer *out)
 {
     msgpack_packer packer = ft_msgpack_out(out);
     msgpack_pack_array(&packer, INFO_ITEMS);
-    write_text(out, info->session);
-    write_text(out, info->node);
-    write_text(out, info->user);
-    write_text(out, info->address);
+    ft_msgpack_out_text(out, info->session);
+    ft_msgpack_out_text(out, info->node);
+    ft_msgpack_out_text(out, info->user);
+    ft_msgpack_out_text(out, info->address);
     msgpack_pack_uint64(&packer, info->frames);
     msgpack_pack_uint64(&packer, info->since_ms);
     msgpack_pack_uint64(&packer, info->subscriptions);
@@ -115,7 +106,7 @@ void ft_session_info_write(const struct ft_session_info *info, struct ft_buffer 
     msgpack_pack_uint64(&packer, (info->is_parked ? PARKED : 0) | (info->is_stalled ? STALLED : 0));
     msgpack_pack_array(&packer, info->topic_count);
     for (uint32_t i = 0; i < info->topic_count; i++)
-        write_text(out, info->topics[i]);
+        ft_msgpack_out_text(out, info->topics[i]);
 }
 
 static bool read_text(struct ft_scan *scan, size_t most, bool may_be_absent, struct ft_slice *text)
@@ -203,9 +194,9 @@ void ft_session_query_write(const struct ft_session_query *query, struct ft_buff
     msgpack_packer packer = ft_msgpack_out(out);
     msgpack_pack_array(&packer, QUERY_ITEMS);
     msgpack_pack_uint64(&packer, query->limit);
-    write_text(out, query->user);
-    write_text(out, query->session);
-    write_text(out, query->node);
+    ft_msgpack_out_text(out, query->user);
+    ft_msgpack_out_text(out, query->session);
+    ft_msgpack_out_text(out, query->node);
 }
 
 bool ft_session_query_read(struct ft_slice bytes, struct ft_session_query *query)

@@ -133,17 +133,6 @@ static void on_question_done(struct ft_question *question)
     on_answered(list);
 }
 
-static struct ft_slice copy(struct ft_slice text, uint8_t **at)
-{
-    if (!text.ptr)
-        return text;
-    struct ft_slice copied = ft_slice(*at, text.len);
-    if (text.len > 0)
-        memcpy(*at, text.ptr, text.len);
-    *at += text.len;
-    return copied;
-}
-
 static struct list *list_new(const struct ft_session_query *query,
                              void (*done)(struct ft_question *question), void *asker)
 {
@@ -152,9 +141,9 @@ static struct list *list_new(const struct ft_session_query *query,
     uint8_t *at = list->bytes;
     list->query = (struct ft_session_query){
         .limit = query->limit,
-        .user = copy(query->user, &at),
-        .session = copy(query->session, &at),
-        .node = copy(query->node, &at),
+        .user = ft_slice_copy(query->user, &at),
+        .session = ft_slice_copy(query->session, &at),
+        .node = ft_slice_copy(query->node, &at),
     };
     ft_buffer_init(&list->gathered, GATHERED_MAX);
     ft_buffer_init(&list->missing, GATHERED_MAX);
